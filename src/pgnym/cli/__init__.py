@@ -1,0 +1,4 @@
+"""The command line; thin.
+
+May import: every room.
+"""

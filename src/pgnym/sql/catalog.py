@@ -1,0 +1,109 @@
+"""The catalog snapshot: what the planner knows of a database at one moment. Immutable; replaced as a whole.
+
+The gateway fills it from ``pg_catalog`` and the registry (see ``load.py`` for the queries and the building, which are
+pure); the planner only reads it. One snapshot has one ``epoch``; a plan is valid for one epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """How one column is protected, from the registry.
+
+    ``column`` is ``schema.table.column`` as policies name it. ``prefix`` is the six bytes that every token of the domain
+    starts with (``pn1`` and three base32 characters). ``type_oid`` and ``typmod`` are the original type that clients are
+    shown; ``codec_oid`` is the built-in type whose text and binary formats it has (``citext`` has those of ``text``).
+    ``stored_oid`` is the type the column has now. ``casefold``: values are stored and compared case-folded.
+    """
+
+    column: str
+    domain: str
+    prefix: bytes
+    randomized: bool
+    type_oid: int
+    typmod: int
+    codec_oid: int
+    stored_oid: int
+    casefold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """An attribute of a relation. ``attnum`` as in ``pg_attribute``; dropped columns are not listed."""
+
+    name: str
+    attnum: int
+    type_oid: int
+    typmod: int
+    protection: Protection | None = None
+    generated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table (``r``, ``p``), view (``v``), materialized view (``m``), foreign table (``f``) or composite type (``c``).
+
+    ``view_sql`` is ``pg_get_viewdef`` for views. ``broken`` says why statements on it must be refused (the registry and
+    the table disagree: for instance a protected column without its CHECK).
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    columns: tuple[Column, ...]
+    view_sql: str | None = None
+    broken: str | None = None
+
+    @property
+    def protected(self) -> bool:
+        """Whether a column of the relation itself holds tokens (views are judged by their definition)."""
+        return any(c.protection is not None for c in self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A row of ``pg_type``. ``element`` is the element type of an array, else 0; ``array`` its array type, or 0.
+
+    ``base`` is the base type of a domain, else 0; ``relation`` the relation of a composite type, else 0.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    category: str
+    element: int = 0
+    array: int = 0
+    base: int = 0
+    relation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A user-defined function: enough to know whether its body is opaque. ``body`` only for SQL-language functions."""
+
+    oid: int
+    schema: str
+    name: str
+    arguments: tuple[int, ...]
+    result: int
+    language: str
+    returns_set: bool
+    argument_names: tuple[str, ...] = ()
+    argument_modes: str = ""
+    body: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """One snapshot. Look-ups are by (schema, name); resolution along a search_path is in ``resolve.py``."""
+
+    epoch: int
+    relations: Mapping[tuple[str, str], Relation] = field(default_factory=dict)
+    by_oid: Mapping[int, Relation] = field(default_factory=dict)
+    types: Mapping[int, Type] = field(default_factory=dict)
+    functions: Mapping[str, tuple[Function, ...]] = field(default_factory=dict)

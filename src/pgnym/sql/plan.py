@@ -1,0 +1,189 @@
+"""What the planner hands to the gateway: data only.
+
+A client text (one Query or Parse message) becomes a ``Rewrite``: the text as ``pieces`` to be joined, some of them values
+to be tokenized first, and one ``StatementPlan`` per statement in it. A text that touches nothing protected has no Rewrite
+at all (``planner.plan`` returns None and the client's own bytes go on).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from pgnym.sql.catalog import Protection
+
+
+class Use(Enum):
+    """Why a value is turned into a token. Decides which right it needs and whether the value must be put first."""
+
+    COMPARE = "compare"  # searched for: needs `compare`; no put
+    WRITE = "write"  # stored in a column: needs `write`; length check; put before the statement
+    CARRY = "carry"  # meets a token in an output (COALESCE, UNION, VALUES): needs `compare`; put before the statement
+
+
+@dataclass(frozen=True, slots=True)
+class ValueUse:
+    """A literal or parameter that takes the kind "token of a domain".
+
+    ``protection`` gives domain, original type and length; ``array``: the value is an array whose elements are tokenized.
+    ``cast_typmod``: an explicit cast around it (``'x'::varchar(3)``) truncates or rounds first, as the cast would; -1: none.
+    ``cast_oid``: the type of that cast, 0: none. ``columns``: all columns (``schema.table.column``) the value meets.
+    """
+
+    use: Use
+    protection: Protection
+    columns: frozenset[str]
+    array: bool = False
+    cast_oid: int = 0
+    cast_typmod: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class LiteralPiece:
+    """A constant in the text, to be replaced by a quoted token. ``value`` is its decoded value (never shown: no repr)."""
+
+    value: str
+    use: ValueUse
+
+    def __repr__(self) -> str:
+        return f"LiteralPiece(use={self.use!r})"
+
+
+Piece = bytes | LiteralPiece
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """A domain that may come out in an output column, with all base columns that it may come from."""
+
+    protection: Protection
+    columns: frozenset[str]
+
+
+class Container(Enum):
+    """What stands around a token in a value; outermost first in ``OutputColumn.containers``."""
+
+    TEXT = "text"  # concatenated with other text: spliced as is
+    JSON = "json"  # inside a JSON string
+    ARRAY = "array"
+    RECORD = "record"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputColumn:
+    """One result column that may carry tokens.
+
+    ``containers`` empty: the value is a token, or NULL, or empty, or a plain value of the same type. ``type_oid`` and
+    ``typmod`` are what RowDescription must show (None: as the server says). For an array of tokens of a typed domain,
+    ``type_oid`` is the array type of the original type.
+    """
+
+    lineages: tuple[Lineage, ...]
+    containers: tuple[Container, ...] = ()
+    type_oid: int | None = None
+    typmod: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of the text sent upstream: taken from client parameter ``source`` (1-based)."""
+
+    source: int
+    use: ValueUse | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CopyPlan:
+    """COPY of a relation with protected columns, or of a query.
+
+    ``incoming``: FROM STDIN. ``columns``: per copied column its WRITE ValueUse (incoming) or None. Outgoing: see
+    ``StatementPlan.outputs``. Options are those of the statement; ``header``: False, True, or "match".
+    """
+
+    incoming: bool
+    format: str  # text | csv | binary
+    columns: tuple[ValueUse | None, ...] = ()
+    delimiter: str = "\t"
+    null: str = "\\N"
+    quote: str = '"'
+    escape: str = '"'
+    header: bool = False
+    force_null: frozenset[int] = frozenset()
+    force_not_null: frozenset[int] = frozenset()
+    default: str | None = None
+
+
+class SessionAct(Enum):
+    """What a statement does to the names and settings of its session."""
+
+    PREPARE = "prepare"  # SQL PREPARE name; `inner` is its plan
+    EXECUTE = "execute"  # SQL EXECUTE name: outputs are those of the prepared plan
+    DEALLOCATE = "deallocate"  # name, or None for ALL
+    DECLARE = "declare"  # cursor name; outputs kept for FETCH
+    CLOSE = "close"  # name, or None for ALL
+    DISCARD = "discard"  # ALL or PLANS: names go
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEffect:
+    """``name`` is the statement or cursor; ``inner`` the plan of the prepared statement or of the cursor's query."""
+
+    act: SessionAct
+    name: str | None = None
+    inner: StatementPlan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatementPlan:
+    """One statement.
+
+    ``outputs``: per result column its OutputColumn or None; () when nothing protected comes out. ``parameters``: those of
+    the text sent upstream, in order; None when they are the client's own, unchanged. ``shown_parameter_types``: client
+    parameter number → type OID that ParameterDescription must show (and that Parse of the client may have named).
+    ``sent_parameter_types``: upstream parameter number → OID that Parse must send (25 for tokens) where it differs.
+    ``reads`` / ``compares`` / ``writes``: base columns by right needed, for policy and audit. ``relations``: protected
+    relations named (errors reveal only their domains). ``catalog_change``: DDL after which the snapshot must be refreshed.
+    """
+
+    command: str
+    outputs: tuple[OutputColumn | None, ...] = ()
+    parameters: tuple[Parameter, ...] | None = None
+    shown_parameter_types: Mapping[int, int] | None = None
+    sent_parameter_types: Mapping[int, int] | None = None
+    reads: frozenset[str] = frozenset()
+    compares: frozenset[str] = frozenset()
+    writes: frozenset[str] = frozenset()
+    relations: frozenset[int] = frozenset()
+    copy: CopyPlan | None = None
+    effect: SessionEffect | None = None
+    catalog_change: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """The plan of one client text. ``pieces`` joined (values as quoted tokens) is the text to send.
+
+    ``positions``: (offset in the sent text with every token literal counted at its real length of 32, offset in the
+    client's text) pairs at each splice, ascending, to map an error caret back. ``fingerprint``: of the statement, for audit.
+    """
+
+    pieces: tuple[Piece, ...]
+    statements: tuple[StatementPlan, ...]
+    positions: tuple[tuple[int, int], ...] = ()
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionScope:
+    """What name resolution needs of a session.
+
+    ``search_path``: the effective schemas in order, as ``current_schemas(true)`` gives them. ``prepared``: statement
+    plans by name; ``cursors``: plans of open cursors by name. ``standard_strings``: standard_conforming_strings.
+    """
+
+    search_path: tuple[str, ...]
+    user: str
+    prepared: Mapping[str, StatementPlan]
+    cursors: Mapping[str, StatementPlan]
+    standard_strings: bool = True
