@@ -1,0 +1,225 @@
+"""What must hold between the fields of a configuration; and what a later version will do but this one refuses.
+
+An option that is accepted and then ignored would be a false promise, so what isn't built is an error that says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from pgnym.config.address import parse_address
+from pgnym.config.errors import ConfigError
+from pgnym.config.locate import near
+from pgnym.config.model import Admin, Column, Config, Gateway, ProtectedColumn, Role, Tls, listeners
+
+PATTERN = re.compile(r"\*|[^.*\s]+\.\*|[^.*\s]+\.[^.*\s]+\.\*|[^.*\s]+\.[^.*\s]+\.[^.*\s]+")
+DEFAULT_ROLE = "default"
+
+
+def check(config: Config) -> None:
+    """Raise ConfigError for the first thing that doesn't hold."""
+    check_side(config.gateway, "gateway")
+    check_side(config.admin, "admin")
+    check_vault_url(config.vault.url)
+    for table in config.tables:
+        check_table_name(table, f"tables.{table}")
+    check_tables(config)
+    check_domains(config)
+    check_roles(config)
+    check_purposes(config)
+    for path, reason, hint in not_built(config):
+        raise ConfigError(path, f"not supported yet: {reason}", hint)
+
+
+def check_side(side: Gateway | Admin, path: str) -> None:
+    """Listeners parse; TLS has both parts, and is there where others than this machine can connect."""
+    for text in listeners(side.listen):
+        try:
+            address = parse_address(text)
+        except ValueError as error:
+            raise ConfigError(f"{path}.listen", f"{text!r}: {error}") from None
+        check_tls(side.tls, f"{path}.tls")
+        if not address.local and side.tls.cert is None:
+            raise ConfigError(
+                f"{path}.tls",
+                f"required, because {text} can be reached from other machines",
+                f"give {path}.tls.cert and {path}.tls.key, or listen on 127.0.0.1, [::1] or unix:/PATH",
+            )
+    if not listeners(side.listen):
+        raise ConfigError(f"{path}.listen", "at least one address is needed")
+
+
+def check_tls(tls: Tls, path: str) -> None:
+    """Certificate and key go together."""
+    if (tls.cert is None) != (tls.key is None):
+        missing = "key" if tls.key is None else "cert"
+        raise ConfigError(f"{path}.{missing}", "missing: certificate and key go together")
+
+
+def check_vault_url(url: str | None) -> None:
+    """A PostgreSQL URL without user and password: the user is ``vault.user``, the password no business of this file."""
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("postgresql", "postgres") and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ConfigError("vault.url", "expected postgresql://HOST[:PORT]/DATABASE")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError(
+            "vault.url",
+            "holds a user or a password",
+            "the login is vault.user; its password comes from vault.password_file or PGNYM_VAULT_PASSWORD",
+        )
+    if not parts.path.strip("/"):
+        raise ConfigError("vault.url", "names no database")
+
+
+def check_table_name(name: str, path: str) -> None:
+    """``schema.table``, as PostgreSQL stores the names (no quotes, no folding)."""
+    parts = name.split(".")
+    if len(parts) != 2 or not all(parts):
+        raise ConfigError(
+            path, "expected SCHEMA.TABLE, spelled as in pg_catalog", "for instance public.customer"
+        )
+    if parts[0] in ("vault", "pg_catalog", "information_schema"):
+        raise ConfigError(path, f"schema {parts[0]} can't be protected")
+
+
+def check_tables(config: Config) -> None:
+    """Options of tables and columns that exclude or need one another."""
+    for name, table in config.tables.items():
+        path = f"tables.{name}"
+        if not table.columns:
+            raise ConfigError(f"{path}.columns", "names no column")
+        if table.subject_table is not None:
+            check_table_name(table.subject_table, f"{path}.subject_table")
+            if table.subject is None:
+                raise ConfigError(
+                    f"{path}.subject", "missing: subject_table needs the column that refers to it"
+                )
+        if table.subject in table.columns:
+            raise ConfigError(
+                f"{path}.subject", "the column that identifies the data subject can't be protected itself"
+            )
+        for column, options in table.columns.items():
+            if "." in column:
+                raise ConfigError(f"{path}.columns.{column}", "names with a dot are not supported")
+            check_column(options, f"{path}.columns.{column}")
+
+
+def check_column(options: Column, path: str) -> None:
+    """Options of one column that exclude one another."""
+    if options.tokens == "randomized":
+        if options.search:
+            raise ConfigError(
+                f"{path}.search", "randomized tokens can't be searched", "use tokens: deterministic"
+            )
+        if options.normalize != "none":
+            raise ConfigError(f"{path}.normalize", "has no use with randomized tokens", "leave it out")
+
+
+def check_domains(config: Config) -> None:
+    """Columns of one domain agree on what makes equal values equal."""
+    first: dict[str, ProtectedColumn] = {}
+    for column in config.columns():
+        other = first.setdefault(column.domain, column)
+        for option in ("tokens", "normalize"):
+            mine, theirs = getattr(column.options, option), getattr(other.options, option)
+            if mine != theirs:
+                raise ConfigError(
+                    f"tables.{column.schema}.{column.table}.columns.{column.column}.{option}",
+                    f"{mine}, but {other.name} of the same domain {column.domain} has {theirs}",
+                    "columns of one domain must agree; or give this one a domain of its own",
+                )
+
+
+def check_roles(config: Config) -> None:
+    """Patterns name what is configured, no verb contradicts another, each user is in one role."""
+    known = {column.name for column in config.columns()}
+    owner: dict[str, str] = {}
+    for name, role in config.roles.items():
+        path = f"roles.{name}"
+        if name == DEFAULT_ROLE and role.users:
+            raise ConfigError(f"{path}.users", "the default role is for users that no other role names")
+        if name != DEFAULT_ROLE and not role.users:
+            raise ConfigError(f"{path}.users", "missing: which database users have this role?")
+        for i, user in enumerate(role.users):
+            if user in owner:
+                raise ConfigError(f"{path}.users.{i}", f"{user} is already in role {owner[user]}")
+            owner[user] = name
+        check_patterns(role, path, known)
+
+
+def check_patterns(role: Role, path: str, known: set[str]) -> None:
+    """Each pattern is well formed and matches a configured column; a pattern has one of the three sights at most."""
+    tables = {name.rsplit(".", 1)[0] for name in known}
+    schemas = {name.split(".", 1)[0] for name in known}
+    sights: dict[str, str] = {}
+    for verb in ("reveal", "mask", "tokens", "compare", "write"):
+        for i, pattern in enumerate(getattr(role, verb)):
+            place = f"{path}.{verb}.{i}"
+            if not PATTERN.fullmatch(pattern):
+                hint = "use *, SCHEMA.*, SCHEMA.TABLE.* or SCHEMA.TABLE.COLUMN"
+                raise ConfigError(place, f"{pattern!r} is not a pattern of columns", hint)
+            if verb in ("reveal", "mask", "tokens"):
+                other = sights.setdefault(pattern, verb)
+                if other != verb:
+                    raise ConfigError(place, f"{pattern} is under {other} as well")
+            parts = pattern.split(".")
+            what, choices, word = "column", known, pattern
+            if pattern == "*":
+                continue
+            if len(parts) == 2:
+                what, choices, word = "schema", schemas, parts[0]
+            elif parts[2] == "*":
+                what, choices, word = "table", tables, f"{parts[0]}.{parts[1]}"
+            if word not in choices:
+                raise ConfigError(
+                    place, f"no protected {what} {word} is configured", near(word, sorted(choices))
+                )
+
+
+def check_purposes(config: Config) -> None:
+    """A column's purposes are among those of some role: else nobody could ever see it."""
+    declared = {purpose for role in config.roles.values() for purpose in role.purposes}
+    for column in config.columns():
+        for i, purpose in enumerate(column.options.purposes):
+            if purpose not in declared:
+                raise ConfigError(
+                    f"tables.{column.schema}.{column.table}.columns.{column.column}.purposes.{i}",
+                    f"no role has the purpose {purpose}",
+                    near(purpose, sorted(declared)) if declared else "declare it under roles.NAME.purposes",
+                )
+
+
+def not_built(config: Config) -> Iterator[tuple[str, str, str]]:
+    """Options of the published format that this version can't carry out: (path, reason, hint)."""
+    if config.gateway.mode == "observe":
+        yield "gateway.mode", "observe", "use mode: enforce"
+    if config.functions:
+        yield "functions", "signatures of opaque functions", "leave it empty: such functions see tokens"
+    for name, table in config.tables.items():
+        if table.retain is not None:
+            yield f"tables.{name}.retain", "nothing would be erased on a schedule", "leave it out"
+        for column, options in table.columns.items():
+            path = f"tables.{name}.columns.{column}"
+            for search in options.search or ():
+                if search != "equality":
+                    yield f"{path}.search", f"the {search} index", "use search: [equality]"
+            if options.normalize in ("email", "phone"):
+                yield f"{path}.normalize", options.normalize, "use none or casefold"
+            if options.validate is not None:
+                yield f"{path}.validate", "values would not be checked", "leave it out"
+            if options.paths:
+                yield f"{path}.paths", "paths within jsonb", "leave it out: the whole value is protected"
+            if options.legal_basis == "consent":
+                yield (
+                    f"{path}.legal_basis",
+                    "consent would not be enforced",
+                    "leave it out, or name another basis",
+                )

@@ -1,0 +1,231 @@
+"""``pgnym.yaml`` as typed, frozen structs. What the fields mean for a user is in docs/configuration.md.
+
+A struct here is only shape; what must hold between fields is in ``checks.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from pgnym.config.address import Address, parse_address
+
+Positive = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[int, Meta(ge=0)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Seconds = Annotated[float, Meta(ge=0)]
+Name = Annotated[str, Meta(min_length=1, max_length=63)]
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The base of every section: frozen, and an unknown key is an error."""
+
+
+class Tls(Part, frozen=True):
+    """A server certificate chain and its key, as PEM files; both or neither."""
+
+    cert: str | None = None
+    key: str | None = None
+
+
+class Gateway(Part, frozen=True):
+    """The SQL side. Times in seconds, sizes in bytes; 0 turns a timeout off."""
+
+    listen: str | tuple[str, ...] = "127.0.0.1:6432"
+    tls: Tls = Tls()
+    workers: Positive = 1
+    mode: Literal["enforce", "observe"] = "enforce"
+    max_connections: Positive = 1000
+    login_timeout: Seconds = 60
+    idle_timeout: Seconds = 0
+    drain_seconds: Seconds = 30
+    max_message_bytes: Annotated[int, Meta(ge=65536, le=0x3FFFFFFF)] = 0x3FFFFFFF
+    max_statement_bytes: Annotated[int, Meta(ge=1024, le=0x3FFFFFFF)] = 16 * 1024 * 1024
+    buffer_bytes: Annotated[int, Meta(ge=16384)] = 256 * 1024
+    plan_cache: NotNegative = 4096
+    value_cache_bytes: NotNegative = 64 * 1024 * 1024
+    value_cache_seconds: Seconds = 60
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The listeners, parsed. Raises ValueError on a bad one (``load`` has refused it before)."""
+        return tuple(parse_address(a) for a in listeners(self.listen))
+
+
+class Admin(Part, frozen=True):
+    """The HTTP side."""
+
+    listen: str | tuple[str, ...] = "127.0.0.1:8432"
+    tls: Tls = Tls()
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The listeners, parsed. Raises ValueError on a bad one (``load`` has refused it before)."""
+        return tuple(parse_address(a) for a in listeners(self.listen))
+
+
+SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+
+class Upstream(Part, frozen=True):
+    """The protected database. ``host`` starting with ``/`` is the directory of a Unix socket, as in libpq."""
+
+    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
+    port: Port = 5432
+    database: Name = "app"
+    sslmode: SslMode = "prefer"
+    sslrootcert: str | None = None
+    connect_timeout: Seconds = 10
+
+
+class Vault(Part, frozen=True):
+    """Where the encrypted values lie, and the gateway's own login there."""
+
+    url: str | None = None
+    user: Name = "pgnym_gateway"
+    password_file: str | None = None
+    connections: Positive = 8
+    timeout: Seconds = 10
+
+
+class Keys(Part, frozen=True):
+    """Where the master key comes from; neither a file nor the environment: start sealed."""
+
+    master_key_file: str | None = None
+
+
+class Audit(Part, frozen=True):
+    """``commit``: a reveal leaves only after its record is committed. ``relaxed``: the record may follow."""
+
+    durability: Literal["commit", "relaxed"] = "commit"
+
+
+class Tenants(Part, frozen=True):
+    """The tenant of a session: ``users`` by database user, else ``default``.
+
+    ``startup_option`` names the database users that may choose with ``-c pgnym.tenant=NAME`` instead.
+    """
+
+    default: Name = "main"
+    users: dict[Name, Name] = {}
+    startup_option: tuple[Name, ...] = ()
+
+
+MaskName = Literal["email", "phone", "last4", "initial", "all"]
+
+
+class KeepMask(Part, frozen=True):
+    """Keep so many characters at either end, mask the rest."""
+
+    keep_first: NotNegative = 0
+    keep_last: NotNegative = 0
+
+
+LegalBasis = Literal[
+    "contract", "consent", "legal_obligation", "vital_interests", "public_task", "legitimate_interests"
+]
+
+
+class Column(Part, frozen=True):
+    """How one column is protected."""
+
+    domain: Annotated[str, Meta(min_length=1, max_length=200, pattern="^[^\\s]+$")] | None = None
+    tokens: Literal["deterministic", "randomized"] = "deterministic"
+    search: tuple[Literal["equality", "substring", "order"], ...] | None = None
+    normalize: Literal["none", "casefold", "email", "phone"] = "none"
+    validate: Literal["email", "e164", "iban", "luhn"] | dict[str, object] | None = None
+    mask: MaskName | KeepMask = "all"
+    purposes: tuple[Name, ...] = ()
+    legal_basis: LegalBasis | None = None
+    paths: dict[str, object] = {}
+
+
+class Retain(Part, frozen=True):
+    """Rows are erased ``for_`` (such as ``365d``) after the time in column ``after``."""
+
+    after: Name
+    for_: Annotated[str, Meta(pattern="^[0-9]+[hdwmy]$")] = msgspec.field(name="for")
+
+
+class Table(Part, frozen=True):
+    """A table with protected columns, and whose data its rows are."""
+
+    columns: dict[Name, Column] = {}
+    subject: Name | None = None
+    subject_table: str | None = None
+    on_erase: Literal["scrub", "delete"] = "scrub"
+    retain: Retain | None = None
+
+
+class RevealLimit(Part, frozen=True):
+    """The reveal budget: values per statement, and per minute over all sessions of the role in the tenant."""
+
+    statement: NotNegative = 5000
+    minute: NotNegative = 100_000
+
+
+class Role(Part, frozen=True):
+    """What a group of database users sees, and with which columns it may compare and write plaintext."""
+
+    users: tuple[Name, ...] = ()
+    reveal: tuple[str, ...] = ()
+    mask: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()
+    compare: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    purposes: tuple[Name, ...] = ()
+    reveal_limit: RevealLimit = RevealLimit()
+
+
+class Config(Part, frozen=True):
+    """The whole file. Relative names of other files have been resolved against the directory it lies in."""
+
+    gateway: Gateway = Gateway()
+    admin: Admin = Admin()
+    upstream: Upstream = Upstream()
+    vault: Vault = Vault()
+    keys: Keys = Keys()
+    audit: Audit = Audit()
+    tenants: Tenants = Tenants()
+    tables: dict[str, Table] = {}
+    roles: dict[Name, Role] = {}
+    functions: dict[str, object] = {}
+
+    def columns(self) -> Iterator[ProtectedColumn]:
+        """Every configured column, in the order of the file."""
+        for table_name, table in self.tables.items():
+            schema, name = table_name.split(".")
+            for column_name, options in table.columns.items():
+                yield ProtectedColumn(schema, name, column_name, options)
+
+
+class ProtectedColumn(msgspec.Struct, frozen=True):
+    """A configured column with its place."""
+
+    schema: str
+    table: str
+    column: str
+    options: Column
+
+    @property
+    def name(self) -> str:
+        """``schema.table.column``, as policies and messages name it."""
+        return f"{self.schema}.{self.table}.{self.column}"
+
+    @property
+    def domain(self) -> str:
+        """The configured domain, by default the column's own name."""
+        return self.options.domain or self.name
+
+    @property
+    def randomized(self) -> bool:
+        """Whether equal values get different tokens."""
+        return self.options.tokens == "randomized"
+
+
+def listeners(listen: str | tuple[str, ...]) -> tuple[str, ...]:
+    """One listener or several, as a tuple."""
+    return (listen,) if isinstance(listen, str) else listen
