@@ -10,7 +10,7 @@ MAX_UNIX_PATH = 107  # sockaddr_un.sun_path less its NUL, unix(7)
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to listen: TCP ``host`` and ``port``, or the ``path`` of a Unix socket (then ``host`` is empty)."""
+    """Where to listen: TCP ``host`` and ``port``, or the ``path`` of a Unix socket (``host`` is empty)."""
 
     host: str = ""
     port: int = 0

@@ -1,6 +1,7 @@
-"""What must hold between the fields of a configuration; and what a later version will do but this one refuses.
+"""What must hold between the fields of a configuration; and options that this version refuses.
 
-An option that is accepted and then ignored would be a false promise, so what isn't built is an error that says so.
+An option that is accepted and then ignored would be a false promise, so what isn't built is an error that
+says so.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def check_tls(tls: Tls, path: str) -> None:
 
 
 def check_vault_url(url: str | None) -> None:
-    """A PostgreSQL URL without user and password: the user is ``vault.user``, the password no business of this file."""
+    """A PostgreSQL URL without user and password: the user is ``vault.user``, the password a secret."""
     if url is None:
         return
     try:
@@ -156,7 +157,7 @@ def check_roles(config: Config) -> None:
 
 
 def check_patterns(role: Role, path: str, known: set[str]) -> None:
-    """Each pattern is well formed and matches a configured column; a pattern has one of the three sights at most."""
+    """Each pattern is well formed and matches a configured column, and gives one sight."""
     tables = {name.rsplit(".", 1)[0] for name in known}
     schemas = {name.split(".", 1)[0] for name in known}
     sights: dict[str, str] = {}

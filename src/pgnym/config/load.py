@@ -1,4 +1,4 @@
-"""Read ``pgnym.yaml``: YAML → typed structs → cross-checks. Every error is a ConfigError with an exact path."""
+"""Read ``pgnym.yaml``: YAML → typed structs → cross-checks. Every error is a ConfigError."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 from pgnym.config.checks import check
 from pgnym.config.errors import ConfigError
 from pgnym.config.locate import convert
-from pgnym.config.model import Config
+from pgnym.config.model import Config, Tls
 
 MAX_BYTES = 4 * 1024 * 1024
 
@@ -67,7 +67,7 @@ def read_yaml(text: str) -> dict[str, Any]:
 
 
 class StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice (YAML 1.2 §3.2.1.3 forbids it; PyYAML lets the last one win)."""
+    """SafeLoader that refuses a key given twice (YAML 1.2 §3.2.1.3; in PyYAML the last one wins)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """As SafeLoader's, after looking for duplicate and non-text keys."""
@@ -97,14 +97,14 @@ def resolved(config: Config, directory: Path) -> Config:
     def at(name: str | None) -> str | None:
         return None if name is None else str((directory / name).absolute())
 
+    def tls(pair: Tls) -> Tls:
+        return Tls(cert=at(pair.cert), key=at(pair.key))
+
     replace = msgspec.structs.replace
-    gateway_tls, admin_tls = config.gateway.tls, config.admin.tls
     return replace(
         config,
-        gateway=replace(
-            config.gateway, tls=replace(gateway_tls, cert=at(gateway_tls.cert), key=at(gateway_tls.key))
-        ),
-        admin=replace(config.admin, tls=replace(admin_tls, cert=at(admin_tls.cert), key=at(admin_tls.key))),
+        gateway=replace(config.gateway, tls=tls(config.gateway.tls)),
+        admin=replace(config.admin, tls=tls(config.admin.tls)),
         upstream=replace(config.upstream, sslrootcert=at(config.upstream.sslrootcert)),
         vault=replace(config.vault, password_file=at(config.vault.password_file)),
         keys=replace(config.keys, master_key_file=at(config.keys.master_key_file)),

@@ -1,12 +1,14 @@
 """From a value and a type to the exact place where they disagree.
 
-msgspec names fields in its error paths but writes ``[...]`` for the keys of mappings, and ``tables.[...].columns.[...]``
-helps nobody. So after a failed conversion the same types are walked once more, entry by entry.
+msgspec names fields in its error paths but writes ``[...]`` for the keys of mappings, and
+``tables[...].columns[...]`` helps nobody. So after a failed conversion the same types are walked once more,
+entry by entry.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 import typing
 from collections.abc import Iterable
 from types import UnionType
@@ -28,7 +30,7 @@ NAMES = {
 
 
 def convert(value: object, into: type[T]) -> T:
-    """Convert plain data to ``into``. Raises ConfigError with the path of the innermost value that doesn't fit."""
+    """Convert plain data to ``into``. Raises ConfigError for the innermost value that doesn't fit."""
     try:
         return msgspec.convert(value, into)
     except msgspec.ValidationError as error:
@@ -37,7 +39,7 @@ def convert(value: object, into: type[T]) -> T:
 
 
 def blame(value: Any, into: Any, path: str, error: msgspec.ValidationError) -> typing.NoReturn:
-    """Raise ConfigError for the innermost entry of ``value`` that doesn't convert to ``into``; ``error`` at worst."""
+    """Raise ConfigError for the innermost entry of ``value`` that doesn't convert, or ``error``."""
     for key, entry, inner in entries(value, into, path):
         below = f"{path}.{key}" if path else str(key)
         try:
@@ -48,7 +50,7 @@ def blame(value: Any, into: Any, path: str, error: msgspec.ValidationError) -> t
 
 
 def entries(value: Any, into: Any, path: str) -> Iterable[tuple[Any, Any, Any]]:
-    """The (key, value, type) below ``value`` if ``into`` has a structure; refuses unknown and missing keys."""
+    """The (key, value, type) below ``value`` if ``into`` is structured; refuses unknown and missing keys."""
     into = structured(value, into)
     if isinstance(into, type) and issubclass(into, msgspec.Struct) and isinstance(value, dict):
         fields = {f.encode_name: f for f in msgspec.structs.fields(into)}
@@ -75,7 +77,7 @@ def entries(value: Any, into: Any, path: str) -> Iterable[tuple[Any, Any, Any]]:
 
 
 def structured(value: Any, into: Any) -> Any:
-    """Of a union, the member with the same outer shape as ``value``; anything else as it is, without annotations."""
+    """Of a union, the member with the shape of ``value``; anything else without its annotation."""
     if typing.get_origin(into) is typing.Annotated:
         return structured(value, typing.get_args(into)[0])
     if typing.get_origin(into) in (typing.Union, UnionType):
@@ -96,9 +98,7 @@ def explain(value: Any, into: Any, error: msgspec.ValidationError) -> tuple[str,
         return f"{value!r} is not a choice; expected one of {', '.join(choices)}", near(value, choices)
     text = str(error).split(" - at `")[0]
     text = text[:1].lower() + text[1:]
-    for plain, friendly in NAMES.items():
-        text = text.replace(f"`{plain}`", friendly)
-    text = text.replace("`", "")
+    text = re.sub("`([^`]*)`", lambda m: " or ".join(NAMES.get(t, t) for t in m[1].split(" | ")), text)
     hint = "write {} for a mapping without options" if value is None and "a mapping" in text else ""
     if choices:
         text += f"; choices are {', '.join(choices)}"

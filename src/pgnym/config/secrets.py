@@ -1,4 +1,4 @@
-"""What is secret never stands in the file: it comes from the environment or from a file that the file names."""
+"""Secrets never stand in the configuration: they come from the environment or from files it names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_BYTES = 4096
 
 
 def master_key(config: Config, environment: Mapping[str, str]) -> bytes | None:
-    """The 32 bytes of the master key, or None (start sealed). The environment wins over the file. Raises ConfigError."""
+    """The 32 bytes of the master key, or None (start sealed); the environment wins. Raises ConfigError."""
     place, text = MASTER_KEY, environment.get(MASTER_KEY)
     if text is None:
         if config.keys.master_key_file is None:
@@ -44,7 +44,7 @@ def vault_password(config: Config, environment: Mapping[str, str]) -> str | None
 
 
 def admin_url(option: str | None, environment: Mapping[str, str]) -> str:
-    """The owner's connection URL: the ``--url`` option, else the environment. Raises ConfigError if there is none."""
+    """The owner's connection URL: ``--url``, else the environment. Raises ConfigError if there is none."""
     url = option or environment.get(ADMIN_URL)
     if not url:
         raise ConfigError("--url", "missing", f"give the owner's URL of the database, or set {ADMIN_URL}")
