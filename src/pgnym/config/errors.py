@@ -6,7 +6,7 @@ from __future__ import annotations
 class ConfigError(Exception):
     """The configuration can't be used.
 
-    Parameters: ``path`` where (dotted keys, ``tables.public.customer.columns.email.tokens``; empty for the file
+    Parameters: ``path`` where (``tables.public.customer.columns.email.tokens``; empty for the file
     as a whole), ``reason`` what is wrong, ``hint`` what would mend it, ``source`` the file's name. Never
     contains the value of a secret.
     """

@@ -98,11 +98,16 @@ def explain(value: Any, into: Any, error: msgspec.ValidationError) -> tuple[str,
         return f"{value!r} is not a choice; expected one of {', '.join(choices)}", near(value, choices)
     text = str(error).split(" - at `")[0]
     text = text[:1].lower() + text[1:]
-    text = re.sub("`([^`]*)`", lambda m: " or ".join(NAMES.get(t, t) for t in m[1].split(" | ")), text)
+    text = re.sub("`([^`]*)`", friendly, text)
     hint = "write {} for a mapping without options" if value is None and "a mapping" in text else ""
     if choices:
         text += f"; choices are {', '.join(choices)}"
     return text, hint
+
+
+def friendly(match: re.Match[str]) -> str:
+    """The types in backquotes that msgspec names, in plain words."""
+    return " or ".join(NAMES.get(name, name) for name in match[1].split(" | "))
 
 
 def literals(into: Any) -> list[str]:

@@ -1,0 +1,23 @@
+"""Patterns of columns: ``*``, ``schema.*``, ``schema.table.*``, ``schema.table.column``. The most specific
+wins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def specificity(pattern: str, column: str) -> int:
+    """How closely ``pattern`` names ``schema.table.column``: 4 exactly, 3 its table, 2 its schema, 1 all, 0
+    not."""
+    if pattern == "*":
+        return 1
+    if pattern == column:
+        return 4
+    if pattern.endswith(".*") and column.startswith(pattern[:-1]):
+        return 1 + pattern.count(".")
+    return 0
+
+
+def best(patterns: Iterable[str], column: str) -> int:
+    """The specificity of the closest of ``patterns``, 0 if none matches."""
+    return max((specificity(pattern, column) for pattern in patterns), default=0)

@@ -1,0 +1,151 @@
+"""Who may see, compare and write what: one ``RolePolicy`` per configured role, with memoised answers.
+
+The answers are asked for each column of each statement, so each is a dictionary look-up after the first time.
+A configuration that is reloaded makes a new ``Policy``; nothing here changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pgnym.config.model import Config, Role
+from pgnym.policy.patterns import best
+from pgnym.policy.sight import Sight
+
+DEFAULT_ROLE = "default"
+# A stated purpose that the role doesn't have. Clients choose what they state: without this the memory would
+# grow by it.
+NO_PURPOSE = ""
+MOST_COMBINED = 4096
+
+
+class RolePolicy:
+    """What one role may do. Columns are ``schema.table.column``.
+
+    ``name`` of the role; ``purposes`` it may state; ``statement_limit`` and ``minute_limit`` are its reveal
+    budget in values (0: none at all).
+    """
+
+    __slots__ = (
+        "_columns",
+        "_combined",
+        "_compares",
+        "_role",
+        "_sights",
+        "_writes",
+        "minute_limit",
+        "name",
+        "purposes",
+        "statement_limit",
+    )
+
+    def __init__(self, name: str, role: Role, columns: Mapping[str, frozenset[str]]) -> None:
+        self.name = name
+        self.purposes = frozenset(role.purposes)
+        self.statement_limit = role.reveal_limit.statement
+        self.minute_limit = role.reveal_limit.minute
+        self._role = role
+        self._columns = columns
+        self._sights: dict[tuple[str, str | None], Sight] = {}
+        self._combined: dict[tuple[frozenset[str], str | None], Sight] = {}
+        self._compares: dict[tuple[str, str | None], bool] = {}
+        self._writes: dict[tuple[str, str | None], bool] = {}
+
+    def __repr__(self) -> str:
+        return f"RolePolicy({self.name!r})"
+
+    def sight(self, column: str, purpose: str | None = None) -> Sight:
+        """What the role sees of ``column`` when the session has stated ``purpose`` (None: none).
+
+        A column that is unknown to the configuration, or bound to purposes of which none applies, shows
+        tokens.
+        """
+        if purpose is not None and purpose not in self.purposes:
+            purpose = NO_PURPOSE
+        key = (column, purpose)
+        known = self._sights.get(key)
+        if known is None:
+            known = self._sights[key] = self._decide(column, purpose)
+        return known
+
+    def combined(self, columns: frozenset[str], purpose: str | None = None) -> Sight:
+        """What may be shown of a value that may come from any of ``columns``: the least of their sights."""
+        if purpose is not None and purpose not in self.purposes:
+            purpose = NO_PURPOSE
+        key = (columns, purpose)
+        known = self._combined.get(key)
+        if known is None:
+            if len(self._combined) >= MOST_COMBINED:
+                self._combined.clear()
+            sights = [self.sight(column, purpose) for column in columns]
+            known = self._combined[key] = max(sights, default=Sight.TOKENS)
+        return known
+
+    def may_compare(self, column: str, purpose: str | None = None) -> bool:
+        """Whether plaintext may be searched for in ``column``; who may not would otherwise have an oracle."""
+        if purpose is not None and purpose not in self.purposes:
+            purpose = NO_PURPOSE
+        key = (column, purpose)
+        known = self._compares.get(key)
+        if known is None:
+            known = self._compares[key] = self._granted(self._role.compare, column, purpose)
+        return known
+
+    def may_write(self, column: str, purpose: str | None = None) -> bool:
+        """Whether plaintext may be stored in ``column``."""
+        if purpose is not None and purpose not in self.purposes:
+            purpose = NO_PURPOSE
+        key = (column, purpose)
+        known = self._writes.get(key)
+        if known is None:
+            known = self._writes[key] = self._granted(self._role.write, column, purpose)
+        return known
+
+    def _applies(self, purpose: str | None) -> str | None:
+        """The purpose that applies: the stated one, or the role's only one if none is stated."""
+        if purpose is None and len(self.purposes) == 1:
+            return next(iter(self.purposes))
+        return purpose
+
+    def _granted(self, patterns: Iterable[str], column: str, purpose: str | None) -> bool:
+        if column not in self._columns:
+            return False
+        return self.sight(column, purpose) is Sight.REVEAL or best(patterns, column) > 0
+
+    def _decide(self, column: str, purpose: str | None) -> Sight:
+        bound = self._columns.get(column)
+        if bound is None or (bound and self._applies(purpose) not in bound):
+            return Sight.TOKENS
+        # A tie can't be (the configuration refuses one pattern under two verbs); were there one, the least
+        # would win.
+        verbs = (
+            (Sight.TOKENS, self._role.tokens),
+            (Sight.MASK, self._role.mask),
+            (Sight.REVEAL, self._role.reveal),
+        )
+        sight, closest = Sight.TOKENS, 0
+        for candidate, patterns in verbs:
+            near = best(patterns, column)
+            if near > closest:
+                sight, closest = candidate, near
+        return sight
+
+
+class Policy:
+    """The roles of a configuration, by database user."""
+
+    __slots__ = ("_default", "_users")
+
+    def __init__(self, config: Config) -> None:
+        columns = {column.name: frozenset(column.options.purposes) for column in config.columns()}
+        self._users: dict[str, RolePolicy] = {}
+        self._default = RolePolicy(DEFAULT_ROLE, config.roles.get(DEFAULT_ROLE, Role()), columns)
+        for name, role in config.roles.items():
+            if name != DEFAULT_ROLE:
+                policy = RolePolicy(name, role, columns)
+                self._users.update(dict.fromkeys(role.users, policy))
+
+    def for_user(self, user: str) -> RolePolicy:
+        """The policy of database user ``user``; whoever is not named has the default role, which sees
+        tokens."""
+        return self._users.get(user, self._default)
