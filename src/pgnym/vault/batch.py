@@ -1,0 +1,106 @@
+"""Coalescing: what many sessions ask at the same time goes out in one round trip.
+
+While one batch is under way, the next one collects; an idle batcher sends at once. There is no timer, so a lone caller waits
+for nothing but the server, and under load batches grow to what one round trip can carry. (The same idea is group commit:
+DeWitt et al., "Implementation Techniques for Main Memory Database Systems", 1984.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Batcher(Generic[Item, Result]):
+    """Runs submitted items in batches, at most ``len(lanes)`` batches at a time.
+
+    Each lane is ``async (items) -> results``, one result per item in order. What a lane raises is raised by every
+    item of that batch; other batches go on. ``weight`` says how much an item is, and a batch has at most ``limit`` of
+    it (but at least one item). A caller that is cancelled leaves; its item is still run if its batch has begun.
+    """
+
+    def __init__(
+        self,
+        lanes: Sequence[Callable[[list[Item]], Awaitable[Sequence[Result]]]],
+        *,
+        limit: int,
+        weight: Callable[[Item], int] = lambda _: 1,
+    ) -> None:
+        self._idle = list(lanes)
+        self._limit = limit
+        self._weight = weight
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed: Callable[[], Exception] | None = None
+
+    async def submit(self, item: Item) -> Result:
+        """The result of one item, once its batch has been run."""
+        if self._closed is not None:
+            raise self._closed()
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._idle:
+            task = asyncio.create_task(self._work(self._idle.pop()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return await future
+
+    async def close(self, error: Callable[[], Exception]) -> None:
+        """Lets what was submitted finish; from now on ``submit`` raises ``error()``."""
+        self._closed = error
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _work(self, lane: Callable[[list[Item]], Awaitable[Sequence[Result]]]) -> None:
+        try:
+            while self._waiting:
+                batch = self._take()
+                if batch:
+                    await _run(lane, batch)
+        except BaseException:
+            # Only when the loop goes down: nobody would serve those who wait.
+            for _, future in self._waiting:
+                future.cancel()
+            raise
+        finally:
+            self._idle.append(lane)
+
+    def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
+        waiting, room = self._waiting, self._limit
+        batch: list[tuple[Item, asyncio.Future[Result]]] = []
+        while waiting:
+            item, future = waiting[0]
+            if future.done():  # cancelled while it waited
+                waiting.popleft()
+                continue
+            room -= self._weight(item)
+            if room < 0 and batch:
+                break
+            batch.append(waiting.popleft())
+        return batch
+
+
+async def _run(
+    lane: Callable[[list[Item]], Awaitable[Sequence[Result]]],
+    batch: list[tuple[Item, asyncio.Future[Result]]],
+) -> None:
+    try:
+        results = await lane([item for item, _ in batch])
+    except BaseException as error:
+        for _, future in batch:
+            if not future.done():
+                if isinstance(error, Exception):
+                    future.set_exception(error)
+                else:
+                    future.cancel()
+        if not isinstance(error, Exception):
+            raise  # the loop is going down, or our own task was cancelled
+        return
+    for (_, future), result in zip(batch, results, strict=True):
+        if not future.done():
+            future.set_result(result)

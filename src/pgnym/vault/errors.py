@@ -1,0 +1,36 @@
+"""What can go wrong in the vault. Messages name things (tenant, key, domain), never a value, key or password."""
+
+from __future__ import annotations
+
+
+class VaultError(Exception):
+    """Base of all errors of this room. ``message`` says what and where, ``hint`` what would help."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class VaultUnavailable(VaultError):
+    """The vault's server can't be reached, or did not answer in time. What was asked for may or may not be done."""
+
+
+class VaultOutdated(VaultError):
+    """The vault's schema is missing, or of another version than this pgnym."""
+
+
+class CannotOpen(VaultError):
+    """A ciphertext does not open: changed, moved to another token or tenant, or its key is gone."""
+
+
+class KeyProblem(VaultError):
+    """A key can't be used. ``key`` says which one (a master key's id, or ``tenant/purpose/generation``)."""
+
+    def __init__(self, message: str, *, key: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.key = key
+
+
+class WrongMasterKey(KeyProblem):
+    """The vault's keys were wrapped by another master key. Nothing was changed."""

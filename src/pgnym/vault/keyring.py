@@ -1,0 +1,237 @@
+"""The keys of tenants: loaded and unwrapped from the key table, created when a tenant is first needed.
+
+Several gateways may meet a new tenant at once: a lock lets one in, which adds the tenant and all its keys in one
+transaction; the others read what it left.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import asyncpg
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from pgnym.vault.ciphers import MAX_USES
+from pgnym.vault.errors import KeyProblem, VaultError
+from pgnym.vault.keys import KEY_LENGTH, MasterKey, Purpose, Secret, wrong_master_key
+from pgnym.vault.tokens import Tokenizer
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+_FIRST_RESERVE = 4096
+_LARGEST_RESERVE = 2**20
+_TENANT_LOCK = 0x70676E796E  # held while a tenant is added, so that two master keys can't both be the first
+
+
+@dataclass(slots=True, repr=False)
+class TenantKeys:
+    """The unwrapped keys of one tenant. ``data``: generation → key; values are sealed under ``generation``."""
+
+    id: int
+    name: str
+    tokenizer: Tokenizer
+    search: Secret
+    audit: Secret
+    data: dict[int, AESGCM]
+    generation: int
+    uses_left: int = 0
+    next_reserve: int = _FIRST_RESERVE
+    secrets: list[Secret] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"<TenantKeys of {self.name}, data key generation {self.generation}>"
+
+    def wipe(self) -> None:
+        """Overwrites what can be, and lets the ciphers go."""
+        for secret in self.secrets:
+            secret.wipe()
+        self.data.clear()
+        self.uses_left = 0
+        self.tokenizer = Tokenizer(bytes(KEY_LENGTH))
+
+
+class Keyring:
+    """All keys that this process has unwrapped, under one master key (which it owns: ``wipe`` wipes it)."""
+
+    def __init__(self, master: MasterKey) -> None:
+        self._master = master
+        self._tenants: dict[str, TenantKeys] = {}
+
+    def __repr__(self) -> str:
+        return f"<Keyring under {self._master.name}>"
+
+    @property
+    def master_id(self) -> str:
+        """The id of the master key."""
+        return self._master.id
+
+    async def check(self, connection: Connection) -> None:
+        """WrongMasterKey if a tenant's keys lie under another master key than ours."""
+        row = await connection.fetchrow(
+            "SELECT name, master_key FROM vault.tenant WHERE master_key <> $1 ORDER BY id LIMIT 1",
+            self._master.id,
+        )
+        if row is not None:
+            raise wrong_master_key(self._master, f"the KEK of tenant {row['name']}", row["master_key"])
+
+    async def load(self, connection: Connection, name: str, *, create: bool = True) -> TenantKeys:
+        """The keys of a tenant, read anew; the tenant and its keys are created if they are not there.
+
+        Errors: WrongMasterKey, KeyProblem, VaultError (no such tenant, with ``create`` False). Nothing is changed then.
+        """
+        async with connection.transaction():
+            # Keys must outlive any crash, whatever the server's default is.
+            await connection.execute("SET LOCAL synchronous_commit = on")
+            tenant, new = await self._tenant(connection, name, create)
+            await connection.execute("SELECT set_config('pgnym.tenant', $1, true)", str(tenant))
+            if new:
+                await self._create(connection, tenant)
+            rows = await _rows(connection, tenant)
+            keys = self._unwrap(tenant, name, rows)
+        if (before := self._tenants.get(name)) is not None:
+            if before.generation == keys.generation:
+                keys.uses_left, keys.next_reserve = before.uses_left, before.next_reserve
+            before.uses_left = 0
+        self._tenants[name] = keys
+        return keys
+
+    async def reserve(self, connection: Connection, keys: TenantKeys, uses: int) -> TenantKeys:
+        """Keys whose data key may seal ``uses`` more values: reserves them, or makes the next generation.
+
+        The reserve of a gateway that ends is lost; so steps start small and grow with use.
+        """
+        if uses <= keys.uses_left:
+            return keys
+        step = max(uses - keys.uses_left, keys.next_reserve)
+        async with connection.transaction():
+            await connection.execute("SELECT set_config('pgnym.tenant', $1, true)", str(keys.id))
+            done = await connection.fetchval(
+                "UPDATE vault.key SET reserved = reserved + $3 WHERE tenant = $1 AND purpose = 'data' AND generation = $2"
+                " AND retired IS NULL AND reserved + $3 <= $4 RETURNING true",
+                keys.id,
+                keys.generation,
+                step,
+                MAX_USES,
+            )
+            if not done:
+                rows = await _rows(connection, keys.id)
+                if max(row["generation"] for row in rows if row["purpose"] == "data") == keys.generation:
+                    # Used up. Of two gateways that notice at once, one inserts; both read it back.
+                    kek = self._kek(keys.id, rows)
+                    await _insert(connection, keys.id, Purpose.DATA, keys.generation + 1, kek)
+                    kek.wipe()
+        if done:
+            keys.uses_left += step
+            keys.next_reserve = min(step * 2, _LARGEST_RESERVE)
+            return keys
+        fresh = await self.load(connection, keys.name, create=False)
+        if fresh.generation == keys.generation:
+            raise KeyProblem(
+                f"the data key {keys.id}/data/{keys.generation} is used up and has no successor",
+                key=f"{keys.id}/data/{keys.generation}",
+                hint="The key table was changed from outside.",
+            )
+        return await self.reserve(connection, fresh, uses)
+
+    def wipe(self) -> None:
+        """Wipes all keys and the master key."""
+        for keys in self._tenants.values():
+            keys.wipe()
+        self._tenants.clear()
+        self._master.wipe()
+
+    async def _tenant(self, connection: Connection, name: str, create: bool) -> tuple[int, bool]:
+        find = "SELECT id, master_key FROM vault.tenant WHERE name = $1"
+        row = await connection.fetchrow(find, name)
+        if row is None:
+            if not create:
+                raise VaultError(f"tenant {name} is not in the vault")
+            if not 1 <= len(name) <= 63 or not name.isprintable():
+                raise VaultError("a tenant's name has 1 to 63 printable characters")
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _TENANT_LOCK)
+            await self.check(connection)
+            added = await connection.fetchval(
+                "INSERT INTO vault.tenant (name, master_key) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING id",
+                name,
+                self._master.id,
+            )
+            if added is not None:
+                return added, True
+            row = await connection.fetchrow(find, name)
+            assert row is not None  # noqa: S101 - another added it, and tenants are never deleted
+        if row["master_key"] != self._master.id:
+            raise wrong_master_key(self._master, f"the KEK of tenant {name}", row["master_key"])
+        return row["id"], False
+
+    async def _create(self, connection: Connection, tenant: int) -> None:
+        # Only ever together with the tenant's row: a key that is missing later was lost, and a new one in its place would
+        # silently make other tokens of the same values.
+        await _insert(connection, tenant, Purpose.KEK, 1, self._master)
+        kek = self._kek(tenant, await _rows(connection, tenant))
+        for purpose in (Purpose.DATA, Purpose.TOKEN, Purpose.SEARCH, Purpose.AUDIT):
+            await _insert(connection, tenant, purpose, 1, kek)
+        kek.wipe()
+
+    def _kek(self, tenant: int, rows: list[asyncpg.Record]) -> Secret:
+        row = _latest(rows, tenant, Purpose.KEK)
+        return self._master.unwrap_kek(row["wrapped"], tenant, row["generation"])
+
+    def _unwrap(self, tenant: int, name: str, rows: list[asyncpg.Record]) -> TenantKeys:
+        kek = self._kek(tenant, rows)
+
+        def unwrap(row: asyncpg.Record) -> Secret:
+            return kek.unwrap(row["wrapped"], Purpose(row["purpose"]), tenant, row["generation"])
+
+        data = {row["generation"]: unwrap(row) for row in rows if row["purpose"] == "data"}
+        token, search, audit = (
+            unwrap(_latest(rows, tenant, purpose))
+            for purpose in (Purpose.TOKEN, Purpose.SEARCH, Purpose.AUDIT)
+        )
+        keys = TenantKeys(
+            tenant,
+            name,
+            Tokenizer(token.expose()),
+            search,
+            audit,
+            {generation: AESGCM(secret.expose()) for generation, secret in data.items()},
+            int(_latest(rows, tenant, Purpose.DATA)["generation"]),
+            secrets=[search, audit],
+        )
+        for secret in (kek, token, *data.values()):
+            secret.wipe()  # the ciphers hold what they need
+        return keys
+
+
+def _latest(rows: list[asyncpg.Record], tenant: int, purpose: Purpose) -> asyncpg.Record:
+    found = [row for row in rows if row["purpose"] == purpose.value]
+    if not found:
+        key = f"{tenant}/{purpose.value}"
+        raise KeyProblem(
+            f"key {key} is missing from the vault",
+            key=key,
+            hint="The key table was changed or restored in part. Nothing was changed.",
+        )
+    return max(found, key=lambda row: int(row["generation"]))
+
+
+async def _rows(connection: Connection, tenant: int) -> list[asyncpg.Record]:
+    return await connection.fetch(
+        "SELECT purpose, generation, wrapped FROM vault.key WHERE tenant = $1 ORDER BY purpose, generation",
+        tenant,
+    )
+
+
+async def _insert(
+    connection: Connection, tenant: int, purpose: Purpose, generation: int, under: Secret
+) -> None:
+    await connection.execute(
+        "INSERT INTO vault.key (tenant, purpose, generation, wrapped) VALUES ($1, $2, $3, $4)"
+        " ON CONFLICT (tenant, purpose, generation) DO NOTHING",
+        tenant,
+        purpose.value,
+        generation,
+        under.wrap(os.urandom(KEY_LENGTH), purpose, tenant, generation),
+    )

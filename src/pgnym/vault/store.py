@@ -1,0 +1,411 @@
+"""The vault: where values are put and got, by token, over pgnym's own connections.
+
+One ``Vault`` per process. It shares its connections, batches and memory bound among all sessions; each tenant's part
+of it is a ``TenantVault``, which is what sessions hold.
+
+Put before write. With the vault in the application's own cluster a put commits asynchronously: the log is replayed in
+order, so the application's later commit makes it durable, and a crash that loses the put loses the application's row too.
+With a server of its own, a put commits synchronously.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from pgnym.vault.batch import Batcher
+from pgnym.vault.cache import CacheBudget, ValueCache
+from pgnym.vault.ciphers import cannot_open_without_key, open, seal
+from pgnym.vault.connection import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Connector, Lane
+from pgnym.vault.errors import VaultError, VaultUnavailable
+from pgnym.vault.keyring import Keyring, TenantKeys
+from pgnym.vault.keys import MasterKey, Secret
+from pgnym.vault.known import KnownTokens
+from pgnym.vault.migrations import current_version, latest_version, outdated
+from pgnym.vault.tokens import TOKEN_PATTERN, randomized
+from pgnym.vault.watch import Watch
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+PURGE_GRACE = 24 * 3600.0
+"""Seconds since its last put before an unreferenced value may be purged. A token may be used, without a new put, up to
+KNOWN_TTL after its put, in a transaction that ends later still; and last_put may lag by the hour that vault.put
+allows. So no
+transaction may stay open longer than 24 h - 1 h - KNOWN_TTL."""
+
+KNOWN_TTL = 300.0
+KNOWN_LIMIT = 200_000
+CACHE_TTL = 300.0
+CACHE_BYTES = 64 * 1024 * 1024
+_BATCH = 5000  # tokens in one round trip: some ten milliseconds of the server's time
+
+_Put = tuple[int, int, list[tuple[bytes, bytes]]]  # tenant, key generation, (token, ciphertext) …
+_Get = tuple[int, Sequence[bytes]]  # tenant, tokens
+
+
+class Vault:
+    """Connections, batches and bounds that all tenants share. Made by ``Vault.open``."""
+
+    def __init__(
+        self, connector: Connector, keyring: Keyring, *, same_cluster: bool, cache_bytes: int
+    ) -> None:
+        self.connector = connector
+        self.same_cluster = same_cluster
+        self.cache_budget = CacheBudget(cache_bytes, CACHE_TTL)
+        self.keyring = keyring
+        self._closed = False
+        self._tenants: dict[str, TenantVault] = {}
+        self._by_id: dict[int, TenantVault] = {}
+        self._control = Lane(connector)  # keys and tenants
+        self._control_lock = asyncio.Lock()
+        # One lane for puts: a second would wait for the first wherever both hold the same token. Two for gets, so that a
+        # small one need not wait for a large one.
+        self._put_lanes = [Lane(connector)]
+        self._get_lanes = [Lane(connector), Lane(connector)]
+        self._puts: Batcher[_Put, bool] = Batcher(
+            [_PutLane(lane, same_cluster).run for lane in self._put_lanes],
+            limit=_BATCH,
+            weight=lambda p: len(p[2]),
+        )
+        self._gets: Batcher[_Get, list[tuple[bytes, int, bytes]]] = Batcher(
+            [_GetLane(lane).run for lane in self._get_lanes], limit=_BATCH, weight=lambda g: len(g[1])
+        )
+        self.watch = Watch(
+            connector, forget=self.forget, forget_all=self.clear, take_pending=self._take_pending
+        )
+
+    def __repr__(self) -> str:
+        return f"<Vault of {len(self._tenants)} tenants, {'same cluster' if self.same_cluster else 'own server'}>"
+
+    @classmethod
+    async def open(
+        cls,
+        where: str | Mapping[str, Any],
+        master: MasterKey,
+        *,
+        same_cluster: bool,
+        cache_bytes: int = CACHE_BYTES,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        command_timeout: float = COMMAND_TIMEOUT,
+    ) -> Vault:
+        """Connects, checks schema and master key, and starts to listen for invalidations.
+
+        ``where``: a PostgreSQL URL, or keyword arguments of ``asyncpg.connect``, of the gateway's role. ``master``:
+        owned by the vault from now on (``close`` wipes it). ``same_cluster``: the application's tables are in the
+        same cluster. ``cache_bytes``: bound of opened values in memory. Times in seconds. Errors: VaultUnavailable,
+        VaultOutdated, WrongMasterKey.
+        """
+        connector = Connector(where, connect_timeout=connect_timeout, command_timeout=command_timeout)
+        vault = cls(connector, Keyring(master), same_cluster=same_cluster, cache_bytes=cache_bytes)
+        try:
+            await vault._control.run(vault._check)
+            await vault.watch.start()
+        except BaseException:
+            await vault._control.close()
+            raise
+        return vault
+
+    async def close(self) -> None:
+        """Finishes what is under way, ends the connections, and wipes keys and values from memory."""
+        await asyncio.gather(self._puts.close(_closed), self._gets.close(_closed))
+        await self.watch.stop()
+        async with self._control_lock:
+            self._closed = True
+            for lane in (self._control, *self._put_lanes, *self._get_lanes):
+                await lane.close()
+        self.clear()
+        for tenant in self._tenants.values():
+            tenant.wipe()
+        self.keyring.wipe()
+
+    async def tenant(self, name: str) -> TenantVault:
+        """The tenant's part, created with its keys if it is new. Errors: VaultUnavailable, KeyProblem, VaultError."""
+        found = self._tenants.get(name)
+        if found is None:
+            async with self._control_lock:
+                found = self._tenants.get(name)
+                if found is None:
+                    keys = await self._control.run(lambda connection: self.keyring.load(connection, name))
+                    found = self._tenants[name] = self._by_id[keys.id] = TenantVault(self, keys)
+        return found
+
+    def opened(self, name: str) -> TenantVault | None:
+        """The tenant's part if ``tenant`` gave it before."""
+        return self._tenants.get(name)
+
+    def clear(self) -> None:
+        """Forgets all opened values and known tokens."""
+        self.cache_budget.clear()
+        for tenant in self._tenants.values():
+            tenant.forget(None)
+
+    def forget(self, tenant_id: int, tokens: list[bytes] | None) -> None:
+        """Forgets values and tokens of one tenant (None: all of them) in this process only."""
+        if (tenant := self._by_id.get(tenant_id)) is not None:
+            tenant.forget(tokens)
+
+    # For TenantVault.
+
+    async def put_sealed(self, put: _Put) -> bool:
+        """Stores sealed values; True if all were new. Committed on return."""
+        return await self._puts.submit(put)
+
+    async def get_sealed(self, get: _Get) -> list[tuple[bytes, int, bytes]]:
+        """Sealed values: (token, key generation, ciphertext) for each that is there."""
+        return await self._gets.submit(get)
+
+    async def reserve(self, tenant: TenantVault, uses: int) -> None:
+        """Sees that the tenant's data key may seal ``uses`` more values."""
+        async with self._control_lock:
+            keys = tenant.keys
+            tenant.keys = await self._control.run(
+                lambda connection: self.keyring.reserve(connection, keys, uses)
+            )
+
+    async def reload(self, tenant: TenantVault, generation: int) -> None:
+        """Reads a tenant's keys anew, unless key ``generation`` is there by now."""
+        async with self._control_lock:
+            if generation not in tenant.keys.data:
+                tenant.keys = await self._control.run(
+                    lambda connection: self.keyring.load(connection, tenant.name, create=False)
+                )
+
+    async def notify(self, tenant_id: int, tokens: list[str] | None) -> None:
+        """Tells all gateways, this one too, to forget."""
+        async with self._control_lock:
+            await self._control.run(
+                lambda connection: connection.execute("SELECT vault.invalidate($1, $2)", tenant_id, tokens)
+            )
+
+    def _take_pending(self) -> list[Callable[[], None]]:
+        taken = [tenant.take_pending() for tenant in self._tenants.values()]
+        return [confirm for confirm in taken if confirm is not None]
+
+    async def _check(self, connection: Connection) -> None:
+        version = await current_version(connection)
+        if version != latest_version():
+            raise outdated(version)
+        await self.keyring.check(connection)
+
+
+class TenantVault:
+    """One tenant's values. Made by ``Vault.tenant``."""
+
+    def __init__(self, vault: Vault, keys: TenantKeys) -> None:
+        self._vault = vault
+        self.keys = keys
+        self.name = keys.name
+        self.id = keys.id
+        self._known = KnownTokens(KNOWN_TTL, KNOWN_LIMIT)
+        self._cache: ValueCache = vault.cache_budget.section()
+        self._forgets = 0  # counts invalidations: what was on its way meanwhile is not kept
+        self.token: Callable[[bytes, bytes], bytes] = keys.tokenizer.token
+        """``token(prefix, identity)``: the deterministic token of a value. Local; does not put."""
+        self.cached: Callable[[bytes], bytes | None] = self._cache.get
+        """``cached(token)``: the value if it is in memory, else None."""
+        self.is_known: Callable[[bytes], bool] = self._known.__contains__
+        """``is_known(token)``: whether this process put it lately, so that it need not be put again."""
+
+    def __repr__(self) -> str:
+        return f"<TenantVault {self.name}>"
+
+    @property
+    def audit_key(self) -> Secret:
+        """The key that keys of the audit log are derived from."""
+        return self.keys.audit
+
+    @property
+    def search_key(self) -> Secret:
+        """The key that keys of blind indexes are derived from."""
+        return self.keys.search
+
+    def random_token(self, prefix: bytes) -> bytes:
+        """A new randomized token. Does not put."""
+        return randomized(prefix)
+
+    async def put(self, values: Mapping[bytes, bytes]) -> None:
+        """Stores canonical values by token; committed on return (see the module's docstring for what that means).
+
+        Putting a token again changes nothing but its last-put time. Known tokens are left out.
+        Errors: VaultUnavailable (may or may not be stored), KeyProblem, VaultError; ValueError for what is no token.
+        """
+        known = self._known
+        fresh = [token for token in values if token not in known]
+        if not fresh:
+            return
+        fresh.sort()
+        for start in range(0, len(fresh), _BATCH):
+            await self._put(fresh[start : start + _BATCH], values)
+
+    async def _put(self, tokens: list[bytes], values: Mapping[bytes, bytes]) -> None:
+        is_token, tenant = TOKEN_PATTERN.fullmatch, self.id
+        for token in tokens:
+            if not is_token(token):
+                raise ValueError("a key of the mapping is no token")
+        while self.keys.uses_left < len(tokens):
+            await self._vault.reserve(self, len(tokens))
+        keys = self.keys
+        keys.uses_left -= len(tokens)
+        dek = keys.data[keys.generation]
+        sealed = [(token, seal(dek, tenant, token, values[token])) for token in tokens]
+        forgets = self._forgets
+        all_new = await self._vault.put_sealed((tenant, keys.generation, sealed))
+        if forgets != self._forgets or not self._vault.watch.listening:
+            return
+        if self._vault.same_cluster:
+            self._known.add_pending(tokens)
+            self._vault.watch.pending()
+        else:
+            self._known.add(tokens)
+        if all_new:
+            # Else the row may hold another spelling of the value (1.0 for 1.00) than we were given: let it be read.
+            self._cache.put((token, values[token]) for token in tokens)
+
+    async def get(self, tokens: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Canonical values by token; those that are not in the vault (or are no tokens) are absent.
+
+        Errors: VaultUnavailable, CannotOpen (a row was tampered with, or its key is gone), KeyProblem.
+        """
+        found: dict[bytes, bytes] = {}
+        missing: list[bytes] = []
+        cached, is_token = self.cached, TOKEN_PATTERN.fullmatch
+        for token in dict.fromkeys(tokens):
+            value = cached(token)
+            if value is not None:
+                found[token] = value
+            elif is_token(token):
+                missing.append(token)
+        for start in range(0, len(missing), _BATCH):
+            await self._get(missing[start : start + _BATCH], found)
+        return found
+
+    async def _get(self, tokens: list[bytes], found: dict[bytes, bytes]) -> None:
+        forgets, tenant = self._forgets, self.id
+        rows = await self._vault.get_sealed((tenant, tokens))
+        data = self.keys.data
+        opened: list[tuple[bytes, bytes]] = []
+        for token, generation, ciphertext in rows:
+            dek = data.get(generation)
+            if dek is None:
+                # Another gateway may have begun a generation since we read the keys.
+                await self._vault.reload(self, generation)
+                data = self.keys.data
+                dek = data.get(generation)
+                if dek is None:
+                    raise cannot_open_without_key(token, generation)
+            opened.append((token, open(dek, tenant, token, ciphertext)))
+        found.update(opened)
+        if forgets == self._forgets and self._vault.watch.listening:
+            self._cache.put(opened)
+
+    async def invalidate(self, tokens: Iterable[bytes] | None) -> None:
+        """Tells all gateways to forget these tokens and their values (None: all of the tenant's).
+
+        Whoever deletes values does it in the deleting transaction instead: ``SELECT vault.invalidate(tenant, tokens)``.
+        """
+        listed = None if tokens is None else [token for token in tokens if TOKEN_PATTERN.fullmatch(token)]
+        self.forget(listed)
+        await self._vault.notify(
+            self.id, None if listed is None else [token.decode("ascii") for token in listed]
+        )
+
+    def forget(self, tokens: list[bytes] | None) -> None:
+        """Forgets in this process only."""
+        self._forgets += 1
+        if tokens is None:
+            self._known.clear()
+            self._cache.clear()
+        else:
+            self._known.drop(tokens)
+            self._cache.drop(tokens)
+
+    def take_pending(self) -> Callable[[], None] | None:
+        """What becomes known once everything committed so far is flushed."""
+        return self._known.take_pending()
+
+    def wipe(self) -> None:
+        """Forgets values and keys. The object is of no use afterwards."""
+        self.forget(None)
+        self.token = _wiped
+        self.keys.wipe()
+
+
+class _PutLane:
+    """Stores a batch of puts, of any tenants, in one round trip and one transaction."""
+
+    def __init__(self, lane: Lane, relaxed: bool) -> None:
+        self._lane = lane
+        self._relaxed = relaxed
+
+    async def run(self, puts: list[_Put]) -> list[bool]:
+        by_tenant: dict[int, dict[bytes, tuple[int, bytes]]] = {}
+        for tenant, generation, sealed in puts:
+            part = by_tenant.setdefault(tenant, {})
+            for token, ciphertext in sealed:
+                part[token] = generation, ciphertext
+        tenants, stops, tokens, generations, ciphertexts = [], [], [], [], []
+        for tenant, part in sorted(by_tenant.items()):
+            for token in sorted(
+                part
+            ):  # see vault.put: a common order, so that batches of two gateways don't deadlock
+                generation, ciphertext = part[token]
+                tokens.append(token.decode("ascii"))
+                generations.append(generation)
+                ciphertexts.append(ciphertext)
+            tenants.append(tenant)
+            stops.append(len(tokens))
+        added = await self._lane.run(
+            lambda connection: connection.fetchval(
+                "SELECT vault.put($1, $2, $3, $4, $5, $6)",
+                self._relaxed,
+                tenants,
+                stops,
+                tokens,
+                generations,
+                ciphertexts,
+            )
+        )
+        # Of two puts of one new token in a batch one was dropped above, so "all new" must hold for all that were asked for.
+        return [added == sum(len(put[2]) for put in puts)] * len(puts)
+
+
+class _GetLane:
+    """Gets what a batch asks for, of any tenants, in one round trip."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+
+    async def run(self, gets: list[_Get]) -> list[list[tuple[bytes, int, bytes]]]:
+        results: list[list[tuple[bytes, int, bytes]]] = [[] for _ in gets]
+        tenants: list[int] = []
+        stops: list[int] = []
+        tokens: list[bytes] = []
+        owners: list[list[tuple[bytes, int, bytes]]] = []
+        for n in sorted(range(len(gets)), key=lambda n: gets[n][0]):
+            tenant, wanted = gets[n]
+            tokens += wanted
+            owners += [results[n]] * len(wanted)
+            if tenants and tenants[-1] == tenant:
+                stops[-1] = len(tokens)
+            else:
+                tenants.append(tenant)
+                stops.append(len(tokens))
+        texts = [token.decode("ascii") for token in tokens]
+        rows = await self._lane.run(
+            lambda connection: connection.fetch("SELECT * FROM vault.get($1, $2, $3)", tenants, stops, texts)
+        )
+        for place, generation, ciphertext in rows:
+            owners[place - 1].append((tokens[place - 1], generation, ciphertext))
+        return results
+
+
+def _closed() -> VaultError:
+    return VaultUnavailable("the vault is closed", hint="The gateway is sealed or shutting down.")
+
+
+def _wiped(_prefix: bytes, _identity: bytes) -> bytes:
+    raise _closed()
