@@ -19,7 +19,7 @@ from pathlib import Path
 import asyncpg
 from rich.console import Console
 
-from pgnym.cli.demo_process import ChildError, Gateway, pgnym
+from pgnym.cli.demo_process import Child, ChildError, gateway, pgnym
 from pgnym.cli.demo_search import search
 from pgnym.cli.demo_show import Show
 from pgnym.cli.demo_tour import PROTECTED, Expected, record, tour
@@ -137,10 +137,10 @@ def _run(options: Options, folder: Path, show: Show) -> int:
         expected = asyncio.run(_shop(server, known))
         _protect(config, environment, show)
         asyncio.run(_forget(server))
-        with Gateway(config, folder / "gateway.log", environment) as gateway:
+        with gateway(config, folder / "gateway.log", environment) as child:
             asyncio.run(_tour(options, server, known, expected, show))
             if not options.check:
-                _stay(options, server, gateway, known, folder, show)
+                _stay(options, server, child, known, folder, show)
     if options.check:
         _search(server, expected, show)
         show.console.print(f"{show.checks - show.failed} of {show.checks} checks hold", highlight=False)
@@ -220,7 +220,7 @@ async def _connect(port: int, user: str, known: Secrets) -> asyncpg.Connection:
 
 
 def _stay(
-    options: Options, server: EmbeddedPostgres, gateway: Gateway, known: Secrets, folder: Path, show: Show
+    options: Options, server: EmbeddedPostgres, child: Child, known: Secrets, folder: Path, show: Show
 ) -> None:
     app = f"postgresql://shop_app:{known.app}@127.0.0.1"
     show.step("try it yourself")
@@ -229,7 +229,7 @@ def _stay(
     show.say(f"the help desk : user helpdesk, same password; configuration and logs: {folder}")
     show.say("Ctrl-C ends the demo.")
     try:
-        code = gateway.wait()
+        code = child.wait()
     except KeyboardInterrupt:
         show.say("\nStopping …")
     else:
