@@ -10,6 +10,11 @@ from __future__ import annotations
 from typing import Final
 
 from pgnym.wire.codecs.base import CANONICAL, Codec, Settings
+from pgnym.wire.codecs.datetimes import Date, Timestamp, Timestamptz
+from pgnym.wire.codecs.jsons import Json, Jsonb
+from pgnym.wire.codecs.numbers import Bool, Float4, Float8, Integer
+from pgnym.wire.codecs.numeric import Numeric
+from pgnym.wire.codecs.others import Bytea, Network, Uuid
 from pgnym.wire.codecs.texts import Bpchar, Name, Text, Varchar
 from pgnym.wire.errors import CodecError
 
@@ -20,6 +25,22 @@ CODECS: Final[dict[int, Codec]] = {
         Varchar(),
         Bpchar(),
         Name(),
+        Bool(),
+        Integer("smallint", 21, 1005, 2),
+        Integer("integer", 23, 1007, 4),
+        Integer("bigint", 20, 1016, 8),
+        Float4(),
+        Float8(),
+        Numeric(),
+        Date(),
+        Timestamp(),
+        Timestamptz(),
+        Uuid(),
+        Bytea(),
+        Network("inet", 869, 1041, network=False),
+        Network("cidr", 650, 651, network=True),
+        Json(),
+        Jsonb(),
     )
 }
 """Type OID → codec."""

@@ -1,0 +1,160 @@
+"""json and jsonb. jsonb is normalized as PostgreSQL prints it; json keeps the client's own text once it is
+valid.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+from pgnym.wire.codecs.base import CANONICAL, Codec, Settings
+from pgnym.wire.codecs.numeric import Numeric
+from pgnym.wire.codecs.texts import Text
+from pgnym.wire.errors import CodecError
+
+_SPECIAL = re.compile(r'["\\\x00-\x1f]')
+_SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+VERSION = b"\1"
+"""The byte before a jsonb in binary format."""
+
+
+class _Number(str):
+    """A number as written: JSON numbers are decimals, floats would round them."""
+
+    __slots__ = ()
+
+
+class Json(Text):
+    """``json``: binary and text form are the same."""
+
+    name = "json"
+    oid = 114
+    array_oid = 199
+
+    def parse(self, data: bytes, settings: Settings = CANONICAL) -> bytes:
+        """The text itself, if it is JSON."""
+        data = super().parse(data)
+        load(data, self)
+        return data
+
+
+class Jsonb(Text):
+    """``jsonb``: a version byte leads the binary form."""
+
+    name = "jsonb"
+    oid = 3802
+    array_oid = 3807
+    is_text = False
+
+    def parse(self, data: bytes, settings: Settings = CANONICAL) -> bytes:
+        """Normalized: keys by length then bytes, of duplicates the last, numbers as numeric."""
+        value = load(super().parse(data), self)
+        out: list[str] = []
+        try:
+            _write(value, out.append)
+        except RecursionError:
+            raise _depth_error() from None
+        return "".join(out).encode()
+
+    def receive(self, data: bytes) -> bytes:
+        """Version byte and text."""
+        if data[:1] != VERSION:
+            raise self.binary_error()
+        return self.parse(data[1:])
+
+    def send(self, canonical: bytes, typmod: int = -1) -> bytes:
+        """Version byte and text."""
+        return VERSION + canonical
+
+
+def load(data: bytes, codec: Codec) -> Any:
+    """Parse strictly as PostgreSQL does; numbers stay as they are written. Raises ``CodecError``."""
+    text = data.decode()
+
+    def refuse(_: str) -> NoReturn:
+        raise codec.syntax_error()
+
+    try:
+        value = json.loads(text, parse_int=_Number, parse_float=_Number, parse_constant=refuse)
+    except RecursionError:
+        raise _depth_error() from None
+    except ValueError:
+        raise codec.syntax_error() from None
+    if "\\u" in text:
+        _check_escapes(text, codec)
+    return value
+
+
+def escape(text: str) -> str:
+    """A JSON string of ``text``, quotes included, as PostgreSQL's escape_json writes it."""
+    if _SPECIAL.search(text) is None:
+        return f'"{text}"'
+    return f'"{_SPECIAL.sub(_escape_one, text)}"'
+
+
+def escape_bytes(value: bytes) -> bytes:
+    """``escape`` of UTF-8, without the quotes."""
+    return escape(value.decode()).encode()[1:-1]
+
+
+def _escape_one(found: re.Match[str]) -> str:
+    char = found.group()
+    return _SHORT.get(char) or f"\\u{ord(char):04x}"
+
+
+_UNICODE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+
+
+def _check_escapes(text: str, codec: Codec) -> None:
+    """Surrogates must come in pairs, and jsonb has no place for NUL (json_lex_string)."""
+    high = -1
+    for found in _UNICODE.finditer(text):
+        code = int(found.group(1), 16) if found.group(1) else -1
+        is_high, is_low = 0xD800 <= code <= 0xDBFF, 0xDC00 <= code <= 0xDFFF
+        paired = high == found.start()
+        if (high >= 0 and not (paired and is_low)) or (is_low and not paired):
+            raise codec.syntax_error()
+        high = found.end() if is_high else -1
+        if code == 0 and codec.name == "jsonb":
+            raise CodecError("22P05", "\\u0000 cannot be converted to text")
+    if high >= 0:
+        raise codec.syntax_error()
+
+
+def _write(value: Any, add: Any) -> None:
+    kind = type(value)
+    if kind is str:
+        add(escape(value))
+    elif kind is _Number:
+        add(_NUMERIC.parse(value.encode()).decode())
+    elif kind is dict:
+        add("{")
+        separator = ""
+        for _, key in sorted((_key_order(key), key) for key in value):
+            add(separator + escape(key) + ": ")
+            _write(value[key], add)
+            separator = ", "
+        add("}")
+    elif kind is list:
+        add("[")
+        separator = ""
+        for item in value:
+            add(separator)
+            _write(item, add)
+            separator = ", "
+        add("]")
+    else:
+        add("null" if value is None else "true" if value else "false")
+
+
+def _key_order(key: str) -> tuple[int, bytes]:
+    encoded = key.encode()
+    return len(encoded), encoded
+
+
+def _depth_error() -> CodecError:
+    return CodecError("54001", "stack depth limit exceeded", "The JSON value is nested too deeply.")
+
+
+_NUMERIC = Numeric()
