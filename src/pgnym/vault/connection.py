@@ -151,6 +151,8 @@ def translated(error: Exception) -> Exception:
         return VaultUnavailable(
             f"the vault's server reported an error (SQLSTATE {error.sqlstate})", hint="See the server's log."
         )
+    if isinstance(error, ValueError):
+        return error  # asyncpg.DataError: an argument of the wrong type is a bug here, not the server's state
     if isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError | EOFError):
         return VaultUnavailable(
             "the vault's server can't be reached", hint="Check vault.url, the server and the network."

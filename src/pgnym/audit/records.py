@@ -1,0 +1,75 @@
+"""What the audit log says of one statement or one administrative act.
+
+Stored in the clear: who, when, from where, for what purpose, what kind of statement, which domains and how many values.
+Sealed under the tenant's audit key: which tokens, and the normalized text of the statement. No record holds a
+plaintext value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+from pgnym.vault.tokens import TOKEN_LENGTH
+
+
+class Action(Enum):
+    """What was done, or refused."""
+
+    REVEAL = "reveal"
+    TOKENIZE = "tokenize"
+    REFUSE = "refuse"
+    ADMIN = "admin"
+    ERASE = "erase"
+    PURGE = "purge"
+
+
+class Decision(Enum):
+    """How it was decided."""
+
+    ALLOWED = "allowed"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who: the database user, pgnym's role for it, and what the client says of itself."""
+
+    db_user: str
+    role: str
+    client_address: str = ""
+    application_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One record. ``time`` must carry a time zone. ``counts``: domain → number of values.
+
+    ``tokens`` and ``text`` (normalized: without literals) are sealed, and not in the repr.
+    """
+
+    time: datetime
+    tenant: str
+    actor: Actor
+    action: Action
+    decision: Decision = Decision.ALLOWED
+    purpose: str = ""
+    fingerprint: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    tokens: tuple[bytes, ...] = field(default=(), repr=False)
+    text: str = field(default="", repr=False)
+
+
+def pack_details(record: AuditRecord) -> bytes:
+    """``tokens`` and ``text`` as they are sealed: length of the text (4 bytes, big endian), text, tokens."""
+    text = record.text.encode("utf-8", "replace")
+    return b"".join((len(text).to_bytes(4, "big"), text, *record.tokens))
+
+
+def unpack_details(packed: bytes) -> tuple[tuple[bytes, ...], str]:
+    """The ``tokens`` and ``text`` of ``pack_details``."""
+    start = 4 + int.from_bytes(packed[:4], "big")
+    tokens = tuple(packed[i : i + TOKEN_LENGTH] for i in range(start, len(packed), TOKEN_LENGTH))
+    return tokens, packed[4:start].decode("utf-8")
