@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 from pgnym.config.model import KeepMask
 
@@ -66,12 +67,9 @@ def kept(mask: Mask) -> tuple[int, int]:
 
 def text_masker(mask: Mask, padded: bool) -> Masker:
     """A mask over characters; ``padded``: trailing blanks of char(n) stay blanks."""
+    rule: Callable[[str], str]
     if isinstance(mask, KeepMask):
-        first, last = mask.keep_first, mask.keep_last
-
-        def rule(text: str) -> str:
-            return keep(text, first, last)
-
+        rule = partial(keep, first=mask.keep_first, last=mask.keep_last)
     elif mask in TEXT_MASKS:
         rule = TEXT_MASKS[mask]
     else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pgnym.config.model import Config, Role
+from pgnym.policy.masks import Masker, masker
 from pgnym.policy.patterns import best
 from pgnym.policy.sight import Sight
 
@@ -134,10 +135,12 @@ class RolePolicy:
 class Policy:
     """The roles of a configuration, by database user."""
 
-    __slots__ = ("_default", "_users")
+    __slots__ = ("_default", "_maskers", "_masks", "_users")
 
     def __init__(self, config: Config) -> None:
         columns = {column.name: frozenset(column.options.purposes) for column in config.columns()}
+        self._masks = {column.name: column.options.mask for column in config.columns()}
+        self._maskers: dict[tuple[str, int], Masker] = {}
         self._users: dict[str, RolePolicy] = {}
         self._default = RolePolicy(DEFAULT_ROLE, config.roles.get(DEFAULT_ROLE, Role()), columns)
         for name, role in config.roles.items():
@@ -149,3 +152,14 @@ class Policy:
         """The policy of database user ``user``; whoever is not named has the default role, which sees
         tokens."""
         return self._users.get(user, self._default)
+
+    def masker(self, column: str, codec_oid: int) -> Masker:
+        """The configured mask of ``column`` for canonical values of type ``codec_oid``; of all if none is known.
+
+        Raises ValueError for a type that no mask is known for: then the value must not be shown.
+        """
+        key = (column, codec_oid)
+        known = self._maskers.get(key)
+        if known is None:
+            known = self._maskers[key] = masker(self._masks.get(column, "all"), codec_oid)
+        return known
