@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -276,3 +277,35 @@ def protect(cluster: Cluster, database: str, tables: Mapping[str, object], **opt
     made = deployment(cluster, database, tables=tables, **options)
     made.apply()
     return made
+
+
+DIRECT = "PGNYM_TEST_DIRECT"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a client connects to: the gateway, or the server itself."""
+
+    host: str
+    port: int
+    database: str
+
+    def url(self, database: str | None = None, *, user: str = SUPERUSER) -> str:
+        """A connection URL."""
+        return f"postgresql://{user}:{quote(PASSWORD, safe='')}@{self.host}:{self.port}/{database or self.database}"
+
+
+@contextmanager
+def through(made: Deployment) -> Iterator[Endpoint]:
+    """Apply ``made`` and serve it for the time of the block.
+
+    With ``PGNYM_TEST_DIRECT`` set there is neither, and the endpoint is the server: so a test is tried
+    against plain PostgreSQL, where what it demands of pgnym must hold too.
+    """
+    upstream = made.config["upstream"]
+    if os.environ.get(DIRECT):
+        yield Endpoint(upstream["host"], upstream["port"], upstream["database"])
+        return
+    made.apply()
+    with Gateway(made) as gateway:
+        yield Endpoint(gateway.host, gateway.port, upstream["database"])

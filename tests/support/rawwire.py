@@ -162,9 +162,12 @@ class RawClient:
         self._socket.close()
 
     def read_bytes(self, count: int) -> bytes:
-        """Exactly ``count`` bytes. Raises EOFError when the peer closes before."""
+        """Exactly ``count`` bytes. Raises EOFError when the peer closes before, in order or by a reset."""
         while len(self._buffer) < count:
-            chunk = self._socket.recv(65536)
+            try:
+                chunk = self._socket.recv(65536)
+            except ConnectionResetError:  # it closed with bytes of ours unread
+                chunk = b""
             if not chunk:
                 raise EOFError(f"closed; had {bytes(self._buffer[:200])!r}")
             self._buffer += chunk
