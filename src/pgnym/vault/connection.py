@@ -30,7 +30,10 @@ _SETTINGS = {
     "default_transaction_isolation": "read committed",
     "default_transaction_read_only": "off",
     "idle_in_transaction_session_timeout": "30s",
-    "jit": "off",  # short statements only
+    # All that runs here finds rows by key. Plans that are made and kept while the tables are still empty would
+    # otherwise read whole tables until the next ANALYZE.
+    "enable_seqscan": "off",
+    "jit": "off",
 }
 _RETRIED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 

@@ -96,7 +96,11 @@ BEGIN
         RETURN QUERY
             SELECT (first - 1 + u.place)::integer, v.generation, v.ciphertext
             FROM unnest(tokens[first:stops[i]]) WITH ORDINALITY AS u (token, place)
-            JOIN vault.value v ON v.tenant = tenants[i] AND v.token = u.token;
+            -- LIMIT keeps this from becoming a join: of one, planned and kept while the table was small, other plans may stay.
+            CROSS JOIN LATERAL (
+                SELECT s.generation, s.ciphertext FROM vault.value s
+                WHERE s.tenant = tenants[i] AND s.token = u.token LIMIT 1
+            ) v;
         first := stops[i] + 1;
     END LOOP;
 END
