@@ -37,7 +37,7 @@ def substitute(
     Tokens without replacement, and everything else, stay byte for byte. Raises ``CodecError`` if the value
     isn't what ``wraps`` says, or has no form that could show it.
     """
-    return inside(value, format_, wraps, Context(pattern, reveal, settings), oid)
+    return inside(value, format_, wraps, Context(pattern, reveal, inside, settings), oid)
 
 
 def inside(value: bytes, format_: int, wraps: tuple[Wrap, ...], context: Context, oid: int = 0) -> bytes:

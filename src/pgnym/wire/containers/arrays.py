@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import TYPE_CHECKING
 
 from pgnym.wire.codecs import element_oid
 from pgnym.wire.containers.reveal import Context, Wrap
 from pgnym.wire.errors import CodecError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Inside = Callable[..., bytes]
 
 _BOUNDS = re.compile(rb"(?:\[[+-]?[0-9]+:[+-]?[0-9]+\])+=")
 _PIECE = re.compile(rb'([{},])|"([^"\\]*(?:\\.[^"\\]*)*)"|([^{},"\\]+)', re.DOTALL)
@@ -30,8 +24,6 @@ def replace(value: bytes, rest: tuple[Wrap, ...], context: Context, oid: int) ->
 
     ``oid``: type of the elements, 0 if unknown. Raises ``CodecError`` 22P02 if it isn't an array.
     """
-    from pgnym.wire.containers import inside
-
     bounds = _BOUNDS.match(value)
     pos = bounds.end() if bounds else 0
     parts = [value[:pos]]
@@ -52,7 +44,7 @@ def replace(value: bytes, rest: tuple[Wrap, ...], context: Context, oid: int) ->
         elif search(found.group()):
             quoted = found.group(2)
             element = found.group(3) if quoted is None else _UNESCAPE.sub(rb"\1", quoted)
-            new = inside(element, 0, rest, context, oid)
+            new = context.inside(element, 0, rest, context, oid)
             parts.append(found.group() if new == element else quote(new))
             continue
         parts.append(found.group())
@@ -75,8 +67,6 @@ def replace_binary(value: bytes, rest: tuple[Wrap, ...], context: Context, shown
     written also when the array is empty. Raises ``CodecError`` 22P03 if it is malformed, and 0A000 if tokens
     stay among typed values: those have no binary form.
     """
-    from pgnym.wire.containers import inside
-
     if len(value) < _head.size:
         raise _malformed_binary()
     dimensions, flags, oid = _head.unpack_from(value)
@@ -107,7 +97,7 @@ def replace_binary(value: bytes, rest: tuple[Wrap, ...], context: Context, shown
                     target = revealed.oid
                 element = context.form(revealed, 1)
         elif context.pattern.search(element):
-            element = inside(element, 1, rest, context, oid)
+            element = context.inside(element, 1, rest, context, oid)
         parts.append(len(element).to_bytes(4, "big") + element)
     if left and target != oid and not rest:
         raise CodecError(

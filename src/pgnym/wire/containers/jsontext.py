@@ -82,8 +82,6 @@ def splice(value: bytes, context: Context) -> bytes:
 
 def _string(content: bytes, rest: tuple[Wrap, ...], context: Context, *, key: bool) -> bytes | None:
     """The JSON that replaces a string with this ``content`` (still escaped), None to leave it."""
-    from pgnym.wire.containers import inside
-
     if not rest:
         revealed = context.whole(content)
         if revealed is None:
@@ -93,7 +91,7 @@ def _string(content: bytes, rest: tuple[Wrap, ...], context: Context, *, key: bo
         plain = json.loads(b'"' + content + b'"', strict=False).encode() if b"\\" in content else content
     except ValueError:
         raise CodecError("22P02", "invalid input syntax for type json") from None
-    new = inside(plain, 0, rest, context)
+    new = context.inside(plain, 0, rest, context, 0)
     return None if new == plain else _quoted(new)
 
 

@@ -20,8 +20,6 @@ def replace(value: bytes, rest: tuple[Wrap, ...], context: Context) -> bytes:
 
     Raises ``CodecError`` 22P02 if it isn't a record.
     """
-    from pgnym.wire.containers import inside
-
     end = len(value) - 1
     if end < 1 or value[:1] != b"(" or value[end:] != b")":
         raise _malformed()
@@ -37,7 +35,7 @@ def replace(value: bytes, rest: tuple[Wrap, ...], context: Context) -> bytes:
         if search(text):
             quoted = found.group(1)
             field = text if quoted is None else _UNESCAPE.sub(_one, quoted)
-            new = inside(field, 0, rest, context)
+            new = context.inside(field, 0, rest, context, 0)
             text = text if new == field else quote(new)
         parts.append(text)
         if pos == end:
@@ -62,8 +60,6 @@ def replace_binary(value: bytes, rest: tuple[Wrap, ...], context: Context) -> by
 
     Raises ``CodecError`` 22P03.
     """
-    from pgnym.wire.containers import inside
-
     if len(value) < 4:
         raise _malformed_binary()
     count = int.from_bytes(value[:4], "big")
@@ -88,7 +84,7 @@ def replace_binary(value: bytes, rest: tuple[Wrap, ...], context: Context) -> by
                 if revealed is not None:
                     oid, field = revealed.oid, context.form(revealed, 1)
             else:
-                field = inside(field, 1, rest, context, oid)
+                field = context.inside(field, 1, rest, context, oid)
         parts.append(_field.pack(oid, len(field)))
         parts.append(field)
     if pos != len(value):

@@ -43,12 +43,20 @@ Reveal = Callable[[bytes], Revealed | None]
 """Token → its value, or None to leave the token. Usually the ``get`` of a dict."""
 
 
+Inside = Callable[[bytes, int, tuple[Wrap, ...], "Context", int], bytes]
+"""(value, format, stack, context, OID of the type or 0) → the value with its tokens replaced."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What every step of a substitution needs: the token pattern, the replacements, the session's settings."""
+    """What every step of a substitution needs: the token pattern, the replacements, the session's settings.
+
+    ``inside`` does one level for the next container of a stack.
+    """
 
     pattern: re.Pattern[bytes]
     reveal: Reveal
+    inside: Inside
     settings: Settings = CANONICAL
 
     def whole(self, value: bytes) -> Revealed | None:
