@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         if error.hint:
             errors.print(f"hint: {error.hint}", markup=False)
         return 1
-    except (ChildError, asyncpg.PostgresError, OSError) as error:
+    except (ChildError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         errors.print(f"pgnym demo: {error}", markup=False)
         return 1
     finally:
