@@ -142,36 +142,38 @@ def _cut(chunk: bytes, columns: Sequence[TokenColumn], found: Collected) -> None
     put, put_size = found.parts.append, found.sizes.append
     kind_wanted = Backend.DATA_ROW
     row = done = 0
-    while row < end:
-        if row + 7 > end:
-            raise _malformed("message too short")
-        kind, size, count = head(data, row)
-        after = row + size + 1
-        if kind != kind_wanted or after > end or size < 6:
-            raise _malformed("not a complete DataRow")
-        put_size(size)
-        put(data[done : row + 1])
-        put(b"")
-        done = row + 5
-        pos = row + 7
-        for want in wants if count >= expected else wants[:count]:
-            if pos > after - 4:
-                raise _malformed("message too short")
-            (size,) = length(data, pos)
-            if size < -1:
-                raise _malformed("negative value length")
-            if want:
-                put(data[done:pos])
-                done = pos + 4 + size if size > 0 else pos + 4
-                put(data[pos:done])
-                pos = done
-            else:
-                pos += 4 + size if size > 0 else 4
-        if pos > after:
-            raise _malformed("value beyond message")
-        if count < expected:
-            found.parts.extend([b""] * (2 * sum(wants[count:])))
-        row = after
+    try:
+        while row < end:
+            kind, size, count = head(data, row)
+            after = row + size + 1
+            if kind != kind_wanted or after > end:
+                raise _malformed("not a complete DataRow")
+            put_size(size)
+            put(data[done : row + 1])
+            put(b"")
+            done = row + 5
+            pos = row + 7
+            for want in wants if count >= expected else wants[:count]:
+                # A length read past the row's end does no harm: where it leads is judged once, below.
+                (size,) = length(data, pos)
+                if want:
+                    put(data[done:pos])
+                    done = pos + 4 + size if size > 0 else pos + 4
+                    put(data[pos:done])
+                    pos = done
+                elif size > 0:
+                    pos += 4 + size
+                else:
+                    pos += 4
+                if size < -1:
+                    raise _malformed("negative value length")
+            if pos > after:
+                raise _malformed("value beyond message")
+            if count < expected:
+                found.parts.extend([b""] * (2 * sum(wants[count:])))
+            row = after
+    except struct.error:
+        raise _malformed("message too short") from None
     put(data[done:end])
 
 
