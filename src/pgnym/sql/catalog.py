@@ -99,6 +99,18 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
+class Signature:
+    """What the configuration says of an opaque function: the domain of each argument and result column, or None.
+
+    ``arguments``: by position. ``results``: by name of the result column (``""`` for a scalar result). A domain is given
+    by the Protection of one of its columns, so that type and prefix are known.
+    """
+
+    arguments: tuple[Protection | None, ...] = ()
+    results: Mapping[str, Protection] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """One snapshot. Look-ups are by (schema, name); resolution along a search_path is in ``resolve.py``."""
 
@@ -107,3 +119,4 @@ class Catalog:
     by_oid: Mapping[int, Relation] = field(default_factory=dict)
     types: Mapping[int, Type] = field(default_factory=dict)
     functions: Mapping[str, tuple[Function, ...]] = field(default_factory=dict)
+    signatures: Mapping[tuple[str, str], Signature] = field(default_factory=dict)

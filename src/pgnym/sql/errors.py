@@ -12,7 +12,13 @@ class Refused(Exception):
     """
 
     def __init__(
-        self, message: str, *, sqlstate: str = "0A000", detail: str = "", hint: str = "", position: int | None = None
+        self,
+        message: str,
+        *,
+        sqlstate: str = "0A000",
+        detail: str = "",
+        hint: str = "",
+        position: int | None = None,
     ) -> None:
         super().__init__(message)
         self.sqlstate = sqlstate

@@ -1,0 +1,149 @@
+"""Casts. Drivers and ORMs put them everywhere: ``$1::VARCHAR``, ``'1962-02-18'::date``, ``date '1962-02-18'``.
+
+A cast of a constant or parameter tells the type its author had in mind: the value must be of that type, and where the
+stored column is text the type's name in the statement is replaced. A cast of a column between text-like types leaves the
+token as it is; what would change the value is refused.
+"""
+
+from __future__ import annotations
+
+from pgnym.sql.infer import Node, Run, expression, infer, location, split
+from pgnym.sql.kinds import (
+    ArrayOf,
+    Container,
+    Kind,
+    Occurrence,
+    Open,
+    Plain,
+    Row,
+    Text,
+    Token,
+    protected,
+    shape,
+)
+from pgnym.sql.resolve import Scope
+from pgnym.sql.type_names import type_end
+from pgnym.sql.types import BPCHAR, TEXT, VARCHAR, array_of, family, find_type, type_name_parts, typmod_of
+from pgnym.sql.unify import unsupported
+
+
+@expression("TypeCast")
+def _cast(run: Run, node: Node, scope: Scope) -> Kind:
+    kind = infer(run, node["arg"], scope)
+    target = node["typeName"]
+    schema, name = type_name_parts(target)
+    oid = find_type(run.catalog, run.knowledge.types, schema, name)
+    typmod = _typmod(run, target, oid)
+    is_array = bool(target.get("arrayBounds"))
+    known = shape(kind)
+    if isinstance(kind, Open):
+        return _cast_open(run, node, kind, oid, typmod, is_array)
+    if isinstance(known, Open):
+        return known
+    if not protected(known):
+        return known if isinstance(known, ArrayOf | Row) else Plain(f"a value of type {name}", oid)
+    if isinstance(known, Token) and not is_array:
+        return _cast_token(run, node, known, oid, typmod)
+    if isinstance(known, Text) and family(run.catalog, oid) == "text" and typmod == -1 and not is_array:
+        return Text((known,), Container.TEXT, known.of)
+    if (
+        isinstance(known, Text)
+        and known.container is Container.JSON
+        and name in ("json", "jsonb")
+        and not is_array
+    ):
+        return known
+    if isinstance(known, ArrayOf) and is_array and typmod == -1 and family(run.catalog, oid) == "text":
+        inner = shape(known.element)
+        if isinstance(inner, Token) and _text_like(run, inner):
+            return known
+    raise unsupported(known, f"cast to {name}", location(node))
+
+
+def _typmod(run: Run, target: Node, oid: int) -> int:
+    """The modifier of a TypeName; its constants are pinned."""
+    arguments: list[int] = []
+    for modifier in target.get("typmods", ()):
+        tag, fields = split(modifier)
+        if tag != "A_Const" or "ival" not in fields:
+            return -2  # an interval's fields and the like: never equal to a column's
+        run.pin(fields)
+        arguments.append(fields["ival"].get("ival", 0))
+    return typmod_of(oid, arguments)
+
+
+def _text_like(run: Run, token: Token) -> bool:
+    return family(run.catalog, token.protection.type_oid) == "text"
+
+
+def _cast_open(run: Run, node: Node, kind: Open, oid: int, typmod: int, is_array: bool) -> Kind:
+    """Note the cast on the occurrence; whether it fits is judged when its kind is known (``rewrite.py``)."""
+    tag, _ = split(node["arg"])
+    root = kind.root()
+    if root.bound is not None and not isinstance(shape(kind), Token):
+        return kind
+    if tag not in ("A_Const", "ParamRef") or len(root.occurrences) != 1:
+        return kind  # a second cast: the first one has given the type, this one stays in the text
+    occurrence = root.occurrences[0]
+    start = location(node["typeName"])
+    if start is None or occurrence.cast_oid:
+        return kind
+    occurrence.cast_oid = array_of(run.catalog, oid) if is_array else oid
+    occurrence.cast_typmod = typmod
+    occurrence.cast_array = is_array
+    occurrence.cast_span = (start, type_end(run.lexed, start))
+    occurrence.cast_name = type_name_parts(node["typeName"])[1]
+    if not occurrence.cast_oid:
+        occurrence.cast_oid = -1
+    return kind
+
+
+def _cast_token(run: Run, node: Node, token: Token, oid: int, typmod: int) -> Kind:
+    at = location(node)
+    protection = token.protection
+    name = type_name_parts(node["typeName"])[1]
+    to_text = family(run.catalog, oid) == "text"
+    original = family(run.catalog, protection.type_oid)
+    if token.mixed:
+        raise unsupported(token, f"cast to {name}", at)
+    if original == "text":
+        if not to_text or oid == BPCHAR or typmod not in (-1, token.typmod):
+            raise unsupported(token, f"cast to {name}", at)
+        if typmod == -1:
+            # the column's own modifier goes, as it would with PostgreSQL's relabelling
+            if protection.stored_oid == protection.type_oid or oid == TEXT or oid == VARCHAR:
+                return Token(token.lineage, protection, -1, token.mixed)
+            return token
+        _retype(run, node)
+        return token
+    if to_text:
+        if typmod != -1:
+            raise unsupported(token, f"cast to {name}", at)
+        return Text((token,), Container.TEXT, f"the text form of column {', '.join(sorted(token.columns))}")
+    if oid == protection.type_oid and typmod in (-1, token.typmod):
+        _retype(run, node)
+        return token
+    raise unsupported(token, f"cast to {name}", at)
+
+
+def _retype(run: Run, node: Node) -> None:
+    """Replace the type's name in a cast of a column by ``text``, as which the token is stored."""
+    start = location(node["typeName"])
+    if start is None or run.view_depth:
+        return
+    run.edits[start, type_end(run.lexed, start)] = b"text"
+
+
+def cast_fits(run: Run, occurrence: Occurrence, token: Token, is_array: bool) -> bool:
+    """Whether the cast around a constant or parameter names a type of the domain's family."""
+    if not occurrence.cast_oid:
+        return True
+    if occurrence.cast_array != is_array:
+        return False
+    named = occurrence.cast_oid
+    original = token.protection.type_oid
+    if is_array:
+        return named == array_of(run.catalog, original) or (
+            family(run.catalog, original) == "text" and named in (1009, 1015, 1014)
+        )
+    return family(run.catalog, named) == family(run.catalog, original)

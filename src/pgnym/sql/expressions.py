@@ -1,0 +1,379 @@
+"""Expressions: constants, columns, operators, CASE and its kin, subqueries."""
+
+from __future__ import annotations
+
+from pgnym.sql.errors import Refused
+from pgnym.sql.fold import FOLDABLE, Applied, Constant, Fixed, Fold
+from pgnym.sql.infer import Node, Run, expression, infer, infer_all, location, open_at, split
+from pgnym.sql.kinds import PLAIN, ArrayOf, Container, Kind, Open, Plain, Row, Text, protected, shape
+from pgnym.sql.resolve import Scope, column_named, field_of, names_in, row_of, source_named
+from pgnym.sql.select import query_columns
+from pgnym.sql.unify import compare, conflict, element, flow, require_plain
+
+BOOLEAN = Plain("a boolean", 16)
+_EQUALITY = frozenset({"=", "<>", "!="})
+# Collations under which strings are equal only when their bytes are (all deterministic ones; these are built in).
+_BYTEWISE_COLLATIONS = frozenset(
+    {"C", "POSIX", "default", "ucs_basic", "C.UTF-8", "C.utf8", "en_US.utf8", "en_US.UTF-8"}
+)
+
+
+@expression("A_Const")
+def _constant(run: Run, node: Node, scope: Scope) -> Kind:
+    if node.get("isnull"):
+        return Open()
+    if "boolval" in node:
+        return BOOLEAN
+    if "bsval" in node:
+        return Plain("a bit string")
+    at = location(node)
+    if at is None:
+        return PLAIN
+    lexed = run.lexed
+    index = lexed.token_at(at)
+    if lexed.starts[index] != at:
+        raise Refused("internal: constant without token", sqlstate="XX000", position=at)
+    if lexed.names[index] == "USCONST":
+        end = lexed.ends[index]
+        if index + 1 < len(lexed.names) and lexed.names[index + 1] == "UESCAPE":
+            end = lexed.ends[index + 2]
+        return open_at(run, at, end, fold=Fixed(node["sval"].get("sval", "")))
+    negative = lexed.names[index] == "ASCII_45"
+    if negative:
+        index += 1
+    if lexed.names[index] not in ("SCONST", "ICONST", "FCONST"):
+        return Plain("a computed number")  # -(5) and the like: the sign and the digits don't stand together
+    ordinal = lexed.ordinal(lexed.starts[index])
+    fold = Constant(ordinal, negative)
+    return open_at(run, at, lexed.ends[index], fold=fold, numeric="sval" not in node)
+
+
+@expression("ParamRef")
+def _parameter(run: Run, node: Node, scope: Scope) -> Kind:
+    at = location(node)
+    if at is None:
+        raise Refused("parameter without location is not supported")
+    index = run.lexed.token_at(at)
+    return open_at(run, at, run.lexed.ends[index], parameter=node.get("number", 0))
+
+
+@expression("ColumnRef")
+def column(run: Run, node: Node, scope: Scope) -> Kind:
+    """The kind of a column reference, ``t.*`` as a whole row, or ``t`` alone."""
+    names = names_in(node)
+    at = location(node)
+    if len(names) == 1:
+        found = column_named(scope, names[0], at)
+        if found is not None:
+            return found
+        source = source_named(scope, None, names[0])
+        if source is not None:
+            return row_of(source)
+        raise Refused(f'column "{names[0]}" does not exist', sqlstate="42703", position=at)
+    if len(names) > 3:
+        raise Refused("references with more than three names are not supported", position=at)
+    schema = names[0] if len(names) == 3 else None
+    table, name = names[-2], names[-1]
+    source = source_named(scope, schema, table)
+    if source is None:
+        raise Refused(f'missing FROM-clause entry for table "{table}"', sqlstate="42P01", position=at)
+    if name == "*":
+        return row_of(source)
+    if name in (f.name for f in source.fields) or not source.open_ended:
+        return field_of(source, name, at)
+    return PLAIN
+
+
+def operator_name(run: Run, node: Node) -> str:
+    """The operator of an A_Expr or SubLink; of another schema than pg_catalog it is marked as such."""
+    names = [n["String"].get("sval", "") for n in node.get("name", node.get("operName", ()))]
+    if len(names) > 1 and names[0] != "pg_catalog":
+        return ".".join(names)
+    return names[-1] if names else "="
+
+
+@expression("A_Expr")
+def _operator(run: Run, node: Node, scope: Scope) -> Kind:
+    form = node.get("kind", "AEXPR_OP")
+    name = operator_name(run, node)
+    at = location(node)
+    left = infer(run, node["lexpr"], scope) if "lexpr" in node else None
+    right_node = node["rexpr"]
+    if form == "AEXPR_IN" or form.startswith(("AEXPR_BETWEEN", "AEXPR_NOT_BETWEEN")):
+        rights = infer_all(run, right_node["List"]["items"], scope)
+    else:
+        rights = [infer(run, right_node, scope)]
+    match form:
+        case "AEXPR_OP" if left is not None and name in _EQUALITY:
+            compare(left, rights[0], f"operator {name}", at)
+        case "AEXPR_OP" if left is not None and name == "||":
+            return concatenate(run, node, left, rights[0])
+        case "AEXPR_DISTINCT" | "AEXPR_NOT_DISTINCT":
+            compare(_not_none(left), rights[0], "IS DISTINCT FROM", at)
+        case "AEXPR_NULLIF":
+            compare(_not_none(left), rights[0], "NULLIF", at)
+            return _not_none(left)
+        case "AEXPR_IN":
+            for right in rights:
+                compare(_not_none(left), right, "IN", at)
+        case "AEXPR_OP_ANY" | "AEXPR_OP_ALL" if name in _EQUALITY:
+            quantifier = "ANY" if form == "AEXPR_OP_ANY" else "ALL"
+            what = f"{name} {quantifier}"
+            compare(_not_none(left), element(rights[0], what, at), what, at)
+        case _:
+            what = _FORM_NAMES.get(form, f"operator {name}")
+            for kind in ([left] if left is not None else []) + rights:
+                require_plain(kind, what, at)
+            return Plain(f"the result of {what}")
+    return BOOLEAN
+
+
+_FORM_NAMES = {
+    "AEXPR_LIKE": "LIKE",
+    "AEXPR_ILIKE": "ILIKE",
+    "AEXPR_SIMILAR": "SIMILAR TO",
+    "AEXPR_BETWEEN": "BETWEEN",
+    "AEXPR_NOT_BETWEEN": "NOT BETWEEN",
+    "AEXPR_BETWEEN_SYM": "BETWEEN SYMMETRIC",
+    "AEXPR_NOT_BETWEEN_SYM": "NOT BETWEEN SYMMETRIC",
+}
+
+
+def _not_none(kind: Kind | None) -> Kind:
+    if kind is None:
+        raise Refused("operator without left operand is not supported")
+    return kind
+
+
+def concatenate(run: Run, node: Node, left: Kind, right: Kind) -> Kind:
+    """``||``: of constants, of text, of arrays, of JSON."""
+    folded = fold_constants(run, "||", [left, right], None)
+    if folded is not None:
+        return folded
+    one, other = shape(left), shape(right)
+    at = location(node)
+    if isinstance(one, ArrayOf) or isinstance(other, ArrayOf):
+        elements = [k.element if isinstance(k, ArrayOf) else k for k in (one, other)]
+        return ArrayOf(flow(elements, "operator ||", at))
+    for kind in (one, other):
+        if isinstance(kind, Row) and protected(kind):
+            raise conflict(one, other, "operator ||", at)
+    for kind in (one, other):
+        if isinstance(kind, Text) and kind.container is Container.JSON:
+            return Text((one, other), Container.JSON, kind.of)
+    return Text((left, right), Container.TEXT, "text built by ||")
+
+
+def fold_constants(run: Run, name: str, kinds: list[Kind], span: tuple[int, int] | None) -> Kind | None:
+    """The open kind of a function of constants alone, None when there are others.
+
+    ``span``: what of the text the whole expression covers; None: from the first to the last constant.
+    """
+    if (name, len(kinds)) not in FOLDABLE:
+        return None
+    folds: list[Fold] = []
+    found = []
+    for kind in kinds:
+        if not isinstance(kind, Open):
+            return None
+        root = kind.root()
+        if root.bound is not None or len(root.occurrences) != 1:
+            return None
+        occurrence = root.occurrences[0]
+        fold = occurrence.fold
+        if not isinstance(fold, Constant | Fixed | Applied) or occurrence.numeric or occurrence.cast_oid:
+            return None
+        folds.append(fold)
+        found.append(occurrence)
+    if span is None:
+        span = (found[0].start, found[-1].end)
+        between = run.lexed.token_at(found[0].end), run.lexed.token_at(found[-1].start)
+        if between[1] - between[0] != 1:
+            return None  # parentheses between: 'a' || ('b')
+    for occurrence in found:
+        run.occurrences.pop(occurrence.start, None)
+    return open_at(run, span[0], span[1], fold=Applied(name, tuple(folds)))
+
+
+@expression("BoolExpr")
+def _boolean(run: Run, node: Node, scope: Scope) -> Kind:
+    infer_all(run, node.get("args", []), scope)
+    return BOOLEAN
+
+
+@expression("NullTest")
+def _null_test(run: Run, node: Node, scope: Scope) -> Kind:
+    infer(run, node["arg"], scope)
+    return BOOLEAN
+
+
+@expression("BooleanTest")
+def _boolean_test(run: Run, node: Node, scope: Scope) -> Kind:
+    require_plain(infer(run, node["arg"], scope), "IS TRUE", location(node))
+    return BOOLEAN
+
+
+@expression("CaseExpr")
+def _case(run: Run, node: Node, scope: Scope) -> Kind:
+    at = location(node)
+    subject = infer(run, node["arg"], scope) if "arg" in node else None
+    results = []
+    for branch in node.get("args", ()):
+        when = branch["CaseWhen"]
+        condition = infer(run, when["expr"], scope)
+        if subject is not None:
+            compare(subject, condition, "CASE", location(when))
+        results.append(infer(run, when["result"], scope))
+    if "defresult" in node:
+        results.append(infer(run, node["defresult"], scope))
+    return flow(results, "CASE", at)
+
+
+@expression("CoalesceExpr")
+def _coalesce(run: Run, node: Node, scope: Scope) -> Kind:
+    return flow(infer_all(run, node["args"], scope), "COALESCE", location(node))
+
+
+@expression("MinMaxExpr")
+def _greatest(run: Run, node: Node, scope: Scope) -> Kind:
+    what = "LEAST" if node.get("op") == "IS_LEAST" else "GREATEST"
+    for kind in infer_all(run, node["args"], scope):
+        require_plain(kind, what, location(node))
+    return Plain(f"the result of {what}")
+
+
+@expression("RowExpr")
+def _row(run: Run, node: Node, scope: Scope) -> Kind:
+    kinds: list[Kind] = []
+    for argument in node.get("args", ()):
+        tag, fields = split(argument)
+        kind = infer(run, argument, scope)
+        if tag == "ColumnRef" and names_in(fields)[-1] == "*" and isinstance(kind, Row):
+            kinds.extend(kind.fields)
+        else:
+            kinds.append(kind)
+    return Row(tuple(f"f{i}" for i in range(1, len(kinds) + 1)), tuple(kinds))
+
+
+@expression("A_ArrayExpr")
+def _array(run: Run, node: Node, scope: Scope) -> Kind:
+    kinds = infer_all(run, node.get("elements", []), scope)
+    return ArrayOf(flow(kinds, "ARRAY", location(node)) if kinds else Open())
+
+
+@expression("A_Indirection")
+def _indirection(run: Run, node: Node, scope: Scope) -> Kind:
+    kind = infer(run, node["arg"], scope)
+    for step in node.get("indirection", ()):
+        tag, fields = split(step)
+        known = shape(kind)
+        if tag == "String":
+            kind = _field(known, fields.get("sval", ""))
+        elif tag == "A_Indices":
+            for bound in ("lidx", "uidx"):
+                if bound in fields:
+                    require_plain(infer(run, fields[bound], scope), "a subscript", None)
+            if not fields.get("is_slice"):
+                kind = element(known, "subscript", None) if isinstance(known, ArrayOf) else _subscript(known)
+        elif tag == "A_Star":
+            kind = known
+        else:
+            raise Refused(f"indirection is not supported: {tag}")
+    return kind
+
+
+def _field(kind: Kind, name: str) -> Kind:
+    if isinstance(kind, Row):
+        if name in kind.names:
+            return kind.fields[kind.names.index(name)]
+        raise Refused(f'column "{name}" not found in data type record', sqlstate="42703")
+    require_plain(kind, "field selection", None)
+    return PLAIN
+
+
+def _subscript(kind: Kind) -> Kind:
+    require_plain(kind, "subscript", None)
+    return PLAIN
+
+
+@expression("CollateClause")
+def _collate(run: Run, node: Node, scope: Scope) -> Kind:
+    kind = infer(run, node["arg"], scope)
+    name = node.get("collname", [{}])[-1].get("String", {}).get("sval", "")
+    if name not in _BYTEWISE_COLLATIONS:
+        require_plain(kind, f'COLLATE "{name}"', location(node))
+    return kind
+
+
+@expression("SubLink")
+def _subquery(run: Run, node: Node, scope: Scope) -> Kind:
+    at = location(node)
+    form = node.get("subLinkType", "EXISTS_SUBLINK")
+    columns = query_columns(run, node["subselect"], Scope(parent=scope))
+    match form:
+        case "EXISTS_SUBLINK":
+            return BOOLEAN
+        case "ANY_SUBLINK" | "ALL_SUBLINK":
+            name = operator_name(run, node)
+            what = "IN (subquery)" if "operName" not in node else f"{name} (subquery)"
+            tested = infer(run, node["testexpr"], scope)
+            kinds = tuple(f.kind for f in columns)
+            against: Kind = kinds[0] if len(kinds) == 1 else Row(tuple(f.name for f in columns), kinds)
+            if name in _EQUALITY:
+                compare(tested, against, what, at)
+            else:
+                require_plain(tested, what, at)
+                require_plain(against, what, at)
+            return BOOLEAN
+        case "EXPR_SUBLINK" | "MULTIEXPR_SUBLINK":
+            if len(columns) == 1:
+                return columns[0].kind
+            return Row(tuple(f.name for f in columns), tuple(f.kind for f in columns))
+        case "ARRAY_SUBLINK" if len(columns) == 1:
+            return ArrayOf(columns[0].kind)
+        case _:
+            raise Refused(f"subquery is not supported: {form}", position=at)
+
+
+@expression("SQLValueFunction")
+def _value_function(run: Run, node: Node, scope: Scope) -> Kind:
+    return Plain(node.get("op", "SVFOP_").removeprefix("SVFOP_").lower())
+
+
+@expression("SetToDefault")
+def _default(run: Run, node: Node, scope: Scope) -> Kind:
+    return Open()
+
+
+@expression("CurrentOfExpr", "MergeSupportFunc")
+def _harmless(run: Run, node: Node, scope: Scope) -> Kind:
+    return PLAIN
+
+
+@expression("GroupingFunc")
+def _grouping(run: Run, node: Node, scope: Scope) -> Kind:
+    infer_all(run, node.get("args", []), scope)
+    return PLAIN
+
+
+@expression("NamedArgExpr")
+def _named_argument(run: Run, node: Node, scope: Scope) -> Kind:
+    return infer(run, node["arg"], scope)
+
+
+@expression("XmlExpr")
+def _xml(run: Run, node: Node, scope: Scope) -> Kind:
+    for kind in infer_all(run, [*node.get("named_args", ()), *node.get("args", ())], scope):
+        require_plain(kind, "an XML function", location(node))
+    return Plain("an XML value")
+
+
+@expression("ResTarget")
+def _target(run: Run, node: Node, scope: Scope) -> Kind:
+    return infer(run, node["val"], scope)
+
+
+@expression("XmlSerialize")
+def _xml_serialize(run: Run, node: Node, scope: Scope) -> Kind:
+    require_plain(infer(run, node["expr"], scope), "XMLSERIALIZE", location(node))
+    return PLAIN

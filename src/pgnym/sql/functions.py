@@ -1,0 +1,404 @@
+"""Function calls: which functions may take tokens, and what comes out. All others need plain arguments.
+
+Lists follow PostgreSQL 18's ``pg_proc.dat``; a function isn't here unless its result on tokens, after the reveal, is its
+result on the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pgnym.sql.catalog import Function
+from pgnym.sql.errors import Refused
+from pgnym.sql.expressions import fold_constants
+from pgnym.sql.infer import Node, Run, expression, infer, location, split
+from pgnym.sql.kinds import (
+    PLAIN,
+    ArrayOf,
+    Container,
+    Kind,
+    Open,
+    Plain,
+    Row,
+    Text,
+    column_token,
+    protected,
+    shape,
+)
+from pgnym.sql.resolve import Scope
+from pgnym.sql.select import window_definition
+from pgnym.sql.unify import assign, compare, element, flow, groupable, require_plain, unsupported
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call with the kinds of its arguments."""
+
+    run: Run
+    name: str
+    arguments: list[Kind]
+    nodes: list[Node]
+    position: int | None
+    variadic: bool
+
+    @property
+    def what(self) -> str:
+        """The function in words."""
+        return f"function {self.name}()"
+
+
+Builtin = Callable[[Call], Kind]
+_BUILTINS: dict[str, Builtin] = {}
+
+
+def _builtin(*names: str) -> Callable[[Builtin], Builtin]:
+    def register(function: Builtin) -> Builtin:
+        for name in names:
+            _BUILTINS[name] = function
+        return function
+
+    return register
+
+
+@expression("FuncCall")
+def _call(run: Run, node: Node, scope: Scope) -> Kind:
+    names = [n["String"].get("sval", "") for n in node["funcname"]]
+    name = names[-1]
+    schema = names[-2] if len(names) > 1 else None
+    at = location(node)
+    nodes = node.get("args", [])
+    arguments = [infer(run, a, scope) for a in nodes]
+    if "agg_filter" in node:
+        infer(run, node["agg_filter"], scope)
+    for item in node.get("agg_order", ()):
+        require_plain(infer(run, item["SortBy"]["node"], scope), f"ORDER BY in {name}()", at)
+    if node.get("agg_distinct"):
+        for kind in arguments:
+            groupable(kind, f"{name}(DISTINCT)", at)
+    if "over" in node:
+        window_definition(run, node["over"], scope)
+    call = Call(run, name, arguments, nodes, at, bool(node.get("func_variadic")))
+    if len(names) == 1 or schema == "pg_catalog":
+        builtin = _BUILTINS.get(name)
+        if builtin is not None and (name not in run.catalog.functions or schema == "pg_catalog"):
+            return builtin(call)
+        folded = _fold(call, node)
+        if folded is not None:
+            return folded
+    return _other(call, schema)
+
+
+def _fold(call: Call, node: Node) -> Kind | None:
+    """A function of constants alone: from its name to the closing parenthesis."""
+    if call.position is None or call.variadic:
+        return None
+    lexed = call.run.lexed
+    last = None
+    for kind in call.arguments:
+        root = kind.root() if isinstance(kind, Open) else None
+        if root is None or len(root.occurrences) != 1:
+            return None
+        last = root.occurrences[0]
+    if last is None or not 0 < lexed.token_at(last.end) < len(lexed.starts):
+        return None
+    closing = lexed.token_at(last.end)
+    opening = lexed.token_at(call.position)
+    if lexed.text[lexed.starts[closing] : lexed.ends[closing]] != b")":
+        return None
+    if (
+        node.get("funcformat") == "COERCE_SQL_SYNTAX"
+        or "over" in node
+        or closing - opening != 2 * len(call.arguments) + 1
+    ):
+        return None  # trim(both …), a schema, parentheses within: not spelled name(constant, …)
+    return fold_constants(call.run, call.name, call.arguments, (call.position, lexed.ends[closing]))
+
+
+def _other(call: Call, schema: str | None) -> Kind:
+    """A function that isn't known to take tokens: plain arguments, and no protected relation within."""
+    run = call.run
+    # column(row): PostgreSQL lets a field be written as a function of its row
+    if len(call.arguments) == 1 and schema is None:
+        known = shape(call.arguments[0])
+        if isinstance(known, Row) and call.name in known.names:
+            return known.fields[known.names.index(call.name)]
+    user_defined = [
+        f for f in run.catalog.functions.get(call.name, ()) if schema is None or f.schema == schema
+    ]
+    if user_defined:
+        configured = _configured(call, user_defined)
+        if configured is not None:
+            return configured
+        if call.name in run.knowledge.dependents.function_names:
+            raise Refused(
+                f"function {call.name}() reads protected tables, and what it returns isn't known",
+                detail=f"The body of {call.name}() or its result type names a protected table.",
+                hint=f"Configure its signature under `functions:` ({user_defined[0].schema}.{call.name}).",
+                position=call.position,
+            )
+    for kind in call.arguments:
+        if protected(kind):
+            raise unsupported(kind, call.what, call.position)
+        require_plain(kind, call.what, call.position)
+    return Plain(f"the result of {call.what}")
+
+
+def _configured(call: Call, candidates: list[Function]) -> Kind | None:
+    """The kind that the configuration gives: arguments are written to their domain, results come from it."""
+    for function in candidates:
+        signature = call.run.catalog.signatures.get((function.schema, function.name))
+        if signature is None:
+            continue
+        for index, kind in enumerate(call.arguments):
+            protection = signature.arguments[index] if index < len(signature.arguments) else None
+            assign(protection, f"argument {index + 1} of {call.name}()", kind, call.what, call.position)
+        result = call.run.catalog.types.get(function.result)
+        if result is not None and result.relation:
+            relation = call.run.catalog.by_oid.get(result.relation)
+            if relation is not None:
+                names = tuple(c.name for c in relation.columns)
+                kinds = tuple(
+                    column_token(signature.results[n]) if n in signature.results else PLAIN for n in names
+                )
+                return Row(names, kinds)
+        outs = tuple(
+            n
+            for n, m in zip(function.argument_names, function.argument_modes, strict=False)
+            if m in ("t", "o", "b")
+        )
+        if outs:
+            return Row(
+                outs,
+                tuple(column_token(signature.results[n]) if n in signature.results else PLAIN for n in outs),
+            )
+        scalar = signature.results.get("")
+        return column_token(scalar) if scalar is not None else PLAIN
+    return None
+
+
+@_builtin("count", "num_nulls", "num_nonnulls")
+def _count(call: Call) -> Kind:
+    return Plain(f"the result of {call.what}", 20)
+
+
+@_builtin("array_agg")
+def _array_agg(call: Call) -> Kind:
+    return ArrayOf(call.arguments[0])
+
+
+@_builtin("any_value", "first_value", "last_value", "nth_value")
+def _same(call: Call) -> Kind:
+    for kind in call.arguments[1:]:
+        require_plain(kind, call.what, call.position)
+    return _value(call.arguments[0])
+
+
+@_builtin("lag", "lead")
+def _shifted(call: Call) -> Kind:
+    if len(call.arguments) > 1:
+        require_plain(call.arguments[1], call.what, call.position)
+    kinds = [call.arguments[0], *call.arguments[2:]]
+    return flow(kinds, call.what, call.position) if len(kinds) > 1 else _value(kinds[0])
+
+
+def _value(kind: Kind) -> Kind:
+    return kind
+
+
+@_builtin("string_agg", "concat", "concat_ws")
+def _text(call: Call) -> Kind:
+    if call.name != "string_agg" and not call.variadic:
+        folded = _constants(call)
+        if folded is not None:
+            return folded
+    arguments = list(call.arguments)
+    if call.variadic:
+        arguments[-1] = element(arguments[-1], call.what, call.position)
+    for kind in arguments:
+        known = shape(kind)
+        if isinstance(known, Row | ArrayOf) and protected(known):
+            raise unsupported(known, f"{call.what} of an array or row", call.position)
+    return Text(tuple(arguments), Container.TEXT, f"text built by {call.name}()")
+
+
+def _constants(call: Call) -> Kind | None:
+    return _fold(call, {}) if call.name == "concat" else None
+
+
+@_builtin("format")
+def _format(call: Call) -> Kind:
+    if not any(protected(k) or isinstance(shape(k), Open) for k in call.arguments[1:]):
+        require_plain(call.arguments[0], call.what, call.position)
+        return Plain("text built by format()")
+    tag, fields = split(call.nodes[0])
+    if tag != "A_Const" or "sval" not in fields:
+        if not any(protected(k) for k in call.arguments):
+            for kind in call.arguments:
+                require_plain(kind, call.what, call.position)
+            return Plain("text built by format()")
+        raise Refused(
+            "format() of protected values with a computed template is not supported",
+            hint="Write the template as a constant.",
+            position=call.position,
+        )
+    call.run.pin(fields)
+    template = fields["sval"].get("sval", "").replace("%%", "")
+    require_plain(call.arguments[0], call.what, call.position)
+    if template.count("%") != template.count("%s") and any(protected(k) for k in call.arguments):
+        kind = next(k for k in call.arguments if protected(k))
+        raise unsupported(kind, "format() with other than %s", call.position)
+    return Text(tuple(call.arguments[1:]), Container.TEXT, "text built by format()")
+
+
+_JSON_VALUES = (
+    "to_json", "to_jsonb", "row_to_json", "array_to_json", "json_agg", "jsonb_agg", "json_agg_strict", "jsonb_agg_strict",
+    "json_build_array", "jsonb_build_array",
+)  # fmt: skip
+
+
+@_builtin(*_JSON_VALUES)
+def _json(call: Call) -> Kind:
+    arguments = list(call.arguments)
+    if call.variadic:
+        arguments[-1] = element(arguments[-1], call.what, call.position)
+    return Text(tuple(arguments), Container.JSON, f"JSON built by {call.name}()")
+
+
+@_builtin(
+    "json_build_object", "jsonb_build_object", "json_object_agg", "jsonb_object_agg",
+    "json_object_agg_strict", "jsonb_object_agg_strict", "json_object_agg_unique", "jsonb_object_agg_unique",
+)  # fmt: skip
+def _json_object(call: Call) -> Kind:
+    for index, kind in enumerate(call.arguments):
+        # keys of jsonb are sorted and made unique; those of json are not, unless asked
+        if (
+            index % 2 == 0
+            and protected(kind)
+            and (call.name.startswith("jsonb") or call.name.endswith("unique"))
+        ):
+            raise unsupported(kind, f"a key in {call.name}()", call.position)
+        if index % 2 == 0 and not protected(kind):
+            require_plain(kind, f"a key in {call.name}()", call.position)
+    return Text(tuple(call.arguments), Container.JSON, f"JSON built by {call.name}()")
+
+
+@_builtin("unnest")
+def _unnest(call: Call) -> Kind:
+    if len(call.arguments) != 1:
+        return PLAIN
+    return element(call.arguments[0], call.what, call.position)
+
+
+@_builtin("cardinality", "array_length", "array_ndims", "array_upper", "array_lower", "array_dims")
+def _array_size(call: Call) -> Kind:
+    if not isinstance(shape(call.arguments[0]), ArrayOf):
+        return _other(call, "pg_catalog")
+    for kind in call.arguments[1:]:
+        require_plain(kind, call.what, call.position)
+    return Plain(f"the result of {call.what}")
+
+
+@_builtin("array_position", "array_positions", "array_remove")
+def _array_search(call: Call) -> Kind:
+    inner = element(call.arguments[0], call.what, call.position)
+    if len(call.arguments) > 1:
+        compare(inner, call.arguments[1], call.what, call.position)
+    for kind in call.arguments[2:]:
+        require_plain(kind, call.what, call.position)
+    return ArrayOf(inner) if call.name == "array_remove" else Plain(f"the result of {call.what}")
+
+
+@_builtin("array_append", "array_prepend", "array_cat")
+def _array_grow(call: Call) -> Kind:
+    elements: list[Kind] = []
+    for index, kind in enumerate(call.arguments):
+        is_array = call.name == "array_cat" or (index == 0) == (call.name == "array_append")
+        elements.append(element(kind, call.what, call.position) if is_array else kind)
+    return ArrayOf(flow(elements, call.what, call.position))
+
+
+@_builtin("array_to_string")
+def _array_to_string(call: Call) -> Kind:
+    known = shape(call.arguments[0])
+    if not isinstance(known, ArrayOf):
+        return _other(call, "pg_catalog")
+    for kind in call.arguments[1:]:
+        require_plain(kind, call.what, call.position)
+    return Text((known.element,), Container.TEXT, "text built by array_to_string()")
+
+
+@expression("JsonObjectConstructor")
+def _json_object_constructor(run: Run, node: Node, scope: Scope) -> Kind:
+    parts: list[Kind] = []
+    for entry in node.get("exprs", ()):
+        parts.extend(_key_value(run, entry["JsonKeyValue"], scope, location(node)))
+    return Text(tuple(parts), Container.JSON, "JSON built by JSON_OBJECT()")
+
+
+def _key_value(run: Run, node: Node, scope: Scope, position: int | None) -> list[Kind]:
+    key = infer(run, node["key"], scope)
+    require_plain(key, "a JSON key", position)
+    return [infer(run, node["value"]["raw_expr"], scope)]
+
+
+@expression("JsonArrayConstructor")
+def _json_array_constructor(run: Run, node: Node, scope: Scope) -> Kind:
+    kinds = [infer(run, e["JsonValueExpr"]["raw_expr"], scope) for e in node.get("exprs", ())]
+    return Text(tuple(kinds), Container.JSON, "JSON built by JSON_ARRAY()")
+
+
+@expression("JsonArrayQueryConstructor")
+def _json_array_query(run: Run, node: Node, scope: Scope) -> Kind:
+    from pgnym.sql.select import query_columns
+
+    columns = query_columns(run, node["query"], Scope(parent=scope))
+    return Text(tuple(c.kind for c in columns), Container.JSON, "JSON built by JSON_ARRAY()")
+
+
+@expression("JsonObjectAgg", "JsonArrayAgg")
+def _json_aggregate(run: Run, node: Node, scope: Scope) -> Kind:
+    constructor = node.get("constructor", {})
+    at = location(constructor)
+    if "agg_filter" in constructor:
+        infer(run, constructor["agg_filter"], scope)
+    for item in constructor.get("agg_order", ()):
+        require_plain(infer(run, item["SortBy"]["node"], scope), "ORDER BY in a JSON aggregate", at)
+    if "over" in constructor:
+        window_definition(run, constructor["over"], scope)
+    argument = node["arg"]
+    if "key" in argument:
+        kinds = _key_value(run, argument, scope, at)
+    else:
+        kinds = [infer(run, argument["raw_expr"], scope)]
+    return Text(tuple(kinds), Container.JSON, "JSON built by a JSON aggregate")
+
+
+@expression(
+    "JsonParseExpr", "JsonScalarExpr", "JsonSerializeExpr", "JsonFuncExpr", "JsonIsPredicate", "JsonValueExpr"
+)
+def _json_plain(run: Run, node: Node, scope: Scope) -> Kind:
+    """SQL/JSON functions that read JSON: every expression within must be plain."""
+
+    def walk(part: object) -> None:
+        if isinstance(part, list):
+            for inner in part:
+                walk(inner)
+        elif isinstance(part, dict):
+            for key, inner in part.items():
+                if key in (
+                    "ColumnRef",
+                    "FuncCall",
+                    "A_Expr",
+                    "SubLink",
+                    "ParamRef",
+                    "TypeCast",
+                    "A_Const",
+                    "CaseExpr",
+                ):
+                    require_plain(infer(run, {key: inner}, scope), "a JSON function", location(node))
+                elif key not in ("typeName", "output"):
+                    walk(inner)
+
+    walk(node)
+    return Plain("the result of a JSON function")

@@ -1,0 +1,160 @@
+"""Inference over the parse tree: the state of one run, and the dispatch by node tag.
+
+The tree is libpg_query's JSON, decoded to dictionaries: ``{"ColumnRef": {…}}``. Each area (expressions, queries, data
+changes, utility statements) registers a function per tag; a tag without function is refused: fail closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pgnym.sql.catalog import Catalog, Relation, Type
+from pgnym.sql.dependents import Dependents, find_dependents, types_by_name
+from pgnym.sql.errors import Refused
+from pgnym.sql.kinds import Kind, Occurrence, Open, Plain
+from pgnym.sql.lexer import Lexed
+from pgnym.sql.plan import SessionScope
+from pgnym.sql.resolve import Field, Scope, relation_named
+
+Node = dict[str, Any]
+NO_LOCATION = -1
+
+
+@dataclass(slots=True)
+class Knowledge:
+    """What is derived once from a catalog: dependents, an index of types, kinds of view columns (filled on demand)."""
+
+    catalog: Catalog
+    dependents: Dependents
+    types: Mapping[str, list[Type]]
+    views: dict[int, tuple[Field, ...] | Refused] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, catalog: Catalog) -> Knowledge:
+        """Derive from a catalog."""
+        return cls(catalog, find_dependents(catalog), types_by_name(catalog.types.values()))
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of inference over the statements of one text.
+
+    ``occurrences``: constants and parameters by start of span (a node seen twice is one occurrence). ``edits``: further
+    replacements, by span. ``pins``: ordinals of constants whose value the plan depends on. ``type_named``: where the
+    type stands that names an output column, the ``AS`` clause that keeps that name when the
+    type is replaced, and where it would go.
+    """
+
+    knowledge: Knowledge
+    session: SessionScope
+    lexed: Lexed
+    parameter_types: tuple[int, ...] = ()
+    occurrences: dict[int, Occurrence] = field(default_factory=dict)
+    edits: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    pins: set[int] = field(default_factory=set)
+    writes: set[str] = field(default_factory=set)
+    relations: set[int] = field(default_factory=set)
+    type_named: dict[int, tuple[bytes, int]] = field(default_factory=dict)
+    view_depth: int = 0
+    volatile: bool = False  # the plan depends on the session's own names: not to be cached
+
+    @property
+    def catalog(self) -> Catalog:
+        """The snapshot this run reads."""
+        return self.knowledge.catalog
+
+    def relation(self, node: Node, position: int | None = None) -> Relation:
+        """The relation of a RangeVar. Raises Refused when it doesn't exist or is broken."""
+        at = position if position is not None else location(node)
+        if node.get("catalogname"):
+            raise Refused("cross-database references are not supported", position=at)
+        found = relation_named(
+            self.catalog, self.session.search_path, node.get("schemaname"), node.get("relname", ""), at
+        )
+        if found.broken is not None:
+            raise Refused(
+                f'relation "{found.schema}.{found.name}" is not in the state its protection asks for',
+                sqlstate="55000",
+                detail=found.broken,
+                hint="Run `pgnym plan` to see what is missing, then `pgnym apply`.",
+                position=at,
+            )
+        if (found.schema, found.name) in self.knowledge.dependents.relations:
+            self.relations.add(found.oid)
+        return found
+
+    def concerned(self, relation: Relation) -> bool:
+        """Whether a relation holds or shows tokens."""
+        return (relation.schema, relation.name) in self.knowledge.dependents.relations
+
+    def pin(self, constant: Node) -> None:
+        """Note that the plan depends on the value of an A_Const."""
+        at = location(constant)
+        if at is not None:
+            ordinal = self.lexed.ordinal(at)
+            if ordinal < len(self.lexed.cut_starts):
+                self.pins.add(ordinal)
+
+
+Expression = Callable[[Run, Node, Scope], Kind]
+_EXPRESSIONS: dict[str, Expression] = {}
+
+
+def expression(*tags: str) -> Callable[[Expression], Expression]:
+    """Register the function that infers the kind of expressions with these tags."""
+
+    def register(function: Expression) -> Expression:
+        for tag in tags:
+            _EXPRESSIONS[tag] = function
+        return function
+
+    return register
+
+
+def split(node: Node) -> tuple[str, Node]:
+    """(tag, fields) of a tagged node."""
+    for tag, fields in node.items():
+        return tag, fields
+    return "", {}
+
+
+def location(fields: Node) -> int | None:
+    """The byte offset of a node, None when the grammar gives none. The JSON leaves out zero."""
+    at = fields.get("location", 0)
+    return None if at == NO_LOCATION else at
+
+
+def infer(run: Run, node: Node, scope: Scope) -> Kind:
+    """The kind of an expression."""
+    tag, fields = split(node)
+    function = _EXPRESSIONS.get(tag)
+    if function is None:
+        raise Refused(
+            f"expression is not supported in a statement on protected tables: {tag}",
+            position=location(fields),
+        )
+    return function(run, fields, scope)
+
+
+def infer_all(run: Run, nodes: list[Node], scope: Scope) -> list[Kind]:
+    """The kinds of a list of expressions."""
+    return [infer(run, n, scope) for n in nodes]
+
+
+def open_at(run: Run, start: int, end: int, **attributes: Any) -> Open:
+    """The open kind of the constant or parameter at a span; a new one, or that of an earlier visit."""
+    known = run.occurrences.get(start)
+    if known is not None and known.end == end and known.open is not None:
+        return known.open
+    occurrence = Occurrence(start, end, **attributes)
+    node = Open(occurrences=[occurrence])
+    occurrence.open = node
+    run.occurrences[start] = occurrence
+    return node
+
+
+def plain(what: str) -> Plain:
+    """A plain kind with a name for refusals."""
+    return Plain(what)

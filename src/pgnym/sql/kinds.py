@@ -1,0 +1,165 @@
+"""Kinds of expressions: what a value may hold, seen from protection.
+
+A *plain* value has nothing to do with tokens. A *token* is a value of a protected column, as stored. *Text* is built
+around other values (concatenation, JSON). An *open* kind belongs to constants and parameters whose kind the rest of the
+statement decides: the variables of the unification in ``unify.py``. Arrays and rows hold other kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pgnym.sql.catalog import Protection
+from pgnym.sql.plan import Container, Use
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A value without tokens. ``what`` names it in refusals; ``type_oid`` where known, else 0."""
+
+    what: str = "an unprotected value"
+    type_oid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A stored value of a protected column.
+
+    ``lineage``: the columns it may come from. ``mixed``: it may also be a plain value, or a token of another domain, so
+    it can be shown but not compared. ``typmod``: the modifier clients are shown. ``whole``: still the column itself,
+    not the result of an expression.
+    """
+
+    lineage: frozenset[Protection]
+    protection: Protection
+    typmod: int = -1
+    mixed: bool = False
+    whole: bool = False
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Base columns, as policies name them."""
+        return frozenset(p.column for p in self.lineage)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text or JSON in which the ``parts`` are embedded. ``of``: what was built, for refusals."""
+
+    parts: tuple[Kind, ...]
+    container: Container
+    of: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayOf:
+    """An array whose elements are of one kind."""
+
+    element: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A composite value. ``names`` are field names, ``f1`` … for ROW()."""
+
+    names: tuple[str, ...]
+    fields: tuple[Kind, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Occurrence:
+    """One place of the text where a constant or parameter stands.
+
+    ``start`` and ``end``: its span. ``parameter``: its number, or 0 for a constant. ``fold``: how the constant's value
+    comes from the constants of the text (see ``rewrite.py``). ``numeric``: not written in quotes. ``cast_oid`` and
+    ``cast_typmod``: the cast around it; ``cast_span``: where the type's name stands (for ``date '…'`` the constant's
+    own span begins there).
+    """
+
+    start: int
+    end: int
+    parameter: int = 0
+    fold: object = None
+    numeric: bool = False
+    cast_oid: int = 0
+    cast_typmod: int = -1
+    cast_array: bool = False
+    cast_span: tuple[int, int] | None = None
+    cast_name: str | None = None
+    open: Open | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Open:
+    """A union-find node. ``bound``: the kind it has taken. ``uses``: why, with the token that it met."""
+
+    parent: Open | None = None
+    bound: Kind | None = None
+    occurrences: list[Occurrence] = field(default_factory=list)
+    uses: list[tuple[Use, Token]] = field(default_factory=list)
+
+    def root(self) -> Open:
+        """The representative of the class, with path halving."""
+        node = self
+        while node.parent is not None:
+            if node.parent.parent is not None:
+                node.parent = node.parent.parent
+            node = node.parent
+        return node
+
+
+Kind = Plain | Token | Text | ArrayOf | Row | Open
+
+PLAIN = Plain()
+
+
+def shape(kind: Kind) -> Kind:
+    """The kind as it is now known: an open kind's binding, else its class."""
+    while isinstance(kind, Open):
+        root = kind.root()
+        if root.bound is None:
+            return root
+        kind = root.bound
+    return kind
+
+
+def tokens(kind: Kind) -> Iterator[Token]:
+    """All tokens within a kind."""
+    kind = shape(kind)
+    if isinstance(kind, Token):
+        yield kind
+    elif isinstance(kind, Text):
+        for part in kind.parts:
+            yield from tokens(part)
+    elif isinstance(kind, ArrayOf):
+        yield from tokens(kind.element)
+    elif isinstance(kind, Row):
+        for part in kind.fields:
+            yield from tokens(part)
+
+
+def protected(kind: Kind) -> bool:
+    """Whether tokens may be in a value of this kind."""
+    return next(tokens(kind), None) is not None
+
+
+def frozen(kind: Kind) -> Kind:
+    """The kind with every open kind replaced by what became of it (plain when nothing did)."""
+    kind = shape(kind)
+    if isinstance(kind, Open):
+        return PLAIN
+    if isinstance(kind, Text):
+        parts = tuple(p for p in map(frozen, kind.parts) if not isinstance(p, Plain))
+        return Text(parts, kind.container, kind.of) if parts else PLAIN
+    if isinstance(kind, ArrayOf):
+        element = frozen(kind.element)
+        return PLAIN if isinstance(element, Plain) else ArrayOf(element)
+    if isinstance(kind, Row):
+        return Row(kind.names, tuple(map(frozen, kind.fields)))
+    return kind
+
+
+def column_token(protection: Protection) -> Token:
+    """The kind of a protected column."""
+    return Token(frozenset((protection,)), protection, protection.typmod, whole=True)

@@ -1,0 +1,129 @@
+"""From edits of a client's text to the pieces that are sent: byte splices, never a re-print.
+
+A ``Template`` is made once per shape of text; its edits are anchored to the constants and comments cut out of the shape,
+so that it can be applied to any other text of that shape.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from pgnym.sql.errors import Refused
+from pgnym.sql.fold import Fold, evaluate
+from pgnym.sql.lexer import Lexed
+from pgnym.sql.literals import decode
+from pgnym.sql.plan import LiteralPiece, Piece, Rewrite, StatementPlan, ValueUse
+
+TOKEN_LITERAL_LENGTH = 32  # a token in quotes
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A constant that becomes a token."""
+
+    fold: Fold
+    use: ValueUse
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A replacement of the span ``start`` to ``end``."""
+
+    start: int
+    end: int
+    new: bytes | Hole
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchor:
+    """A place in a shape: so many bytes behind the end of the cut before it."""
+
+    cut: int
+    offset: int
+
+    def place(self, lexed: Lexed) -> int:
+        return (lexed.cut_ends[self.cut - 1] if self.cut else 0) + self.offset
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Edits on a shape, and the plans of the statements in it."""
+
+    edits: tuple[tuple[_Anchor, _Anchor, bytes | Hole], ...]
+    statements: tuple[StatementPlan, ...]
+    fingerprint: str
+
+    @classmethod
+    def make(
+        cls, lexed: Lexed, edits: list[Edit], statements: tuple[StatementPlan, ...], fingerprint: str
+    ) -> Template:
+        """Anchor edits to the shape of the text they were found in. Raises Refused when they overlap."""
+        anchored = []
+        last = 0
+        for edit in sorted(edits, key=lambda e: (e.start, e.end)):
+            if edit.start < last:
+                raise Refused("internal: overlapping edits", sqlstate="XX000", position=edit.start)
+            last = edit.end
+            anchored.append((_anchor(lexed, edit.start), _anchor(lexed, edit.end), edit.new))
+        return cls(tuple(anchored), statements, fingerprint)
+
+    def apply(self, lexed: Lexed, standard_strings: bool) -> Rewrite:
+        """The rewrite of one text of the shape. Raises Refused when a constant can't be decoded."""
+        text = lexed.text
+        pieces: list[Piece] = []
+        positions: list[tuple[int, int]] = []
+        last = 0
+        sent = 0
+        for start_anchor, end_anchor, new in self.edits:
+            start = start_anchor.place(lexed)
+            end = end_anchor.place(lexed)
+            pieces.append(text[last:start])
+            sent += start - last
+            positions.append((sent, start))
+            if isinstance(new, bytes):
+                pieces.append(new)
+                sent += len(new)
+            else:
+                try:
+                    value = evaluate(new.fold, lambda ordinal: decode(lexed.raw(ordinal), standard_strings))
+                except Refused as refusal:
+                    refusal.position = start
+                    raise
+                pieces.append(LiteralPiece(value, new.use))
+                sent += TOKEN_LITERAL_LENGTH
+            positions.append((sent, end))
+            last = end
+        pieces.append(text[last:])
+        return Rewrite(tuple(_joined(pieces)), self.statements, tuple(positions), self.fingerprint)
+
+
+def _anchor(lexed: Lexed, place: int) -> _Anchor:
+    cut = bisect_right(lexed.cut_ends, place)
+    return _Anchor(cut, place - (lexed.cut_ends[cut - 1] if cut else 0))
+
+
+def _joined(pieces: list[Piece]) -> list[Piece]:
+    """Runs of plain bytes made one; empty ones left out."""
+    joined: list[Piece] = []
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            if joined and isinstance(joined[-1], bytes):
+                joined[-1] += piece
+                continue
+            if not piece:
+                continue
+        joined.append(piece)
+    return joined
+
+
+def check_strings(lexed: Lexed) -> None:
+    """With standard_conforming_strings off, a backslash in a plain string changes where strings end: refuse it."""
+    for start, end in zip(lexed.cut_starts, lexed.cut_ends, strict=True):
+        if lexed.text[start : start + 1] == b"'" and b"\\" in lexed.text[start:end]:
+            raise Refused(
+                "backslash in a string constant while standard_conforming_strings is off",
+                detail="What the constant means depends on a setting of the session.",
+                hint="Write E'…', or set standard_conforming_strings = on.",
+                position=start,
+            )

@@ -1,0 +1,260 @@
+"""The end of inference over one statement: what became of each constant and parameter, as edits and parameter lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pgnym.sql.casts import cast_fits
+from pgnym.sql.errors import Refused
+from pgnym.sql.fold import Applied, Constant, Fixed
+from pgnym.sql.infer import Run
+from pgnym.sql.kinds import ArrayOf, Occurrence, Token, shape
+from pgnym.sql.plan import Parameter, Use, ValueUse
+from pgnym.sql.rewrite import Edit, Hole
+from pgnym.sql.types import TEXT, TEXT_ARRAY, VARCHAR, array_of, family
+from pgnym.sql.unify import describe
+
+_STRENGTH = {Use.COMPARE: 0, Use.CARRY: 1, Use.WRITE: 2}
+_KEPT_CASTS = frozenset({TEXT, VARCHAR, TEXT_ARRAY, 1015})
+
+
+@dataclass(slots=True)
+class Settled:
+    """Edits and parameters of one statement."""
+
+    edits: list[Edit]
+    parameters: tuple[Parameter, ...] | None
+    shown: dict[int, int]
+    sent: dict[int, int]
+    compares: frozenset[str]
+
+
+def settle(run: Run) -> Settled:
+    """Judge all occurrences. Raises Refused when a constant or its cast doesn't fit the domain that it met."""
+    edits = [Edit(start, end, new) for (start, end), new in run.edits.items()]
+    compares: set[str] = set()
+    parameters: list[Occurrence] = []
+    for occurrence in run.occurrences.values():
+        if occurrence.parameter:
+            parameters.append(occurrence)
+        use = value_use(run, occurrence)
+        if use is None:
+            continue
+        compares |= _compared(occurrence)
+        if not occurrence.parameter:
+            edits.extend(_constant_edits(run, occurrence, use))
+    settled = Settled(edits, None, {}, {}, frozenset(compares))
+    _settle_parameters(run, sorted(parameters, key=lambda o: o.start), settled)
+    return settled
+
+
+def _token_of(occurrence: Occurrence) -> tuple[Token | None, bool]:
+    """(the token an occurrence has become, whether as an array of it)."""
+    if occurrence.open is None:
+        return None, False
+    kind = shape(occurrence.open)
+    is_array = isinstance(kind, ArrayOf)
+    if isinstance(kind, ArrayOf):
+        kind = shape(kind.element)
+    return (kind, is_array) if isinstance(kind, Token) else (None, False)
+
+
+def _uses(occurrence: Occurrence) -> list[tuple[Use, Token]]:
+    if occurrence.open is None:
+        return []
+    root = occurrence.open.root()
+    while isinstance(root.bound, ArrayOf):
+        element = root.bound.element
+        if not hasattr(element, "root"):
+            return []
+        root = element.root()
+    return root.uses
+
+
+def _compared(occurrence: Occurrence) -> frozenset[str]:
+    return frozenset(c for use, token in _uses(occurrence) if use is not Use.WRITE for c in token.columns)
+
+
+def value_use(run: Run, occurrence: Occurrence) -> ValueUse | None:
+    """How a constant or parameter becomes a token, None when it stays as it is."""
+    token, is_array = _token_of(occurrence)
+    uses = _uses(occurrence)
+    if token is None or not uses:
+        return None
+    use, strongest = max(uses, key=lambda u: _STRENGTH[u[0]])
+    columns = frozenset(c for _, met in uses for c in met.columns)
+    if not cast_fits(run, occurrence, token, is_array):
+        raise Refused(
+            f"cast to {occurrence.cast_name} does not fit {describe(token)}",
+            detail="A value that becomes a token must be of the column's own type.",
+            hint="Cast to the column's type, or leave the cast out.",
+            position=occurrence.start,
+        )
+    original = family(run.catalog, strongest.protection.type_oid)
+    if occurrence.numeric and original != "number" and (use is not Use.WRITE or original != "text"):
+        raise Refused(
+            f"operator does not exist: {describe(token)} and a number",
+            sqlstate="42883",
+            hint="Write the value in quotes.",
+            position=occurrence.start,
+        )
+    if is_array and isinstance(occurrence.fold, Applied):
+        raise Refused("a computed array constant is not supported", position=occurrence.start)
+    return ValueUse(
+        use,
+        strongest.protection,
+        columns,
+        is_array,
+        max(occurrence.cast_oid, 0),
+        occurrence.cast_typmod if occurrence.cast_oid else -1,
+    )
+
+
+def _constant_edits(run: Run, occurrence: Occurrence, use: ValueUse) -> list[Edit]:
+    fold = occurrence.fold
+    if not isinstance(fold, Constant | Fixed | Applied):
+        raise Refused("constant is not supported here", position=occurrence.start)
+    span = occurrence.cast_span
+    name = run.type_named.get(span[0]) if span is not None else None
+    if span is not None and span[0] < occurrence.start and span[1] <= occurrence.start:
+        if run.lexed.text[span[1] : occurrence.start].strip(b" \t\r\n\f\v") != b"":
+            raise Refused("comment between a type and its constant is not supported", position=span[0])
+        edits = [Edit(span[0], occurrence.end, Hole(fold, use))]
+        last = occurrence.end
+    else:
+        edits = [Edit(occurrence.start, occurrence.end, Hole(fold, use))]
+        last = _retyped(occurrence, use.array, edits)
+    if name is not None and last:
+        clause, place = name
+        place = max(place, last)
+        edits.append(Edit(place, place, clause))
+    return edits
+
+
+def _retyped(occurrence: Occurrence, is_array: bool, edits: list[Edit]) -> int:
+    """Add the replacement of a cast's type by text, where it is another; the end of the cast, 0 when nothing changes."""
+    span = occurrence.cast_span
+    if span is None or (occurrence.cast_oid in _KEPT_CASTS and occurrence.cast_typmod == -1):
+        return 0
+    if occurrence.cast_name == "citext":
+        return 0
+    edits.append(Edit(span[0], span[1], b"text[]" if is_array else b"text"))
+    return span[1]
+
+
+@dataclass(slots=True)
+class _Group:
+    """Occurrences of one parameter that must have the same value upstream."""
+
+    use: ValueUse | None
+    number: int
+    occurrences: list[Occurrence]
+
+
+def _key(use: ValueUse | None) -> object:
+    if use is None:
+        return None
+    p = use.protection
+    return p.prefix, p.type_oid, p.typmod, use.array, use.cast_oid, use.cast_typmod
+
+
+def _settle_parameters(run: Run, occurrences: list[Occurrence], settled: Settled) -> None:
+    uses = {o.start: value_use(run, o) for o in occurrences}
+    if not any(uses.values()):
+        return
+    highest = max([len(run.parameter_types), *(o.parameter for o in occurrences)])
+    groups: dict[int, list[_Group]] = {}
+    free: list[Occurrence] = []
+    for occurrence in occurrences:
+        use = uses[occurrence.start]
+        if use is None and occurrence.open is not None and occurrence.open.root().bound is None:
+            free.append(occurrence)
+            continue
+        mine = groups.setdefault(occurrence.parameter, [])
+        for group in mine:
+            if _key(group.use) == _key(use):
+                group.occurrences.append(occurrence)
+                group.use = _stronger(group.use, use)
+                break
+        else:
+            mine.append(_Group(use, 0, [occurrence]))
+    for occurrence in free:
+        mine = groups.setdefault(occurrence.parameter, [_Group(None, 0, [])])
+        mine[0].occurrences.append(occurrence)
+    extra: list[Parameter] = []
+    kept: list[Parameter] = []
+    for number in range(1, highest + 1):
+        mine = groups.get(number, [])
+        kept.append(Parameter(number, mine[0].use if mine else None))
+        for index, group in enumerate(mine):
+            group.number = number
+            if index:
+                extra.append(Parameter(number, group.use))
+                group.number = highest + len(extra)
+            _group_edits(run, group, settled)
+            _group_types(run, number, group, settled)
+    settled.parameters = (*kept, *extra)
+
+
+def _stronger(one: ValueUse | None, other: ValueUse | None) -> ValueUse | None:
+    if one is None or other is None:
+        return one
+    best = max(one, other, key=lambda u: _STRENGTH[u.use])
+    return ValueUse(
+        best.use, best.protection, one.columns | other.columns, best.array, best.cast_oid, best.cast_typmod
+    )
+
+
+def _group_edits(run: Run, group: _Group, settled: Settled) -> None:
+    for occurrence in group.occurrences:
+        if group.number != occurrence.parameter:
+            settled.edits.append(Edit(occurrence.start, occurrence.end, b"$%d" % group.number))
+        if group.use is not None:
+            last = _retyped(occurrence, group.use.array, settled.edits)
+            span = occurrence.cast_span
+            name = run.type_named.get(span[0]) if span is not None else None
+            if last and name is not None:
+                clause, place = name
+                settled.edits.append(Edit(place, place, clause))
+
+
+def _group_types(run: Run, number: int, group: _Group, settled: Settled) -> None:
+    use = group.use
+    if use is None:
+        return
+    protection = use.protection
+    declared = run.parameter_types[number - 1] if number <= len(run.parameter_types) else 0
+    original = array_of(run.catalog, protection.type_oid) if use.array else protection.type_oid
+    original_family = family(run.catalog, protection.type_oid)
+    if declared:
+        if not _declared_fits(run, declared, use):
+            raise Refused(
+                f"parameter ${number} is declared with a type that {', '.join(sorted(use.columns))} can't be compared with",
+                sqlstate="42883",
+                detail=f"The parameter's type has OID {declared}, the column's {protection.type_oid}.",
+                hint="Declare the column's own type, or leave the type open.",
+                position=group.occurrences[0].start,
+            )
+        if declared not in _KEPT_CASTS and declared != 0 and not _is_citext(run, declared):
+            settled.sent[group.number] = TEXT_ARRAY if use.array else TEXT
+            settled.shown[number] = declared
+        return
+    if use.cast_oid and original_family != "text":
+        settled.shown[number] = use.cast_oid
+    elif protection.type_oid != protection.stored_oid:
+        settled.shown[number] = original
+
+
+def _is_citext(run: Run, oid: int) -> bool:
+    known = run.catalog.types.get(oid)
+    return known is not None and known.name == "citext"
+
+
+def _declared_fits(run: Run, declared: int, use: ValueUse) -> bool:
+    original = family(run.catalog, use.protection.type_oid)
+    if use.array:
+        from pgnym.sql.types import element_of
+
+        inner = element_of(run.catalog, declared)
+        return inner != 0 and family(run.catalog, inner) in (original, "text")
+    return family(run.catalog, declared) in (original, "text")

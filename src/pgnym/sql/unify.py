@@ -1,0 +1,353 @@
+"""Unification of kinds: what comparison, assignment and merging of values do to them.
+
+As in type inference (Damas and Milner 1982; here without polymorphism): each construct of SQL states which kinds must
+agree, constants and parameters are variables, and a variable that meets a token takes the token's domain. A variable
+that meets two things that don't agree is an error that names both.
+
+A token's lineage says where its value comes from, so comparing two columns checks that they agree but joins nothing;
+only constructs through which values flow (CASE, UNION, VALUES) join lineages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pgnym.sql.catalog import Protection
+from pgnym.sql.errors import Refused
+from pgnym.sql.kinds import PLAIN, ArrayOf, Kind, Open, Plain, Row, Text, Token, protected, shape, tokens
+from pgnym.sql.plan import Use
+from pgnym.sql.types import BPCHAR, TEXT, VARCHAR
+
+_SAME_DOMAIN_HINT = "Give both columns the same `domain` in the configuration, and run `pgnym apply`."
+_RANDOMIZED_HINT = "Set `tokens: deterministic` for the column, and run `pgnym apply`."
+
+
+def describe(kind: Kind) -> str:
+    """A kind in words for a refusal."""
+    kind = shape(kind)
+    if isinstance(kind, Token):
+        names = " or ".join(sorted(kind.columns))
+        return f"{'a mix of plain values and ' if kind.mixed else ''}protected column {names}"
+    if isinstance(kind, Plain):
+        return kind.what
+    if isinstance(kind, Text):
+        return kind.of
+    if isinstance(kind, ArrayOf):
+        return f"an array of {describe(kind.element)}"
+    if isinstance(kind, Row):
+        return "a row"
+    return "a constant or parameter"
+
+
+def conflict(left: Kind, right: Kind, what: str, position: int | None) -> Refused:
+    """The refusal of two kinds that don't agree."""
+    both_tokens = isinstance(shape(left), Token) and isinstance(shape(right), Token)
+    return Refused(
+        f"{what} can't bring together {describe(left)} and {describe(right)}",
+        detail="Tokens of one domain can be compared and stored only with values of the same domain.",
+        hint=_SAME_DOMAIN_HINT
+        if both_tokens
+        else "Protect the other side in the same domain, or compare in the application.",
+        position=position,
+    )
+
+
+def unsupported(kind: Kind, what: str, position: int | None) -> Refused:
+    """The refusal of an operation that looks into a protected value."""
+    found = sorted({c for t in tokens(kind) for c in t.columns})
+    columns = ", ".join(found) or "a protected column"
+    return Refused(
+        f"{what} on protected column {columns} is not supported",
+        detail=f"Column {columns} holds tokens; {what} needs the values themselves.",
+        hint="Select the column and apply it in the application, or compare the whole value with =.",
+        position=position,
+    )
+
+
+def randomized(token: Token, what: str, position: int | None) -> Refused:
+    """The refusal of equality on a randomized column."""
+    columns = ", ".join(sorted(token.columns))
+    return Refused(
+        f"{what} on randomized column {columns} is not supported",
+        detail=f"Equal values of {columns} have different tokens.",
+        hint=_RANDOMIZED_HINT,
+        position=position,
+    )
+
+
+def same_domain(left: Token, right: Token) -> bool:
+    """Whether equal values have equal tokens."""
+    one, other = left.protection, right.protection
+    return one.prefix == other.prefix and one.casefold == other.casefold
+
+
+def _check_equality(token: Token, what: str, position: int | None) -> None:
+    if token.protection.randomized:
+        raise randomized(token, what, position)
+    if token.mixed:
+        raise unsupported(token, what, position)
+
+
+def bind(node: Open, kind: Kind) -> None:
+    """Give an unbound class its kind."""
+    root = node.root()
+    if root.bound is not None:
+        raise AssertionError("class is bound already")
+    root.bound = kind
+
+
+def _meet(node: Open, token: Token, use: Use, what: str, position: int | None) -> None:
+    """A variable meets a token: it takes the domain, and remembers the columns."""
+    root = node.root()
+    # what a constant was compared with is where its value comes from, when it is shown
+    seen = Token(token.lineage, token.protection, token.typmod)
+    if root.bound is None:
+        root.bound = seen
+    elif isinstance(root.bound, Token):
+        if not same_domain(root.bound, token):
+            raise conflict(root.bound, token, what, position)
+        root.bound = Token(root.bound.lineage | token.lineage, root.bound.protection, root.bound.typmod)
+    else:
+        raise conflict(root.bound, token, what, position)
+    root.uses.append((use, seen))
+
+
+def _join(left: Open, right: Open) -> None:
+    one, other = left.root(), right.root()
+    if one is other:
+        return
+    other.parent = one
+    one.occurrences.extend(other.occurrences)
+    one.uses.extend(other.uses)
+
+
+def compare(left: Kind, right: Kind, what: str, position: int | None) -> None:
+    """Two values are tested for equality. Raises Refused when tokens can't answer that."""
+    one, other = shape(left), shape(right)
+    if isinstance(one, Token) and isinstance(other, Token):
+        _check_equality(one, what, position)
+        _check_equality(other, what, position)
+        if not same_domain(one, other):
+            raise conflict(one, other, what, position)
+        if isinstance(left, Open):
+            _meet(left, other, Use.COMPARE, what, position)
+        if isinstance(right, Open):
+            _meet(right, one, Use.COMPARE, what, position)
+    elif isinstance(one, Token) and isinstance(other, Open):
+        _check_equality(one, what, position)
+        _meet(other, one, Use.COMPARE, what, position)
+    elif isinstance(one, Open) and isinstance(other, Token):
+        _check_equality(other, what, position)
+        _meet(one, other, Use.COMPARE, what, position)
+    elif isinstance(one, Token) or isinstance(other, Token):
+        raise conflict(one, other, what, position)
+    elif isinstance(one, Open) and isinstance(other, Open):
+        _join(one, other)
+    elif isinstance(one, ArrayOf) and isinstance(other, ArrayOf):
+        compare(one.element, other.element, what, position)
+    elif isinstance(one, ArrayOf) and isinstance(other, Open):
+        bind(other, ArrayOf(Open()))
+        compare(one, other, what, position)
+    elif isinstance(one, Open) and isinstance(other, ArrayOf):
+        compare(other, one, what, position)
+    elif isinstance(one, Row) and isinstance(other, Row) and len(one.fields) == len(other.fields):
+        for a, b in zip(one.fields, other.fields, strict=True):
+            compare(a, b, what, position)
+    else:
+        reason = other.what if isinstance(other, Plain) else what
+        require_plain(one, what, position, reason)
+        require_plain(other, what, position, one.what if isinstance(one, Plain) else what)
+
+
+def element(array: Kind, what: str, position: int | None) -> Kind:
+    """The kind of an array's elements; an open kind becomes an array."""
+    kind = shape(array)
+    if isinstance(kind, ArrayOf):
+        return kind.element
+    if isinstance(kind, Open):
+        inner = Open()
+        bind(kind, ArrayOf(inner))
+        return inner
+    if isinstance(kind, Plain):
+        return Plain(f"an element of {kind.what}")
+    require_plain(kind, what, position)
+    return PLAIN
+
+
+def require_plain(kind: Kind, what: str, position: int | None, reason: str | None = None) -> None:
+    """An operation that looks into its operand: refused on tokens, and open kinds become plain.
+
+    This is the seam for operators on protected values: what is refused here is what a later planner resolves in the vault.
+    """
+    kind = shape(kind)
+    if isinstance(kind, Token):
+        raise unsupported(kind, what, position)
+    if isinstance(kind, Open):
+        bind(kind, Plain(reason or f"an operand of {what}"))
+    elif isinstance(kind, Text):
+        if protected(kind):
+            raise unsupported(kind, what, position)
+        for part in kind.parts:
+            require_plain(part, what, position, reason)
+    elif isinstance(kind, ArrayOf):
+        if protected(kind):
+            raise unsupported(kind, what, position)
+        require_plain(kind.element, what, position, reason)
+    elif isinstance(kind, Row):
+        for part in kind.fields:
+            require_plain(part, what, position, reason)
+
+
+def groupable(kind: Kind, what: str, position: int | None) -> None:
+    """Equal values must have equal tokens: GROUP BY, DISTINCT, PARTITION BY, UNION."""
+    kind = shape(kind)
+    if isinstance(kind, Token):
+        _check_equality(kind, what, position)
+    elif isinstance(kind, Text):
+        # ('ab' || 'c') and ('a' || 'bc') are equal as values, but not as tokens
+        require_plain(kind, what, position)
+    elif isinstance(kind, ArrayOf):
+        groupable(kind.element, what, position)
+    elif isinstance(kind, Row):
+        for part in kind.fields:
+            groupable(part, what, position)
+
+
+def _is_text(protection: Protection) -> bool:
+    return protection.codec_oid in (TEXT, VARCHAR, BPCHAR)
+
+
+def flow(kinds: Sequence[Kind], what: str, position: int | None) -> Kind:
+    """The kind of a value that is one of several: CASE, COALESCE, UNION, VALUES, ARRAY[]."""
+    if len(kinds) == 1:
+        return kinds[0]
+    shapes = [shape(k) for k in kinds]
+    found = [s for s in shapes if isinstance(s, Token)]
+    opens = [s for s in shapes if isinstance(s, Open)]
+    plains = [s for s in shapes if isinstance(s, Plain)]
+    others = [s for s in shapes if isinstance(s, Text | ArrayOf | Row)]
+    if others:
+        return _flow_built(kinds, shapes, others, what, position)
+    if found:
+        return _flow_tokens(kinds, found, opens, plains, what, position)
+    if plains:
+        for node in opens:
+            if node.root().bound is None:
+                bind(node, plains[0])
+        return plains[0] if all(p.type_oid == plains[0].type_oid for p in plains) else Plain(plains[0].what)
+    for node in opens[1:]:
+        _join(opens[0], node)
+    return opens[0].root()
+
+
+def _flow_tokens(
+    kinds: Sequence[Kind],
+    found: list[Token],
+    opens: list[Open],
+    plains: list[Plain],
+    what: str,
+    position: int | None,
+) -> Kind:
+    first = found[0]
+    one_domain = all(same_domain(first, t) for t in found)
+    mixed = bool(plains) or not one_domain or any(t.mixed for t in found)
+    if mixed and not all(_is_text(t.protection) for t in found):
+        other = next((t for t in found if not same_domain(first, t)), None)
+        raise conflict(first, other or (plains[0] if plains else PLAIN), what, position)
+    lineage = frozenset(p for t in found for p in t.lineage)
+    same_typmod = not opens and all(
+        t.typmod == first.typmod and t.protection.type_oid == first.protection.type_oid for t in found
+    )
+    joined = Token(lineage, first.protection, first.typmod if same_typmod else -1, mixed)
+    for node in opens:
+        if node.root().bound is None and mixed:
+            bind(node, plains[0] if plains else PLAIN)
+        elif not mixed:
+            _meet(node, joined, Use.CARRY, what, position)
+    for kind in kinds:
+        if isinstance(kind, Open) and not mixed and isinstance(shape(kind), Token):
+            _meet(kind, joined, Use.CARRY, what, position)
+    return joined
+
+
+def _flow_built(
+    kinds: Sequence[Kind],
+    shapes: list[Kind],
+    others: list[Text | ArrayOf | Row],
+    what: str,
+    position: int | None,
+) -> Kind:
+    first = others[0]
+    if isinstance(first, Row):
+        if not any(protected(s) for s in shapes):
+            for part in shapes:
+                require_plain(part, what, position)
+            return Plain("a row")
+        rows = [s for s in shapes if isinstance(s, Row)]
+        rest = [s for s in shapes if not isinstance(s, Row)]
+        if len({len(r.fields) for r in rows}) != 1 or any(isinstance(s, Plain | Open) is False for s in rest):
+            raise conflict(rows[0], rest[0] if rest else rows[-1], what, position)
+        for part in rest:
+            require_plain(part, what, position)
+        merged = [flow([r.fields[i] for r in rows], what, position) for i in range(len(first.fields))]
+        return Row(first.names, tuple(merged))
+    if isinstance(first, ArrayOf):
+        elements: list[Kind] = []
+        for part in shapes:
+            if isinstance(part, Token | Text | Row):
+                raise conflict(first, part, what, position)
+            elements.append(element(part, what, position))
+        return ArrayOf(flow(elements, what, position))
+    for part in shapes:
+        if isinstance(part, ArrayOf | Row) and protected(part):
+            raise conflict(first, part, what, position)
+    containers = {s.container for s in shapes if isinstance(s, Text)}
+    if len(containers) > 1:
+        raise Refused(
+            f"{what} can't bring together {first.of} and other built text",
+            detail="The branches embed protected values in different ways (text and JSON).",
+            position=position,
+        )
+    return Text(tuple(kinds), first.container, first.of)
+
+
+def assign(
+    target: Protection | None, label: str, kind: Kind, what: str, position: int | None, *, typmod: int = -1
+) -> None:
+    """A value is stored in a column. ``label`` names the column; ``typmod`` is the target's original modifier."""
+    value = shape(kind)
+    if target is None:
+        if protected(value):
+            columns = ", ".join(sorted({c for t in tokens(value) for c in t.columns}))
+            raise Refused(
+                f"{what} would store protected column {columns} in unprotected column {label}",
+                detail="A token in an unprotected column would never be revealed.",
+                hint=f"Protect {label} in the same domain, and run `pgnym apply`.",
+                position=position,
+            )
+        require_plain(value, what, position, f"unprotected column {label}")
+        return
+    token = Token(frozenset((target,)), target, typmod)
+    if isinstance(value, Open):
+        _meet(value, token, Use.WRITE, what, position)
+        return
+    if not isinstance(value, Token):
+        raise Refused(
+            f"{what} would store {describe(value)} in protected column {label}",
+            detail="The value is computed by the database, which can't turn it into a token.",
+            hint="Compute the value in the application, and pass it as a constant or parameter.",
+            position=position,
+        )
+    if value.mixed or not same_domain(value, token):
+        raise conflict(value, token, what, position)
+    if isinstance(kind, Open):
+        _meet(kind, token, Use.WRITE, what, position)
+        return
+    for source in value.lineage:
+        if source.type_oid != target.type_oid or (target.typmod != -1 and source.typmod != target.typmod):
+            raise Refused(
+                f"{what} would store column {source.column} in column {label}, whose type differs",
+                detail="The database can't check or convert a value that it holds as a token.",
+                hint="Give both columns the same type, or copy the values through the application.",
+                position=position,
+            )

@@ -1,0 +1,55 @@
+"""Plans in words, for the case files: tokens as ``<domain:'value'>``, outputs by domain and container."""
+
+from __future__ import annotations
+
+from pgnym.sql.plan import LiteralPiece, OutputColumn, Rewrite, StatementPlan, Use, ValueUse
+
+_MARKS = {Use.COMPARE: "", Use.WRITE: "+", Use.CARRY: "~"}
+
+
+def render_text(rewrite: Rewrite) -> str:
+    """The text to send; ``+`` before the domain: stored, ``~``: carried."""
+    parts = []
+    for piece in rewrite.pieces:
+        if isinstance(piece, LiteralPiece):
+            parts.append(f"<{render_use(piece.use)}:'{piece.value}'>")
+        else:
+            parts.append(piece.decode())
+    return "".join(parts)
+
+
+def render_use(use: ValueUse) -> str:
+    """A use as mark, domain, and brackets for arrays."""
+    return f"{_MARKS[use.use]}{use.protection.domain}{'[]' if use.array else ''}"
+
+
+def render_output(output: OutputColumn | None) -> str:
+    """``-`` for unprotected, else domains, containers and a changed type."""
+    if output is None:
+        return "-"
+    text = "+".join(sorted(lineage.protection.domain for lineage in output.lineages))
+    if output.containers:
+        text += "/" + ".".join(c.value for c in output.containers)
+    if output.type_oid is not None:
+        text += f":{output.type_oid}"
+        if output.typmod not in (None, -1):
+            text += f"({output.typmod})"
+    return text
+
+
+def render_outputs(plan: StatementPlan) -> str:
+    """All output columns of a statement."""
+    return " ".join(render_output(o) for o in plan.outputs)
+
+
+def render_parameters(plan: StatementPlan) -> str:
+    """Upstream parameters: source and use, with shown and sent types."""
+    if plan.parameters is None:
+        return ""
+    parts = []
+    for number, parameter in enumerate(plan.parameters, 1):
+        use = f"={render_use(parameter.use)}" if parameter.use is not None else ""
+        sent = (plan.sent_parameter_types or {}).get(number)
+        parts.append(f"${parameter.source}{use}{f':{sent}' if sent else ''}")
+    shown = [f"${n} shown {t}" for n, t in sorted((plan.shown_parameter_types or {}).items())]
+    return " ".join([*parts, *shown])
