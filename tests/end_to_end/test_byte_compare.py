@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import byte_cases
+import protected_cases
 import pytest
 
 from support.cluster import SUPERUSER, Cluster
@@ -46,29 +47,50 @@ class Pair:
         assert show(heard[1]) == show(heard[0])
 
 
-@pytest.fixture(scope="module")
-def pair(postgres: Cluster) -> Iterator[Pair]:
-    postgres.psql("CREATE DATABASE bytes_template TEMPLATE template0")
+def twins(cluster: Cluster, name: str, tables: str, protected: dict[str, object]) -> Iterator[Pair]:
+    """Two copies of one database (a copy keeps the OIDs, which RowDescription shows), one to go through pgnym."""
+    template, plain, tested = f"{name}_template", f"{name}_plain", f"{name}_tested"
+    cluster.psql(f"CREATE DATABASE {template} TEMPLATE template0")
     try:
-        postgres.psql(TABLES, "bytes_template")
-        for name in ("bytes_plain", "bytes_tested"):  # a copy keeps the OIDs, which RowDescription shows
-            postgres.psql(f"CREATE DATABASE {name} TEMPLATE bytes_template")
-        plain = Endpoint(postgres.host, postgres.port, "bytes_plain")
-        with through(deployment(postgres, "bytes_tested")) as tested:
-            yield Pair(postgres, plain, tested)
+        cluster.psql(tables, template)
+        for copy in (plain, tested):
+            cluster.psql(f"CREATE DATABASE {copy} TEMPLATE {template}")
+        with through(deployment(cluster, tested, tables=protected)) as endpoint:
+            yield Pair(cluster, Endpoint(cluster.host, cluster.port, plain), endpoint)
     finally:
-        for name in ("bytes_template", "bytes_plain", "bytes_tested"):
-            postgres.psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        for each in (template, plain, tested):
+            cluster.psql(f"DROP DATABASE IF EXISTS {each} WITH (FORCE)")
 
 
-@pytest.mark.parametrize("script", byte_cases.ALL, ids=lambda c: c.name)
-def test_the_replies_are_the_same_bytes(pair: Pair, script: Case) -> None:
-    pair.compare(script)
+@pytest.fixture(scope="module")
+def unprotected(postgres: Cluster) -> Iterator[Pair]:
+    yield from twins(postgres, "bytes", TABLES, {})
 
 
-SPLIT = [c for c in byte_cases.ALL if c.split]
+@pytest.fixture(scope="module")
+def protected(postgres: Cluster) -> Iterator[Pair]:
+    yield from twins(postgres, "protected", protected_cases.TABLES, dict(protected_cases.PROTECTED))
 
 
-@pytest.mark.parametrize("script", SPLIT, ids=lambda c: c.name)
-def test_messages_may_be_split_at_every_byte(pair: Pair, script: Case) -> None:
-    pair.compare(script, pieces_of=1)
+def parametrized(cases: list[Case]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("script", cases, ids=lambda c: c.name)
+
+
+@parametrized(byte_cases.ALL)
+def test_the_replies_are_the_same_bytes(unprotected: Pair, script: Case) -> None:
+    unprotected.compare(script)
+
+
+@parametrized([c for c in byte_cases.ALL if c.split])
+def test_messages_may_be_split_at_every_byte(unprotected: Pair, script: Case) -> None:
+    unprotected.compare(script, pieces_of=1)
+
+
+@parametrized(protected_cases.ALL)
+def test_a_protected_table_answers_like_its_twin(protected: Pair, script: Case) -> None:
+    protected.compare(script)
+
+
+@parametrized([c for c in protected_cases.ALL if c.split])
+def test_a_protected_table_answers_to_split_messages(protected: Pair, script: Case) -> None:
+    protected.compare(script, pieces_of=1)
