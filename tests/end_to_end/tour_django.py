@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -69,25 +71,31 @@ class Invoice(models.Model):  # type: ignore[misc]
 
 def tour(dsn: str) -> list[object]:
     """The whole tour; every object, count and error in order."""
+    seen: list[object] = []
+    with connected(dsn) as alias:
+        for part in (_read, _relate, _aggregate, _write, _iterate, _errors):
+            seen.append(part.__name__)
+            part(alias, seen)
+    return seen
+
+
+@contextmanager
+def connected(dsn: str) -> Iterator[str]:
+    """The alias of a database connection of Django's, for ``using``."""
     url = urlsplit(dsn)
-    base = connections.databases["default"]
     alias = f"tour_{url.port}_{url.path.strip('/')}"
-    connections.databases[alias] = base | {
+    connections.databases[alias] = connections.databases["default"] | {
         "NAME": url.path.strip("/"),
         "USER": url.username,
         "PASSWORD": unquote(url.password or ""),
         "HOST": url.hostname,
         "PORT": url.port,
     }
-    seen: list[object] = []
     try:
-        for part in (_read, _relate, _aggregate, _write, _iterate, _errors):
-            seen.append(part.__name__)
-            part(alias, seen)
+        yield alias
     finally:
         connections[alias].close()
         del connections.databases[alias]
-    return seen
 
 
 def _fields(one: Any) -> dict[str, object]:
