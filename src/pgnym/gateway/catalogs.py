@@ -1,0 +1,134 @@
+"""The current catalog snapshot, and when it is read anew.
+
+It is read at start, when a session that has run DDL plans its next statement, when a statement names what the snapshot
+doesn't know, and when the server's own counters say that someone else has changed a catalog table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from pgnym.gateway.engine import Engine
+from pgnym.gateway.reports import GatewayError
+from pgnym.sql import load
+from pgnym.sql.catalog import Catalog, Signature
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+POLL_SECONDS = 2.0
+_CHANGES = """
+SELECT pg_catalog.sum(n_tup_ins + n_tup_upd + n_tup_del)::pg_catalog.int8
+FROM pg_catalog.pg_stat_sys_tables
+WHERE schemaname = 'pg_catalog' AND relname IN
+  ('pg_attribute', 'pg_class', 'pg_constraint', 'pg_inherits', 'pg_namespace', 'pg_proc', 'pg_rewrite', 'pg_type')
+"""
+
+Signatures = Mapping[tuple[str, str], Signature]
+Connect = Callable[[], Awaitable["Connection[Record]"]]
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+
+class Catalogs:
+    """Holds the newest ``Engine``.
+
+    ``connect`` opens a connection of the gateway's own to the protected database, ``registry`` one to where the vault lies.
+    """
+
+    def __init__(self, connect: Connect, registry: Connect, signatures: Signatures) -> None:
+        self._connect = connect
+        self._connect_registry = registry
+        self._signatures = signatures
+        self._connection: Connection[Record] | None = None
+        self._registry: Connection[Record] | None = None
+        self._lock = asyncio.Lock()
+        self._readings = 0  # begun so far
+        self._changes: int | None = None
+        self._poller: asyncio.Task[None] | None = None
+        self._log = logging.getLogger("pgnym.catalog")
+        self._epoch = 0
+        self.current = Engine(Catalog(epoch=0))
+
+    async def start(self) -> None:
+        """Read the catalog for the first time. Raises what ``refresh`` raises."""
+        await self.refresh()
+        self._poller = asyncio.get_running_loop().create_task(self._poll())
+
+    async def close(self) -> None:
+        """Stop polling and disconnect."""
+        if self._poller is not None:
+            self._poller.cancel()
+            await asyncio.gather(self._poller, return_exceptions=True)
+        self._drop()
+
+    async def refresh(self) -> None:
+        """Read the catalog. Callers that come while one reading is under way share the next.
+
+        Raises ``GatewayError`` 08006 if the database can't be read; the snapshot is then the old one.
+        """
+        wanted = self._readings + 1
+        async with self._lock:
+            if self._readings >= wanted:
+                return
+            self._readings += 1
+            try:
+                connection = await self._ready()
+                self._changes = await connection.fetchval(_CHANGES)
+                if self._registry is None or self._registry.is_closed():
+                    self._registry = await self._connect_registry()
+                catalog = await read_catalog(connection, self._registry, self._epoch + 1, self._signatures)
+            except _FAILURES as error:
+                self._drop()
+                raise GatewayError(
+                    "08006",
+                    f"the catalog of the protected database can't be read ({type(error).__name__})",
+                    hint="Check upstream and vault.user in the configuration, and that `pgnym apply` has run.",
+                ) from error
+            self._epoch += 1
+            self.current = Engine(catalog)
+
+    async def _ready(self) -> Connection[Record]:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await self._connect()
+        return self._connection
+
+    def _drop(self) -> None:
+        for connection in (self._connection, self._registry):
+            if connection is not None:
+                connection.terminate()
+        self._connection = self._registry = None
+
+    async def _poll(self) -> None:
+        failing = False
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            try:
+                async with self._lock:
+                    changes = await (await self._ready()).fetchval(_CHANGES)
+                if changes != self._changes:
+                    await self.refresh()
+                failing = False
+            except (*_FAILURES, GatewayError) as error:
+                self._drop()
+                if not failing:
+                    self._log.warning("the catalog can't be read: %s", type(error).__name__)
+                failing = True
+
+
+async def read_catalog(
+    connection: Connection[Record], registry: Connection[Record], epoch: int, signatures: Signatures
+) -> Catalog:
+    """One snapshot: all queries see the same state of the catalog. Raises what asyncpg raises."""
+    registered = [tuple(row) for row in await registry.fetch(load.REGISTRY)]
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute(load.SETUP)
+        relations, columns, types, functions, checks = [
+            [tuple(row) for row in await connection.fetch(query)]
+            for query in (load.RELATIONS, load.COLUMNS, load.TYPES, load.FUNCTIONS, load.CHECKS)
+        ]
+    return load.build_catalog(epoch, relations, columns, types, functions, checks, registered, signatures)

@@ -1,0 +1,385 @@
+"""One client's connection: two sockets, the session between them, and the work it asks for.
+
+The only file where a session meets asyncio. Start-up relays authentication to the server and steps out of the way; from the
+first ReadyForQuery on, ``ClientFlow`` and ``ServerFlow`` decide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pgnym.audit.records import AuditRecord
+from pgnym.gateway.client_flow import ClientFlow
+from pgnym.gateway.effects import Cancel, Lookup, Refresh, Store, Work
+from pgnym.gateway.login import Login, LoginRefused
+from pgnym.gateway.reports import ErrorReport, GatewayError, report_of
+from pgnym.gateway.server_flow import ServerFlow
+from pgnym.gateway.session import IDLE, Session
+from pgnym.gateway.upstream import send_cancel
+from pgnym.wire.errors import ProtocolViolation
+from pgnym.wire.frames import StartupFramer
+from pgnym.wire.startup import BackendKeyData, CancelRequest, StartupMessage, parse_startup
+
+if TYPE_CHECKING:
+    from pgnym.gateway.runtime import Runtime
+
+Bytes = bytes | bytearray | memoryview
+
+
+# One buffer for all sockets of the process: what is read into it is consumed before anything else is read. A Protocol's
+# data_received would allocate, and give back, 256 KiB for every read.
+_BUFFER = memoryview(bytearray(256 * 1024))
+
+
+class Leg(asyncio.BufferedProtocol):
+    """One of the two sockets of a connection."""
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """asyncio: where to read into."""
+        return _BUFFER
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """asyncio: so much was read."""
+        self.received(bytes(_BUFFER[:nbytes]))
+
+    def received(self, data: bytes) -> None:
+        """Bytes from the peer."""
+        raise NotImplementedError
+
+
+class ReadGate:
+    """Reading from one peer is paused while anyone holds it: the flow that is busy, or the other peer's full buffer."""
+
+    __slots__ = ("_holders", "_transport")
+
+    def __init__(self) -> None:
+        self._holders: set[str] = set()
+        self._transport: asyncio.Transport | None = None
+
+    def attach(self, transport: asyncio.Transport) -> None:
+        """The transport to pause."""
+        self._transport = transport
+        if self._holders:
+            transport.pause_reading()
+
+    def hold(self, who: str, held: bool) -> None:
+        """Hold or let go."""
+        before = bool(self._holders)
+        if held:
+            self._holders.add(who)
+        else:
+            self._holders.discard(who)
+        transport = self._transport
+        if transport is not None and before != bool(self._holders) and not transport.is_closing():
+            if before:
+                transport.resume_reading()
+            else:
+                transport.pause_reading()
+
+
+class ClientConnection(Leg):
+    """The client's leg, and the owner of all that belongs to the connection."""
+
+    def __init__(self, runtime: Runtime, initial: bytes, address: str, direct_tls: bool) -> None:
+        self.runtime = runtime
+        self.address = address
+        self.transport: asyncio.Transport
+        self.server = ServerConnection(self)
+        self.gate = ReadGate()
+        self.session: Session | None = None
+        self.key: BackendKeyData | None = None
+        self._initial = initial
+        self._direct_tls = direct_tls
+        self._framer: StartupFramer | None = StartupFramer()
+        self._login: Login | None = None
+        self._flow: ClientFlow
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._deadline: asyncio.TimerHandle | None = None
+        self._closing = False
+        self._lost = False
+
+    # -- the socket ------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: the client is there, TLS (if any) is up."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.gate.attach(transport)
+        self.runtime.connections.add(self)
+        tls = transport.get_extra_info("ssl_object")
+        if self._direct_tls and (tls is None or tls.selected_alpn_protocol() != "postgresql"):
+            self.close_now()
+            return
+        timeout = self.runtime.config.gateway.login_timeout
+        if timeout:
+            self._deadline = asyncio.get_running_loop().call_later(timeout, self.close_now)
+        if self._initial:
+            self.received(self._initial)
+
+    def received(self, data: bytes) -> None:
+        """Bytes from the client."""
+        if self.session is not None:
+            try:
+                self._flow.feed(data)
+            except Exception as error:
+                self._broken(error)
+        elif self._login is not None:
+            self._guard(self._login.from_client, data)
+        else:
+            self._guard(self._startup, data)
+
+    def eof_received(self) -> bool:
+        """asyncio: the client has closed its side; so does the other."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio: the client is gone."""
+        self._lost = True
+        self.runtime.disconnected(self)
+        if self.key is not None:
+            self.runtime.forget_key(self.key)
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self.session is not None:
+            self.session.closed = True
+        for task in self._tasks:
+            task.cancel()
+        self.server.end()
+
+    def pause_writing(self) -> None:
+        """asyncio: the client does not take what it is sent."""
+        self.server.gate.hold("client is slow", True)
+
+    def resume_writing(self) -> None:
+        """asyncio: it does again."""
+        self.server.gate.hold("client is slow", False)
+
+    # -- start-up --------------------------------------------------------------------------------------
+
+    def _startup(self, data: bytes) -> None:
+        framer = self._framer
+        if framer is None:
+            return  # a packet after CancelRequest; ignored as the connection ends
+        framer.feed(data)
+        packet = framer.next()
+        if packet is None:
+            return
+        self._framer = None
+        request = parse_startup(packet)
+        if isinstance(request, CancelRequest):
+            self.spawn(self._cancel(request))
+        elif isinstance(request, StartupMessage):
+            if framer.buffer:
+                raise ProtocolViolation("bytes after the startup packet")
+            self._login = Login(request, self)
+            self.gate.hold("login", True)
+            self.spawn(self._connect(self._login))
+        else:
+            raise ProtocolViolation("encryption was asked for twice")
+
+    async def _connect(self, login: Login) -> None:
+        try:
+            await login.prepare()
+            await self.runtime.connector.connect(lambda: self.server)
+            self.server.send(login.request.build())
+        except Exception as error:
+            self._refuse(error)
+            return
+        self.gate.hold("login", False)
+
+    async def _cancel(self, request: CancelRequest) -> None:
+        try:
+            await self.runtime.cancel(request)
+        except GatewayError as error:
+            self.runtime.log.warning("a cancel request could not be delivered: %s", error)
+        finally:
+            self.close_now()
+
+    def established(self, session: Session) -> None:
+        """The server has accepted the login; the next bytes to the client are its first ReadyForQuery."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        self._flow = ClientFlow(session)
+        self.server.flow = ServerFlow(session, self._flow)
+        self._login = None
+        self.session = session
+
+    def _guard(self, step: Callable[[bytes], None], data: bytes) -> None:
+        try:
+            step(data)
+        except Exception as error:
+            self._refuse(error)
+
+    def login_message(self, data: bytes) -> None:
+        """Bytes from the server while the client logs in."""
+        assert self._login is not None
+        self._guard(self._login.from_server, data)
+
+    def _refuse(self, error: Exception) -> None:
+        """End a connection that never became a session."""
+        report = error.report if isinstance(error, LoginRefused) else report_of(error)
+        if report.sqlstate == "XX000":
+            self.runtime.log.error("login from %s failed: %s", self.address, type(error).__name__)
+        fatal = ErrorReport(report.sqlstate, report.message, report.detail, report.hint, severity="FATAL")
+        if not self._lost:
+            self.transport.write(fatal.encode())
+        self.close("login refused")
+
+    def _broken(self, error: Exception) -> None:
+        """A defect of the gateway: nothing it might have gone wrong with may go on. The type and place are logged."""
+        self.runtime.log_defect(error)
+        report = report_of(error)
+        self.to_client(
+            ErrorReport(report.sqlstate, report.message, hint=report.hint, severity="FATAL").encode()
+        )
+        self.close("defect")
+
+    # -- Effects ---------------------------------------------------------------------------------------
+
+    def to_client(self, data: Bytes) -> None:
+        """Effects: send to the client."""
+        if not self._closing:
+            self.transport.write(data)
+
+    def to_server(self, data: Bytes) -> None:
+        """Effects: send upstream."""
+        self.server.send(data)
+
+    def hold_client(self, hold: bool) -> None:
+        """Effects: the client's flow is busy."""
+        self.gate.hold("busy", hold)
+
+    def hold_server(self, hold: bool) -> None:
+        """Effects: the server's flow is busy."""
+        self.server.gate.hold("busy", hold)
+
+    def start(self, work: Work, done: Callable[[object, Exception | None], None]) -> None:
+        """Effects: do work for the session."""
+        self.spawn(self._perform(work, done))
+
+    def post(self, record: AuditRecord) -> None:
+        """Effects: an audit record that nothing waits for."""
+        self.runtime.post(record)
+
+    def close(self, reason: str) -> None:
+        """Effects: close both legs once all is written."""
+        if not self._closing:
+            self._closing = True
+            if self.session is not None:
+                self.session.closed = True
+            self.server.end()
+            if not self._lost:
+                self.transport.close()
+
+    def drain(self) -> None:
+        """End the connection as soon as no transaction is open."""
+        session = self.session
+        if session is None:
+            self.close_now()
+            return
+        session.draining = True
+        flow = self.server.flow
+        if session.status == IDLE and not session.expect and not self._flow.blocked and flow is not None:
+            flow.shut_down()
+
+    def close_now(self) -> None:
+        """Close without waiting for anything."""
+        self._closing = True
+        if self.session is not None:
+            self.session.closed = True
+        self.server.end()
+        self.transport.abort()
+
+    def spawn(self, work: object) -> None:
+        """Run a coroutine that ends with the connection."""
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _perform(self, work: Work, done: Callable[[object, Exception | None], None]) -> None:
+        result: object = None
+        failure: Exception | None = None
+        try:
+            result = await self._do(work)
+        except Exception as error:
+            failure = error
+        if self.session is None or self.session.closed:
+            return
+        try:
+            done(result, failure)
+        except Exception as error:
+            self._broken(error)
+
+    async def _do(self, work: Work) -> object:
+        runtime, session = self.runtime, self.session
+        assert session is not None
+        if isinstance(work, Lookup):
+            return await runtime.look_up(session.actor.tenant, work.tokens, work.record)
+        if isinstance(work, Store):
+            await runtime.store(session.actor.tenant, work.values, work.record)
+        elif isinstance(work, Refresh):
+            await runtime.catalogs.refresh()
+        elif self.key is not None:
+            assert isinstance(work, Cancel)
+            await send_cancel(runtime.connector, CancelRequest(self.key.pid, self.key.key).build())
+        return None
+
+    # -- the server's side -----------------------------------------------------------------------------
+
+    def server_lost(self) -> None:
+        """The server has closed its connection: what it said last is flushed, then the client's is closed too."""
+        if self.session is None and not self._closing and self._login is not None:
+            self._login.server_gone()
+        self.close("the server closed the connection")
+
+
+class ServerConnection(Leg):
+    """The server's leg."""
+
+    def __init__(self, client: ClientConnection) -> None:
+        self._client = client
+        self.gate = ReadGate()
+        self.flow: ServerFlow | None = None
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: the server is there."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.gate.attach(transport)
+
+    def received(self, data: bytes) -> None:
+        """Bytes from the server."""
+        flow = self.flow
+        if flow is None:
+            self._client.login_message(data)
+            return
+        try:
+            flow.feed(data)
+        except Exception as error:
+            self._client._broken(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio: the server is gone."""
+        self._client.server_lost()
+
+    def pause_writing(self) -> None:
+        """asyncio: the server does not take what it is sent."""
+        self._client.gate.hold("server is slow", True)
+
+    def resume_writing(self) -> None:
+        """asyncio: it does again."""
+        self._client.gate.hold("server is slow", False)
+
+    def send(self, data: Bytes) -> None:
+        """Write to the server, unless it is gone."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def end(self) -> None:
+        """Close once all is written: the server sees the end as from a client that went away."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.close()

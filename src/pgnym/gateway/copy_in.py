@@ -1,0 +1,78 @@
+"""COPY FROM STDIN into protected columns: the stream is taken apart, values become tokens, and it is put together again.
+
+Memory is bounded by a row and a CopyData message; each message is answered before the next is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pgnym.gateway.session import Session
+from pgnym.gateway.slots import Slot
+from pgnym.gateway.tokenize import Tokenizer, Tokens
+from pgnym.sql.plan import CopyPlan
+from pgnym.wire.codecs import element_oid
+from pgnym.wire.copy import Batch, CopyCodec, CopyOptions, Value, copy_codec
+
+
+def copy_options(plan: CopyPlan, columns: int) -> CopyOptions:
+    """The stream's options as the codec takes them."""
+    return CopyOptions(
+        columns=columns,
+        format=plan.format,  # type: ignore[arg-type]  # the planner gives text, csv or binary
+        delimiter=plan.delimiter.encode(),
+        null=plan.null.encode(),
+        quote=plan.quote.encode(),
+        escape=plan.escape.encode(),
+        header=plan.header,
+        force_null=plan.force_null,
+        force_not_null=plan.force_not_null,
+        default=None if plan.default is None else plan.default.encode(),
+    )
+
+
+class CopyIn:
+    """One COPY FROM STDIN under way. ``slot`` is the statement's."""
+
+    def __init__(self, plan: CopyPlan, session: Session, slot: Slot) -> None:
+        self.slot = slot
+        self._codec: CopyCodec = copy_codec(copy_options(plan, len(plan.columns)))
+        self._binary = plan.format == "binary"
+        self._columns = [index for index, use in enumerate(plan.columns) if use is not None]
+        self._tokenizers = [Tokenizer(use, session) for use in plan.columns if use is not None]
+        # In binary format a value has the form of its column's own type.
+        self._declared = [
+            use.protection.codec_oid if self._binary else 0 for use in plan.columns if use is not None
+        ]
+        self._arrays = [use.array for use in plan.columns if use is not None]
+
+    def feed(self, data: bytes) -> tuple[bytes, Tokens]:
+        """The next bytes of the stream: what to send, and what to put first. Raises ``CodecError`` and what it tokenizes."""
+        return self._transform(self._codec.feed(data))
+
+    def finish(self) -> tuple[bytes, Tokens]:
+        """The client is done."""
+        return self._transform(self._codec.finish())
+
+    def _transform(self, batch: Batch) -> tuple[bytes, Tokens]:
+        tokens = Tokens()
+        if not batch.rows:
+            return batch.head + batch.tail, tokens
+        rows = self._codec.read(batch.rows, self._columns)
+        new: list[Sequence[Value]] = []
+        for tokenizer, declared, array, values in zip(
+            self._tokenizers, self._declared, self._arrays, rows.values, strict=True
+        ):
+            if array:
+                new.append([self._array(tokenizer, declared, v, tokens) for v in values])
+            else:
+                token = tokenizer.token
+                new.append(
+                    [token(v, declared, self._binary, tokens) if isinstance(v, bytes) else v for v in values]
+                )
+        return batch.head + rows.build(new) + batch.tail, tokens
+
+    def _array(self, tokenizer: Tokenizer, declared: int, value: Value, tokens: Tokens) -> Value:
+        if not isinstance(value, bytes):
+            return value
+        return tokenizer.array(value, element_oid(declared), self._binary, tokens)

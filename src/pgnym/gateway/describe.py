@@ -1,0 +1,61 @@
+"""Descriptions as plain PostgreSQL would give them: original types, and only the parameters that the client wrote."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pgnym.gateway.session import Session
+from pgnym.gateway.slots import Prepared
+from pgnym.policy.sight import Sight
+from pgnym.sql.plan import OutputColumn
+from pgnym.wire.codecs import type_size
+from pgnym.wire.errors import ProtocolViolation
+from pgnym.wire.messages import Field
+
+
+def shows_values(output: OutputColumn, session: Session) -> bool:
+    """Whether the session's role sees values or masks of the column's own type there, rather than tokens."""
+    role, purpose = session.role, session.actor.purpose
+    return any(role.combined(lineage.columns, purpose) is not Sight.TOKENS for lineage in output.lineages)
+
+
+def show_columns(
+    fields: tuple[Field, ...], outputs: tuple[OutputColumn | None, ...], session: Session
+) -> tuple[Field, ...]:
+    """The fields with original types; the same object if nothing changes.
+
+    Raises ``ProtocolViolation`` if the server describes another number of columns than was planned: then the plan is
+    not of this statement, and nothing may be revealed by it.
+    """
+    if not outputs:
+        return fields
+    if len(fields) != len(outputs):
+        raise ProtocolViolation(f"{len(fields)} columns where the plan has {len(outputs)}")
+    shown = list(fields)
+    changed = False
+    for index, output in enumerate(outputs):
+        if output is None or output.type_oid is None or not shows_values(output, session):
+            continue
+        typmod = -1 if output.typmod is None else output.typmod
+        shown[index] = replace(
+            fields[index], type_oid=output.type_oid, type_size=type_size(output.type_oid), typmod=typmod
+        )
+        changed = True
+    return tuple(shown) if changed else fields
+
+
+def show_parameters(oids: tuple[int, ...], prepared: Prepared) -> tuple[int, ...]:
+    """The types of the client's own parameters, from those of the parameters sent upstream."""
+    plan = prepared.plan
+    shown = plan.shown_parameter_types or {}
+    if plan.parameters is None:
+        return tuple(shown.get(number, oid) for number, oid in enumerate(oids, 1))
+    types: dict[int, int] = {}
+    for index, parameter in enumerate(plan.parameters):
+        if index < len(oids) and (parameter.source not in types or parameter.use is None):
+            types[parameter.source] = oids[index]
+    for number, declared in enumerate(prepared.declared, 1):
+        if declared:
+            types[number] = declared
+    types.update(shown)
+    return tuple(types.get(number, 0) for number in range(1, max(types, default=0) + 1))

@@ -1,0 +1,164 @@
+"""From the StartupMessage to the first ReadyForQuery. Authentication is between client and server: it is relayed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pgnym.gateway.reports import ErrorReport, GatewayError
+from pgnym.gateway.session import Actor, Session
+from pgnym.wire.errors import ProtocolViolation
+from pgnym.wire.frames import BACKEND, FRONTEND, Backend, Frontend, walk
+from pgnym.wire.messages import Authentication, AuthKind, ParameterStatus
+from pgnym.wire.startup import BackendKeyData, StartupMessage, parse_options
+
+if TYPE_CHECKING:
+    from pgnym.gateway.connection import ClientConnection
+
+MAX_LOGIN_BYTES = 1 << 20
+"""Bound on what may wait unparsed while logging in."""
+
+_OWN = b"pgnym."
+
+
+class LoginRefused(GatewayError):
+    """The gateway itself refuses a connection."""
+
+
+class Login:
+    """One log-in: looks at what passes, changes only what TLS that ends here makes untrue."""
+
+    def __init__(self, request: StartupMessage, connection: ClientConnection) -> None:
+        if request.major != 3:
+            raise LoginRefused("0A000", f"unsupported frontend protocol {request.major}.{request.minor}")
+        self.request = request
+        self._connection = connection
+        self._params = {
+            k.decode("utf-8", "replace"): v.decode("utf-8", "replace") for k, v in request.params.items()
+        }
+        if "user" not in self._params:
+            raise LoginRefused("28000", "no PostgreSQL user name specified in startup packet")
+        self.user = self._params["user"]
+        self.database = self._params.get("database") or self.user
+        if self._params.get("replication", "false").lower() not in ("false", "off", "no", "0"):
+            raise LoginRefused("0A000", "replication connections do not pass through the gateway")
+        self._options = self._read_options(request)
+        self._parameters: dict[str, str] = {}
+        self._from_server = bytearray()
+        self._from_client = bytearray()
+        self._session: Session | None = None
+        self._authenticated = False
+
+    def _read_options(self, request: StartupMessage) -> dict[str, str]:
+        """The ``pgnym.*`` settings among the start-up parameters and ``options``. Only two exist for clients."""
+        found = [(k, v) for k, v in request.params.items() if k.lower().startswith(_OWN)]
+        found += [
+            (k, v)
+            for k, v in parse_options(request.params.get(b"options", b""))
+            if k.lower().startswith(_OWN)
+        ]
+        options: dict[str, str] = {}
+        for key, value in found:
+            name = key.decode("utf-8", "replace").lower()
+            if name not in ("pgnym.tenant", "pgnym.purpose"):
+                raise LoginRefused("42501", f"parameter {name} cannot be set by clients")
+            options[name] = value.decode("utf-8", "replace")
+        return options
+
+    async def prepare(self) -> None:
+        """What must be there before the server is asked: keys, and the tenant's part of the vault."""
+        runtime = self._connection.runtime
+        config = runtime.config
+        tenant = config.tenants.users.get(self.user, config.tenants.default)
+        wanted = self._options.get("pgnym.tenant")
+        if wanted is not None and wanted != tenant:
+            if self.user not in config.tenants.startup_option:
+                raise LoginRefused(
+                    "42501",
+                    f"user {self.user} may not choose a tenant",
+                    hint="Name the user in tenants.startup_option, or leave pgnym.tenant out.",
+                )
+            tenant = wanted
+        actor = Actor(
+            user=self.user,
+            database=self.database,
+            tenant=tenant,
+            address=self._connection.address,
+            application=self._params.get("application_name", ""),
+            purpose=self._options.get("pgnym.purpose"),
+        )
+        self._session = await runtime.session(actor, self._connection)
+
+    # -- relaying --------------------------------------------------------------------------------------
+
+    def from_client(self, data: bytes) -> None:
+        """Only answers to authentication requests may come now."""
+        buffer = self._from_client
+        buffer += data
+        if len(buffer) > MAX_LOGIN_BYTES:
+            raise ProtocolViolation("too much data before the login is complete")
+        messages, rest = walk(buffer, FRONTEND)
+        for kind, start, end in messages:
+            if kind == Frontend.TERMINATE:
+                self._connection.close("the client left")
+                return
+            if kind != Frontend.PASSWORD:
+                raise ProtocolViolation("expected a password or SASL response")
+            self._connection.to_server(bytes(buffer[start:end]))
+        del buffer[:rest]
+
+    def from_server(self, data: bytes) -> None:
+        """Relay, noting parameters and the cancel key, until the server is ready for queries."""
+        buffer = self._from_server
+        buffer += data
+        if len(buffer) > MAX_LOGIN_BYTES:
+            raise ProtocolViolation("too much data from the server before the login is complete")
+        messages, rest = walk(buffer, BACKEND)
+        out = bytearray()
+        for kind, start, end in messages:
+            message = bytes(buffer[start:end])
+            if kind == Backend.READY_FOR_QUERY:
+                self._ready(bytes(out), bytes(buffer[start:]))
+                return
+            out += self._relayed(kind, message)
+        del buffer[:rest]
+        if out:
+            self._connection.to_client(bytes(out))
+
+    def _relayed(self, kind: int, message: bytes) -> bytes:
+        if kind == Backend.AUTHENTICATION:
+            authentication = Authentication.parse(message)
+            if authentication.kind == AuthKind.OK:
+                self._authenticated = True
+            elif authentication.kind == AuthKind.SASL:
+                # Channel binding would bind to the server's certificate, which the client never sees (RFC 5929).
+                return authentication.without_channel_binding().build()
+        elif kind == Backend.PARAMETER_STATUS:
+            status = ParameterStatus.parse(message)
+            self._parameters[status.name.decode()] = status.value.decode("utf-8", "replace")
+        elif kind == Backend.BACKEND_KEY_DATA:
+            key = BackendKeyData.parse(message)
+            self._connection.key = key
+            self._connection.runtime.remember_key(key, self._connection)
+        return message
+
+    def _ready(self, before: bytes, rest: bytes) -> None:
+        if not self._authenticated or self._session is None:
+            raise ProtocolViolation("the server is ready before the client is authenticated")
+        session = self._session
+        session.parameters.update(self._parameters)
+        connection = self._connection
+        if before:
+            connection.to_client(before)
+        connection.established(session)
+        connection.server.received(rest)
+        if self._from_client:
+            connection.received(bytes(self._from_client))
+
+    def server_gone(self) -> None:
+        """The server closed the connection before the login was complete, without (or after) an error of its own."""
+        self._connection.runtime.log.info(
+            "the server ended a login of user %r from %s", self.user, self._connection.address
+        )
+
+
+__all__ = ["ErrorReport", "Login", "LoginRefused"]

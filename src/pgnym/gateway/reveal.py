@@ -1,0 +1,303 @@
+"""What a chunk of rows becomes for one session: which tokens are looked up, and what is put in their place.
+
+A reveal needs two keys. *Shape*: a token is found wherever it stands. *Lineage*: it is replaced only in an output column
+that the plan says may carry its domain, and only as the role's sight of all columns it may come from allows. A token
+planted in a free-text column stays a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from pgnym.gateway.copy_in import copy_options
+from pgnym.gateway.reports import GatewayError
+from pgnym.gateway.session import Session
+from pgnym.gateway.slots import Slot
+from pgnym.policy.sight import Sight
+from pgnym.sql.plan import OutputColumn
+from pgnym.vault.tokens import PREFIX_LENGTH, TOKEN_LENGTH, TOKEN_PATTERN
+from pgnym.wire.codecs import codec_for, element_oid
+from pgnym.wire.codecs.base import Codec, Settings
+from pgnym.wire.containers import Revealed, Wrap, substitute
+from pgnym.wire.copy import CopyOptions, CopyRows, Value, copy_codec
+from pgnym.wire.datarow import Collected, Replacement, TokenColumn, TokenShape, collect, rebuild
+from pgnym.wire.frames import HEADER
+from pgnym.wire.messages import build_data_row, copy_data, parse_data_row
+
+Masker = Callable[[bytes], bytes]
+_SHAPE = TokenShape(TOKEN_PATTERN, TOKEN_LENGTH)
+
+
+class Reveal(Protocol):
+    """One kind of thing in which tokens are replaced: rows, COPY data, reports."""
+
+    def find(self, chunk: bytes) -> tuple[Collection[bytes], dict[str, int]]:
+        """The tokens to look up, and how many per domain. Must be called before ``unchanged`` and ``rebuild``."""
+
+    def unchanged(self, chunk: bytes) -> bytes:
+        """What to send if there was nothing to look up."""
+
+    def rebuild(self, chunk: bytes, values: Mapping[bytes, bytes]) -> bytes:
+        """What to send, given the values of the tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """How values of one domain are shown in one output column: ``mask`` None for the value itself."""
+
+    domain: str
+    column: str
+    codec: Codec
+    typmod: int
+    mask: Masker | None
+
+    def value(self, canonical: bytes) -> bytes:
+        """The canonical value to show."""
+        return canonical if self.mask is None else self.mask(canonical)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnReveal:
+    """One output column: what opens by token prefix, what stands around it, and the form it is sent in."""
+
+    index: int
+    opened: Mapping[bytes, Opened]
+    wraps: tuple[Wrap, ...]
+    format: int
+    shown_oid: int
+    settings: Settings
+
+    @classmethod
+    def of(
+        cls, index: int, output: OutputColumn, format_: int, oid: int, session: Session
+    ) -> ColumnReveal | None:
+        """None if the session's role sees tokens there."""
+        role, purpose = session.role, session.actor.purpose
+        opened: dict[bytes, Opened] = {}
+        for lineage in output.lineages:
+            protection = lineage.protection
+            sight = role.combined(lineage.columns, purpose)
+            if sight is Sight.TOKENS:
+                continue
+            mask = session.masker(protection.column, protection.codec_oid) if sight is Sight.MASK else None
+            opened[protection.prefix] = Opened(
+                protection.domain, protection.column, codec_for(protection.codec_oid), protection.typmod, mask
+            )
+        if not opened:
+            return None
+        wraps = tuple(Wrap(container.value) for container in output.containers)
+        return cls(index, opened, wraps, format_, output.type_oid or oid, session.settings)
+
+    def wanted(self, tokens: set[bytes]) -> list[bytes]:
+        """Those of the tokens found in the column that may be opened there."""
+        opened = self.opened
+        return [token for token in tokens if token[:PREFIX_LENGTH] in opened]
+
+    def forms(self, tokens: set[bytes], values: Mapping[bytes, bytes]) -> Replacement:
+        """What replaces each token (whole columns), or each value."""
+        if self.wraps:
+            return lambda value: self.substitute(value, values)
+        out: dict[bytes, bytes] = {}
+        for token in tokens:
+            opened = self.opened.get(token[:PREFIX_LENGTH])
+            if opened is None:
+                continue
+            canonical = values.get(token)
+            if canonical is None:
+                if opened.codec.is_text:
+                    continue  # a token nobody has put is only a string
+                raise missing_value(opened)
+            shown = opened.value(canonical)
+            if self.format:
+                out[token] = opened.codec.send(shown, opened.typmod)
+            else:
+                out[token] = opened.codec.show(shown, opened.typmod, self.settings)
+        return out
+
+    def substitute(self, value: bytes, values: Mapping[bytes, bytes]) -> bytes:
+        """One value with the tokens in it replaced."""
+
+        def reveal(token: bytes) -> Revealed | None:
+            opened = self.opened.get(token[:PREFIX_LENGTH])
+            canonical = values.get(token)
+            if opened is None or canonical is None:
+                return None
+            return Revealed(opened.value(canonical), opened.codec.oid, opened.typmod)
+
+        return substitute(
+            value, self.format, self.wraps, TOKEN_PATTERN, reveal, self.settings, self.shown_oid
+        )
+
+    @property
+    def retyped_array(self) -> bool:
+        """A binary array whose header must name the original element type, tokens or not."""
+        return bool(
+            self.format and self.wraps and self.wraps[0] is Wrap.ARRAY and element_oid(self.shown_oid)
+        )
+
+
+def missing_value(opened: Opened) -> GatewayError:
+    """A typed column holds a token that the vault does not know: there is nothing of its type to show."""
+    return GatewayError(
+        "XX001",
+        f"a token in column {opened.column} has no value in the vault",
+        hint="`pgnym doctor` finds such rows. Was the row written around the gateway, or the vault restored from an old copy?",
+    )
+
+
+def reveals_of(outputs: tuple[OutputColumn | None, ...], slot: Slot, session: Session) -> list[ColumnReveal]:
+    """The columns of a slot's statement that reveal something to the session."""
+    columns = []
+    for index, output in enumerate(outputs):
+        if output is None:
+            continue
+        format_, oid = 0, 0
+        if slot.fields is not None:
+            format_, oid = slot.fields[index].format, slot.fields[index].type_oid
+        if slot.formats:
+            format_ = slot.formats[0] if len(slot.formats) == 1 else slot.formats[index]
+        column = ColumnReveal.of(index, output, format_, oid, session)
+        if column is not None:
+            columns.append(column)
+    return columns
+
+
+class RowReveal:
+    """DataRow messages."""
+
+    def __init__(self, columns: list[ColumnReveal]) -> None:
+        self._columns = columns
+        self._sought = [TokenColumn(column.index, whole=not column.wraps) for column in columns]
+        self._retyped = any(column.retyped_array for column in columns)
+        self._found: Collected
+
+    @classmethod
+    def of(cls, slot: Slot, session: Session) -> RowReveal | None:
+        """None when no column of the statement reveals anything to the session."""
+        columns = reveals_of(slot.outputs, slot, session)
+        return cls(columns) if columns else None
+
+    def find(self, chunk: bytes) -> tuple[Collection[bytes], dict[str, int]]:
+        """As ``Reveal``."""
+        found = self._found = collect(chunk, self._sought, _SHAPE)
+        if found.empty:
+            return (), {}
+        return wanted_tokens(self._columns, found.tokens)
+
+    def unchanged(self, chunk: bytes) -> bytes:
+        """As ``Reveal``."""
+        return self._rewrite(chunk, {}) if self._retyped else chunk
+
+    def rebuild(self, chunk: bytes, values: Mapping[bytes, bytes]) -> bytes:
+        """As ``Reveal``."""
+        if self._retyped:
+            return self._rewrite(chunk, values)
+        forms = [c.forms(t, values) for c, t in zip(self._columns, self._found.tokens, strict=True)]
+        return rebuild(self._found, forms)
+
+    def _rewrite(self, chunk: bytes, values: Mapping[bytes, bytes]) -> bytes:
+        """Row by row: slower, but it reaches values without tokens too."""
+        out: list[bytes] = []
+        pos = 0
+        while pos < len(chunk):
+            end = pos + 1 + int.from_bytes(chunk[pos + 1 : pos + HEADER], "big")
+            row = parse_data_row(chunk[pos:end])
+            for column in self._columns:
+                value = row[column.index]
+                if value is not None:
+                    row[column.index] = column.substitute(value, values)
+            out.append(build_data_row(row))
+            pos = end
+        return b"".join(out)
+
+
+def wanted_tokens(
+    columns: list[ColumnReveal], found: list[set[bytes]]
+) -> tuple[Collection[bytes], dict[str, int]]:
+    """The distinct tokens that may be opened in the columns they were found in, and how many per domain."""
+    wanted: set[bytes] = set()
+    counts: dict[str, int] = {}
+    for column, tokens in zip(columns, found, strict=True):
+        if not tokens:
+            continue
+        opened = column.opened
+        if len(opened) == 1:
+            prefix, how = next(iter(opened.items()))
+            own = {token for token in tokens if token.startswith(prefix)} - wanted
+            if own:
+                counts[how.domain] = counts.get(how.domain, 0) + len(own)
+                wanted |= own
+            continue
+        for token in column.wanted(tokens):
+            if token not in wanted:
+                wanted.add(token)
+                domain = opened[token[:PREFIX_LENGTH]].domain
+                counts[domain] = counts.get(domain, 0) + 1
+    return wanted, counts
+
+
+class CopyReveal:
+    """CopyData messages of a COPY TO STDOUT. The server sends whole rows, one a message, but nothing promises it."""
+
+    def __init__(self, columns: list[ColumnReveal], options: CopyOptions) -> None:
+        self._columns = columns
+        self._codec = copy_codec(options)
+        self._read: CopyRows | None = None
+        self._around = (b"", b"")
+
+    @classmethod
+    def of(cls, slot: Slot, session: Session) -> CopyReveal | None:
+        """None when no column of the statement reveals anything to the session."""
+        plan = slot.plan
+        if plan is None or plan.copy is None:
+            return None
+        binary = plan.copy.format == "binary"
+        columns = []
+        for index, output in enumerate(plan.outputs):
+            column = None if output is None else ColumnReveal.of(index, output, int(binary), 0, session)
+            if column is not None:
+                columns.append(column)
+        return cls(columns, copy_options(plan.copy, len(plan.outputs))) if columns else None
+
+    def find(self, chunk: bytes) -> tuple[Collection[bytes], dict[str, int]]:
+        """As ``Reveal``."""
+        data = _copy_payload(chunk)
+        batch = self._codec.feed(data)
+        self._around = batch.head, batch.tail
+        if not batch.rows:
+            self._read = None
+            return (), {}
+        self._read = self._codec.read(batch.rows, [column.index for column in self._columns])
+        found = [
+            {token for value in values if isinstance(value, bytes) for token in TOKEN_PATTERN.findall(value)}
+            for values in self._read.values
+        ]
+        return wanted_tokens(self._columns, found)
+
+    def unchanged(self, chunk: bytes) -> bytes:
+        """As ``Reveal``."""
+        return self.rebuild(chunk, {})
+
+    def rebuild(self, chunk: bytes, values: Mapping[bytes, bytes]) -> bytes:
+        """As ``Reveal``."""
+        head, tail = self._around
+        body = b""
+        if self._read is not None:
+            new: list[list[Value]] = []
+            for column, old in zip(self._columns, self._read.values, strict=True):
+                new.append([column.substitute(v, values) if isinstance(v, bytes) else v for v in old])
+            body = self._read.build(new)
+        data = head + body + tail
+        return copy_data(data) if data else b""
+
+
+def _copy_payload(chunk: bytes) -> bytes:
+    parts = []
+    pos = 0
+    while pos < len(chunk):
+        end = pos + 1 + int.from_bytes(chunk[pos + 1 : pos + HEADER], "big")
+        parts.append(chunk[pos + HEADER : end])
+        pos = end
+    return b"".join(parts)

@@ -1,0 +1,209 @@
+"""What all sessions of one gateway process share: configuration, policy, vault, audit log, catalog, connections."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from pgnym.audit.log import AuditLog
+from pgnym.audit.records import AuditRecord
+from pgnym.config.model import Config
+from pgnym.gateway.catalogs import Catalogs
+from pgnym.gateway.connection import ClientConnection
+from pgnym.gateway.engine import Engine
+from pgnym.gateway.login import LoginRefused
+from pgnym.gateway.session import Actor, Session
+from pgnym.gateway.upstream import Connector, send_cancel
+from pgnym.policy.budget import Budget, StatementBudget
+from pgnym.policy.roles import Policy
+from pgnym.sql.catalog import Catalog
+from pgnym.vault.errors import VaultError
+from pgnym.vault.store import Vault
+from pgnym.wire.startup import BackendKeyData, CancelRequest
+
+_MOST_POSTED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Unprotected:
+    """The engine for databases other than the protected one: nothing there concerns the gateway."""
+
+    current: Engine
+
+
+class Runtime:
+    """One gateway process. ``vault`` and ``audit`` are None while it is sealed."""
+
+    def __init__(self, config: Config, catalogs: Catalogs) -> None:
+        self.config = config
+        self.connector = Connector(config.upstream)
+        self.catalogs = catalogs
+        self.policy = Policy(config)
+        self.budget = Budget()
+        self.vault: Vault | None = None
+        self.audit: AuditLog | None = None
+        self.connections: set[ClientConnection] = set()
+        self.draining = False
+        self.log = logging.getLogger("pgnym.gateway")
+        self._keys: dict[tuple[int, bytes], ClientConnection] = {}
+        self._unprotected = Unprotected(Engine(Catalog(epoch=0)))
+        self._posted: set[asyncio.Task[None]] = set()
+        self._unwritten = 0
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the master key is missing."""
+        return self.vault is None
+
+    # -- sessions --------------------------------------------------------------------------------------
+
+    async def session(self, actor: Actor, connection: ClientConnection) -> Session:
+        """A session for a client that is about to log in. Raises ``LoginRefused`` and ``VaultError``."""
+        if self.draining:
+            raise LoginRefused("57P01", "the gateway is shutting down")
+        if len(self.connections) > self.config.gateway.max_connections:
+            raise LoginRefused(
+                "53300",
+                "too many connections to the gateway",
+                hint="Raise gateway.max_connections, or close idle connections.",
+            )
+        if self.vault is None:
+            raise LoginRefused(
+                "57P03",
+                "the gateway is sealed",
+                hint="Give it the master key (keys.master_key_file or PGNYM_MASTER_KEY) and restart it.",
+            )
+        protected = actor.database == self.config.upstream.database
+        role = self.policy.for_user(actor.user)
+
+        def budget() -> StatementBudget:
+            return self.budget.statement(actor.tenant, role.name, role.statement_limit, role.minute_limit)
+
+        return Session(
+            effects=connection,
+            engines=self.catalogs if protected else self._unprotected,
+            vault=await self.vault.tenant(actor.tenant),
+            role=role,
+            masker=self.policy.masker,
+            budget=budget,
+            actor=actor,
+        )
+
+    def remember_key(self, key: BackendKeyData, connection: ClientConnection) -> None:
+        """A session's cancel key: cancels are passed on with it, unchanged, so any gateway can pass them."""
+        self._keys[key.pid, key.key] = connection
+
+    def forget_key(self, key: BackendKeyData) -> None:
+        """The session has ended."""
+        self._keys.pop((key.pid, key.key), None)
+
+    async def cancel(self, request: CancelRequest) -> None:
+        """Pass a cancel request on, but never while the server runs a statement of the gateway's own."""
+        connection = self._keys.get((request.pid, request.key))
+        session = connection.session if connection is not None else None
+        if session is not None and session.injected:
+            answered = asyncio.Event()
+            session.waiters.append(answered.set)
+            await answered.wait()
+        await send_cancel(self.connector, request.build())
+
+    # -- work for sessions -----------------------------------------------------------------------------
+
+    async def look_up(
+        self, tenant: str, tokens: Collection[bytes], record: AuditRecord | None
+    ) -> Mapping[bytes, bytes]:
+        """Values of tokens, given out only once the record is written. Raises ``VaultError``."""
+        vault, audit = self._opened()
+        if not tokens:
+            if record is not None:
+                await audit.write(record)
+            return {}
+        found = (await vault.tenant(tenant)).get(tokens)
+        if record is None:
+            return await found
+        written, values = await asyncio.gather(audit.write(record), found, return_exceptions=True)
+        for outcome in (written, values):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        assert isinstance(values, Mapping)
+        return values
+
+    async def store(self, tenant: str, values: Mapping[bytes, bytes], record: AuditRecord | None) -> None:
+        """Put values, and their record. Raises ``VaultError``; then nothing may be sent upstream."""
+        vault, audit = self._opened()
+        put = (await vault.tenant(tenant)).put(values)
+        if record is None:
+            await put
+            return
+        for outcome in await asyncio.gather(audit.write(record), put, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    def post(self, record: AuditRecord) -> None:
+        """Write a record that nothing waits for. What can't be written is counted and logged, never lost silently."""
+        if self.audit is None or len(self._posted) >= _MOST_POSTED:
+            self._unwritten += 1
+            self.log.error("%d audit records of searches or refusals could not be written", self._unwritten)
+            return
+        task = asyncio.get_running_loop().create_task(self._write(self.audit, record))
+        self._posted.add(task)
+        task.add_done_callback(self._posted.discard)
+
+    async def _write(self, audit: AuditLog, record: AuditRecord) -> None:
+        try:
+            await audit.write(record)
+        except VaultError as error:
+            self._unwritten += 1
+            self.log.error(
+                "an audit record (%s) could not be written: %s", record.action.value, error.message
+            )
+
+    def _opened(self) -> tuple[Vault, AuditLog]:
+        if self.vault is None or self.audit is None:
+            raise VaultError("the gateway has been sealed", hint="Unseal it and connect again.")
+        return self.vault, self.audit
+
+    # -- the end ---------------------------------------------------------------------------------------
+
+    async def drain(self, seconds: float) -> None:
+        """Let transactions finish, then end every session; after ``seconds`` end what is left."""
+        self.draining = True
+        for connection in list(self.connections):
+            connection.drain()
+        if self.connections:
+            self._all_gone = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._all_gone], timeout=seconds)
+        for connection in list(self.connections):
+            connection.close_now()
+
+    _all_gone: asyncio.Future[None] | None = None
+
+    def disconnected(self, connection: ClientConnection) -> None:
+        """A connection has ended."""
+        self.connections.discard(connection)
+        gone = self._all_gone
+        if not self.connections and gone is not None and not gone.done():
+            gone.set_result(None)
+
+    async def close(self) -> None:
+        """End what is shared. Raises ``AuditUnavailable`` if records could not be written."""
+        await self.catalogs.close()
+        if self._posted:
+            await asyncio.wait(self._posted, timeout=10)
+        try:
+            if self.audit is not None:
+                await self.audit.close()
+        finally:
+            if self.vault is not None:
+                await self.vault.close()
+
+    def log_defect(self, error: Exception) -> None:
+        """Log where an unexpected error happened, without its text: that could hold a value."""
+        places = traceback.extract_tb(error.__traceback__)
+        where = " < ".join(
+            f"{p.filename.rsplit('/', 1)[-1]}:{p.lineno} {p.name}" for p in reversed(places[-6:])
+        )
+        self.log.error("internal error %s at %s", type(error).__name__, where)

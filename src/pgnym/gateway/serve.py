@@ -1,0 +1,341 @@
+"""A gateway process, from configuration to clean end.
+
+With one worker it runs in the calling process. With several, the parent binds the sockets and forks workers that accept from
+them; it passes signals on, and starts a worker anew that has died.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import asyncpg
+
+from pgnym.audit.log import AuditLog, Durability
+from pgnym.config.address import Address
+from pgnym.config.errors import ConfigError
+from pgnym.config.model import Config, Tls
+from pgnym.config.secrets import master_key, vault_password
+from pgnym.gateway.catalogs import Catalogs
+from pgnym.gateway.connection import ClientConnection
+from pgnym.gateway.listener import Listener, bind, server_context
+from pgnym.gateway.reports import GatewayError
+from pgnym.gateway.runtime import Runtime
+from pgnym.gateway.upstream import tls_context
+from pgnym.vault.errors import VaultError
+from pgnym.vault.keys import MasterKey
+from pgnym.vault.store import Vault
+
+
+class AdminServer(Protocol):
+    """The admin endpoint, as the process that runs it sees it."""
+
+    async def start(self) -> None:
+        """Begin to serve."""
+
+    async def close(self) -> None:
+        """Stop, and end its connections."""
+
+
+MakeAdmin = Callable[[Runtime, "list[socket.socket]", "ssl.SSLContext | None"], AdminServer]
+"""Makes the admin endpoint of a runtime, on bound sockets. Passed in, since the admin room stands above this one."""
+
+_LOG = logging.getLogger("pgnym.serve")
+RESPAWN_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """The bound listeners, shared by all workers."""
+
+    gateway: tuple[tuple[Address, socket.socket], ...]
+    admin: tuple[tuple[Address, socket.socket], ...]
+
+    @classmethod
+    def bound(cls, config: Config) -> Sockets:
+        """Bind all listeners of the configuration. Raises ``ConfigError`` naming the one that can't be bound."""
+        return cls(_bind_all("gateway", config.gateway.addresses), _bind_all("admin", config.admin.addresses))
+
+    def close(self) -> None:
+        """Close them (a process that only supervises)."""
+        for _, sock in (*self.gateway, *self.admin):
+            sock.close()
+
+
+def _bind_all(section: str, addresses: tuple[Address, ...]) -> tuple[tuple[Address, socket.socket], ...]:
+    bound = []
+    for address in addresses:
+        try:
+            bound.append((address, bind(address)))
+        except OSError as error:
+            raise ConfigError(
+                f"{section}.listen",
+                f"can't listen on {address}: {error.strerror}",
+                "Is another process using it?",
+            ) from error
+    return tuple(bound)
+
+
+def run(
+    config: Config,
+    make_admin: MakeAdmin,
+    workers: int | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> int:
+    """Serve until SIGTERM or SIGINT. ``workers`` overrides the configuration. Returns the exit code.
+
+    Raises ``ConfigError``, ``VaultError`` and ``GatewayError`` for what is wrong at start.
+    """
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    if config.gateway.mode == "observe":
+        raise ConfigError("gateway.mode", "observe is not available in this version", "Use enforce.")
+    count = workers if workers is not None else config.gateway.workers
+    sockets = Sockets.bound(config)
+    if count <= 1:
+        asyncio.run(_serve(config, environment, sockets, make_admin, announce))
+        return 0
+    return _supervise(config, environment, sockets, make_admin, count)
+
+
+def announce(sockets: Sockets, sealed: bool) -> None:
+    """The ready line, on stderr."""
+    gateway, admin = (_name(pairs[0][1]) for pairs in (sockets.gateway, sockets.admin))
+    state = "sealed" if sealed else "unsealed"
+    print(f"pgnym ready gateway={gateway} admin={admin} state={state}", file=sys.stderr, flush=True)
+
+
+def _name(sock: socket.socket) -> str:
+    address = sock.getsockname()
+    if isinstance(address, str):
+        return f"unix:{address}"
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def _serve(
+    config: Config,
+    environment: Mapping[str, str],
+    sockets: Sockets,
+    make_admin: MakeAdmin,
+    ready: Callable[[Sockets, bool], None],
+) -> None:
+    runtime = await start_runtime(config, environment)
+    contexts = _contexts(config)
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: _unhandled(runtime, context))
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    listeners = [
+        Listener(
+            sock,
+            lambda initial, peer, direct: ClientConnection(runtime, initial, peer, direct),
+            context=contexts.gateway,
+            tls_required=not address.local,
+            timeout=config.gateway.login_timeout,
+        )
+        for address, sock in sockets.gateway
+    ]
+    admin = make_admin(runtime, [sock for _, sock in sockets.admin], contexts.admin)
+    await admin.start()
+    loop.add_signal_handler(signal.SIGHUP, lambda: _reload_certificates(config, contexts))
+    try:
+        ready(sockets, runtime.sealed)
+        await stop.wait()
+        for listener in listeners:
+            await listener.close()
+        await runtime.drain(config.gateway.drain_seconds)
+    finally:
+        await admin.close()
+        await runtime.close()
+
+
+@dataclass(slots=True)
+class _Contexts:
+    gateway: ssl.SSLContext | None
+    admin: ssl.SSLContext | None
+
+
+def _contexts(config: Config) -> _Contexts:
+    return _Contexts(_context("gateway", config.gateway.tls), _context("admin", config.admin.tls))
+
+
+def _context(section: str, tls: Tls) -> ssl.SSLContext | None:
+    if tls.cert is None:
+        return None
+    try:
+        return server_context(tls.cert, tls.key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"{section}.tls", f"the certificate or key can't be used: {error}") from error
+
+
+def _reload_certificates(config: Config, contexts: _Contexts) -> None:
+    """SIGHUP: read the certificate files again. New connections use them; if they are unusable the old stay."""
+    for section, tls, context in (
+        ("gateway", config.gateway.tls, contexts.gateway),
+        ("admin", config.admin.tls, contexts.admin),
+    ):
+        if context is None or tls.cert is None:
+            continue
+        try:
+            server_context(tls.cert, tls.key)  # a pair that doesn't fit must not replace one that does
+            context.load_cert_chain(tls.cert, tls.key)
+        except (OSError, ssl.SSLError) as error:
+            _LOG.error("%s.tls: the certificate was not reloaded: %s", section, error)
+        else:
+            _LOG.info("%s.tls: certificate reloaded", section)
+
+
+async def start_runtime(config: Config, environment: Mapping[str, str]) -> Runtime:
+    """Connect to vault and catalog. Raises ``ConfigError``, ``VaultError`` and ``GatewayError``."""
+    password = vault_password(config, environment)
+    tls = tls_context(config.upstream)
+    arguments: dict[str, Any] = {
+        "host": config.upstream.host,
+        "port": config.upstream.port,
+        "database": config.upstream.database,
+        "user": config.vault.user,
+        "password": password,
+        "ssl": tls
+        if tls is not None and config.upstream.sslmode not in ("prefer", "allow")
+        else _ssl_word(config),
+    }
+    where = (
+        arguments
+        if config.vault.url is None
+        else _vault_arguments(config.vault.url, config.vault.user, password)
+    )
+    secret = master_key(config, environment)
+    vault: Vault | None = None
+
+    async def connect() -> asyncpg.Connection[asyncpg.Record]:
+        connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+            **arguments,
+            timeout=config.upstream.connect_timeout or 60,
+            server_settings={"search_path": "", "application_name": "pgnym catalog"},
+        )
+        return connection
+
+    async def registry() -> asyncpg.Connection[asyncpg.Record]:
+        if config.vault.url is None:
+            return await connect()
+        connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+            **where, timeout=config.vault.timeout or 60, server_settings={"search_path": ""}
+        )
+        return connection
+
+    catalogs = Catalogs(connect, registry, {})
+    runtime = Runtime(config, catalogs)
+    try:
+        if secret is not None:
+            vault = await Vault.open(
+                where,
+                MasterKey(secret),
+                same_cluster=config.vault.url is None,
+                cache_bytes=config.gateway.value_cache_bytes,
+                connect_timeout=config.vault.timeout or 60,
+            )
+            runtime.vault = vault
+            runtime.audit = AuditLog(vault, Durability(config.audit.durability))
+            await vault.tenant(config.tenants.default)
+            await catalogs.start()
+    except BaseException:
+        await runtime.close()
+        raise
+    return runtime
+
+
+def _ssl_word(config: Config) -> str | bool:
+    if config.upstream.sslmode == "disable" or config.upstream.host.startswith("/"):
+        return False
+    return config.upstream.sslmode
+
+
+def _vault_arguments(url: str, user: str, password: str | None) -> dict[str, Any]:
+    """``vault.url`` names server and database; the login is the gateway's own."""
+    return {"dsn": url, "user": user, "password": password}
+
+
+def _unhandled(runtime: Runtime, context: dict[str, object]) -> None:
+    error = context.get("exception")
+    if isinstance(error, Exception):
+        runtime.log_defect(error)
+    else:
+        runtime.log.error("%s", context.get("message"))
+
+
+# -- several workers -----------------------------------------------------------------------------------
+
+
+def _supervise(
+    config: Config, environment: Mapping[str, str], sockets: Sockets, make_admin: MakeAdmin, count: int
+) -> int:
+    reader, writer = os.pipe()
+    children: set[int] = set()
+    stopping = False
+
+    def spawn() -> None:
+        pid = os.fork()
+        if pid == 0:
+            os.close(reader)
+            os._exit(_work(config, environment, sockets, make_admin, writer))
+        children.add(pid)
+
+    def stop(number: int, _: object) -> None:
+        nonlocal stopping
+        stopping = True
+        for pid in children:
+            os.kill(pid, signal.SIGTERM)
+
+    def hang_up(number: int, _: object) -> None:
+        for pid in children:
+            os.kill(pid, signal.SIGHUP)
+
+    for _ in range(count):
+        spawn()
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGHUP, hang_up)
+    states = b""
+    while len(states) < count:
+        states += os.read(reader, count)
+        if b"F" in states:  # a worker that can't start has said why; the others would say the same
+            stop(signal.SIGTERM, None)
+            break
+    else:
+        announce(sockets, b"S" in states)
+    failed = b"F" in states
+    while children:
+        pid, status = os.wait()
+        children.discard(pid)
+        if not stopping:
+            _LOG.error("a worker ended with status %d; starting another", status)
+            signal.sigtimedwait((), RESPAWN_SECONDS)
+            spawn()
+    return 1 if failed else 0
+
+
+def _work(
+    config: Config, environment: Mapping[str, str], sockets: Sockets, make_admin: MakeAdmin, writer: int
+) -> int:
+    def ready(_: Sockets, sealed: bool) -> None:
+        os.write(writer, b"S" if sealed else b"U")
+
+    try:
+        asyncio.run(_serve(config, environment, sockets, make_admin, ready))
+    except (ConfigError, VaultError, GatewayError) as error:
+        hint = getattr(error, "hint", "")
+        print(f"pgnym: {error}" + (f"\n  hint: {hint}" if hint else ""), file=sys.stderr, flush=True)
+        os.write(writer, b"F")
+        return 1
+    return 0

@@ -1,0 +1,451 @@
+"""From the server to the client.
+
+While the head of the queue of expected replies is an integer, nothing there concerns the gateway: headers are walked for
+ReadyForQuery, ParameterStatus and COPY, and the chunk goes on as it came. At a ``Slot`` each message is attributed: replies
+to injected requests are swallowed, descriptions corrected, rows that may carry tokens revealed. A reveal waits for its audit
+record and for values that are not in memory; meanwhile the flow is *blocked* and upstream is not read.
+"""
+
+from __future__ import annotations
+
+import struct
+from time import monotonic
+from typing import Final
+
+from pgnym.audit.records import Action
+from pgnym.gateway.client_flow import ClientFlow
+from pgnym.gateway.describe import show_columns, show_parameters
+from pgnym.gateway.effects import Cancel, Lookup
+from pgnym.gateway.failures import Failure, FailureReveal
+from pgnym.gateway.reports import ErrorReport, report_of
+from pgnym.gateway.reveal import CopyReveal, Reveal, RowReveal
+from pgnym.gateway.session import IDLE, Session
+from pgnym.gateway.slots import QUERY, SYNC, Slot, Step
+from pgnym.policy.budget import Over
+from pgnym.policy.roles import RolePolicy
+from pgnym.wire.errors import ProtocolViolation
+from pgnym.wire.frames import BACKEND, Backend, run_end
+from pgnym.wire.messages import ParameterDescription, ParameterStatus, RowDescription, parse_data_row
+
+_HEADER = struct.Struct("!BI").unpack_from
+_BOUNDS: Final = BACKEND.bounds
+_READY, _STATUS, _ERROR, _NOTICE = (
+    Backend.READY_FOR_QUERY,
+    Backend.PARAMETER_STATUS,
+    Backend.ERROR_RESPONSE,
+    Backend.NOTICE_RESPONSE,
+)
+_ROW, _COPY_DATA, _COPY_IN = Backend.DATA_ROW, Backend.COPY_DATA, Backend.COPY_IN_RESPONSE
+# Messages that must be seen whole even where nothing concerns us.
+_WATCHED: Final = frozenset((_READY, _STATUS, _COPY_IN, _ERROR))
+_ANYTIME: Final = frozenset((_STATUS, Backend.NOTIFICATION_RESPONSE))
+_RELAY: Final = object()
+_HELD: Final = object()
+# As a server says it when its administrator shuts it down.
+SHUTDOWN: Final = ErrorReport(
+    "57P01", "terminating connection due to administrator command", severity="FATAL"
+)
+
+
+class ServerFlow:
+    """The direction server → client of one session."""
+
+    def __init__(self, session: Session, client: ClientFlow) -> None:
+        self.session = session
+        self.client = client
+        self.blocked = False
+        self._pending = bytearray()
+        self._skip = 0
+        self._out: list[bytes | memoryview] = []
+        self._dropping = False  # an answer was cut off: nothing more of this cycle reaches the client
+        self._ended = False  # the gateway is draining, and the client's last transaction is over
+        self._reveal: tuple[Slot, int, Reveal | None] | None = None
+
+    # -- feeding ---------------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the server."""
+        if self.blocked or self._pending:
+            self._pending += data
+            if self.blocked:
+                return
+            data = bytes(self._pending)
+            self._pending.clear()
+        self._run(data)
+
+    def _block(self) -> None:
+        self.blocked = True
+        self.session.effects.hold_server(True)
+
+    def _unblock(self) -> None:
+        if self.session.closed:
+            return
+        self.blocked = False
+        self.session.effects.hold_server(False)
+        if self._pending:
+            data = bytes(self._pending)
+            self._pending.clear()
+            self._run(data)
+
+    # -- the loop --------------------------------------------------------------------------------------
+
+    def _run(self, data: bytes) -> None:
+        expect = self.session.expect
+        size = len(data)
+        start = pos = 0
+        if self._skip:
+            pos = min(self._skip, size)
+            self._skip -= pos
+        while size - pos >= 5:
+            kind, length = _HEADER(data, pos)
+            if length < 4 or length > _BOUNDS[kind]:
+                self._emit(data, start, pos)
+                self._fatal(BACKEND.error(kind, length).message)
+                return
+            end = pos + 1 + length
+            head = expect[0] if expect else QUERY
+            raw = head.__class__ is int and not self._dropping
+            if end > size:
+                if raw and kind not in _WATCHED and kind != _NOTICE:
+                    self._skip = end - size
+                    pos = size
+                break
+            if raw:
+                if kind == _ROW:
+                    pos = run_end(data, BACKEND, _ROW, pos)
+                    continue
+                if kind in _WATCHED:
+                    self._watch(kind, data[pos:end])
+                pos = end
+                continue
+            try:
+                stop = run_end(data, BACKEND, kind, pos) if kind in (_ROW, _COPY_DATA) else end
+                answer = self._message(head, kind, data[pos:stop])
+            except ProtocolViolation as error:
+                self._emit(data, start, pos)
+                self._fatal(f"from the server: {error.message}")
+                return
+            if answer is _RELAY:
+                pos = stop
+                continue
+            self._emit(data, start, pos)
+            pos = start = stop
+            if answer is _HELD:
+                break
+            if answer:
+                self._out.append(answer)  # type: ignore[arg-type]
+        self._emit(data, start, pos)
+        self._flush()
+        if pos < size:
+            self._pending[:0] = data[pos:]
+        if self._ended:
+            self.shut_down()
+        elif not expect and not self.blocked:
+            self.client.drained()
+
+    def shut_down(self) -> None:
+        """Tell the client that the gateway goes away, at a moment when nothing is under way."""
+        self.session.effects.to_client(SHUTDOWN.encode())
+        self.session.effects.close("shutting down")
+
+    def _emit(self, data: bytes, start: int, end: int) -> None:
+        if end > start:
+            whole = start == 0 and end == len(data)
+            self._out.append(data if whole else memoryview(data)[start:end])
+
+    def _flush(self) -> None:
+        out = self._out
+        if out:
+            self.session.effects.to_client(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
+
+    def _fatal(self, message: str) -> None:
+        self._flush()
+        self.session.effects.to_client(ErrorReport("08P01", message, severity="FATAL").encode())
+        self.session.effects.close(message)
+
+    # -- where nothing concerns us ---------------------------------------------------------------------
+
+    def _watch(self, kind: int, message: bytes) -> None:
+        session = self.session
+        if kind == _READY:
+            session.status = message[5]
+            if session.expect:
+                session.expect.popleft()
+            self._cycle_ended()
+        elif kind == _STATUS:
+            self._parameter(message)
+        elif kind == _ERROR:
+            session.copying_in = False
+        else:  # copy-in: Syncs sent before it began are ignored by the server (protocol section 55.2.6)
+            session.copying_in = True
+            expect = session.expect
+            while expect and expect[0] == SYNC:
+                expect.popleft()
+
+    def _cycle_ended(self) -> None:
+        session = self.session
+        if session.status == IDLE:
+            if session.path_touched:
+                session.path = None  # a SET may have been rolled back
+                session.path_touched = False
+            if not session.expect:
+                session.portals.clear()
+                if session.draining and not self.blocked and not self.client.blocked:
+                    self._ended = True
+
+    def _parameter(self, message: bytes) -> None:
+        status = ParameterStatus.parse(message)
+        name = status.name.decode("utf-8", "replace")
+        self.session.parameters[name] = status.value.decode("utf-8", "replace")
+        if name in ("search_path", "session_authorization", "is_superuser"):
+            self.session.path = None
+
+    # -- where a slot is at the head -------------------------------------------------------------------
+
+    def _message(self, head: int | Slot, kind: int, message: bytes) -> object:
+        """What becomes of a message: ``_RELAY``, ``_HELD`` (blocked; sent later), or bytes in its place."""
+        if kind in _ANYTIME:
+            if kind == _STATUS:
+                self._parameter(message)
+            return _RELAY
+        if kind == _READY:
+            return self._ready(message)
+        if self._dropping:
+            return b""
+        assert isinstance(head, Slot)
+        if kind == _ERROR:
+            return self._error(head, message)
+        if kind == _NOTICE:
+            return self._reveal_report(head, message) if not head.swallow else _RELAY
+        if kind == Backend.ROW_DESCRIPTION:
+            return self._described(head, message)
+        if kind == _ROW:
+            return self._rows(head, message)
+        if kind == _COPY_DATA:
+            return self._rows(head, message)
+        if kind == _COPY_IN:
+            self.client.copy_started(head)
+            return _RELAY
+        if kind == Backend.PARAMETER_DESCRIPTION:
+            prepared = head.parameters
+            if prepared is None:
+                return _RELAY
+            return ParameterDescription(
+                show_parameters(ParameterDescription.parse(message).oids, prepared)
+            ).build()
+        if kind in (Backend.COMMAND_COMPLETE, Backend.EMPTY_QUERY_RESPONSE, Backend.PORTAL_SUSPENDED):
+            return self._completed(head, kind)
+        if kind in (Backend.PARSE_COMPLETE, Backend.BIND_COMPLETE, Backend.CLOSE_COMPLETE, Backend.NO_DATA):
+            return self._end(head)
+        return b"" if head.swallow else _RELAY
+
+    def _end(self, slot: Slot) -> object:
+        self.session.expect.popleft()
+        self._finish(slot)
+        return b"" if slot.swallow else _RELAY
+
+    def _finish(self, slot: Slot) -> None:
+        if slot.done is not None:
+            slot.done(slot.rows)
+        self.client.slot_ended(slot)
+
+    def _ready(self, message: bytes) -> object:
+        session = self.session
+        session.status = message[5]
+        self._dropping = False
+        swallow = False
+        if session.expect:
+            head = session.expect.popleft()
+            if isinstance(head, Slot):
+                swallow = head.swallow
+                self._settle_names(head)
+                self._cycle_ended()
+                if head.done is not None:
+                    head.done(None if head.failed else head.rows)
+                self.client.slot_ended(head)
+                return b"" if swallow else _RELAY
+        self._cycle_ended()
+        return _RELAY
+
+    def _settle_names(self, slot: Slot) -> None:
+        if any(plan.effect is not None for plan in slot.plans):
+            self.session.naming = max(0, self.session.naming - 1)
+
+    def _described(self, slot: Slot, message: bytes) -> object:
+        if slot.swallow:
+            return b""
+        description = RowDescription.parse(message)
+        slot.fields = description.fields
+        shown = show_columns(description.fields, slot.outputs, self.session)
+        answer: object = _RELAY if shown is description.fields else RowDescription(shown).build()
+        if slot.step in (Step.DESCRIBE_STATEMENT, Step.DESCRIBE_PORTAL):
+            self._end(slot)
+        return answer
+
+    def _completed(self, slot: Slot, kind: int) -> object:
+        if slot.step is Step.QUERY:
+            if kind == Backend.COMMAND_COMPLETE:
+                self._apply_effect(slot)
+                slot.index += 1
+                slot.budget = None
+            slot.fields = None
+            return b"" if slot.swallow else _RELAY
+        if kind == Backend.COMMAND_COMPLETE:
+            self._apply_effect(slot)
+        self._settle_names(slot)
+        return self._end(slot)
+
+    def _apply_effect(self, slot: Slot) -> None:
+        """A statement that names things has succeeded."""
+        plan = slot.plan
+        effect = plan.effect if plan is not None else None
+        if effect is None:
+            return
+        self.session.apply(effect.act, effect.name, effect.inner, slot.fingerprint)
+
+    # -- errors ----------------------------------------------------------------------------------------
+
+    def _error(self, slot: Slot, message: bytes) -> object:
+        """ErrorResponse: the rest of the batch is discarded by the server until Sync (section 55.2.3)."""
+        session = self.session
+        slot.failed = True
+        if slot.step is Step.QUERY:
+            session.copying_in = False
+            if slot.swallow:
+                return b""
+        else:
+            self._abandon_batch()
+        return self._reveal_report(slot, message)
+
+    def _abandon_batch(self) -> None:
+        session = self.session
+        dropped: list[Slot] = []
+        while session.expect:
+            head = session.expect[0]
+            if not isinstance(head, Slot) or head.step in (Step.SYNC, Step.QUERY):
+                break
+            session.expect.popleft()
+            dropped.append(head)
+        if not session.expect:
+            self.client.discarding = True
+        for slot in reversed(dropped):
+            if slot.undo is not None:
+                slot.undo()
+        for slot in dropped:
+            if slot.step is Step.EXECUTE:
+                self._settle_names(slot)
+            if slot.done is not None:
+                slot.done(None)
+            self.client.slot_ended(slot)
+
+    def _reveal_report(self, slot: Slot, message: bytes) -> object:
+        failure = Failure.read(message, slot, self.session)
+        if failure.shown is not None:
+            return failure.shown
+        reveal = FailureReveal.of(failure, self.session)
+        if reveal is None:
+            return failure.encode()
+        return self._look_up(slot, reveal, message)
+
+    # -- revealing -------------------------------------------------------------------------------------
+
+    def _rows(self, slot: Slot, chunk: bytes) -> object:
+        if slot.swallow:
+            if chunk[0] == _ROW:
+                pos = 0
+                while pos < len(chunk):
+                    end = pos + 1 + _HEADER(chunk, pos)[1]
+                    slot.rows.append(parse_data_row(chunk[pos:end]))
+                    pos = end
+            return b""
+        if not slot.outputs:
+            return _RELAY
+        reveal = self._plan_reveal(slot, chunk[0])
+        if reveal is None:
+            return _RELAY
+        try:
+            return self._look_up(slot, reveal, chunk)
+        except ProtocolViolation:
+            raise
+        except Exception as error:
+            return self._cut_off(slot, report_of(error))
+
+    def _plan_reveal(self, slot: Slot, kind: int) -> Reveal | None:
+        known = self._reveal
+        if known is not None and known[0] is slot and known[1] == slot.index:
+            return known[2]
+        make = RowReveal.of if kind == _ROW else CopyReveal.of
+        reveal = make(slot, self.session)
+        self._reveal = (slot, slot.index, reveal)
+        return reveal
+
+    def _look_up(self, slot: Slot, reveal: Reveal, chunk: bytes) -> object:
+        """Find the tokens, see what may be shown, and put the values in; held while something must be waited for."""
+        session = self.session
+        tokens, counts = reveal.find(chunk)
+        if not tokens:
+            return reveal.unchanged(chunk)
+        if slot.budget is None:
+            slot.budget = session.budget()
+        over = slot.budget.take(len(tokens), monotonic())
+        if over is not None:
+            session.effects.post(session.record(Action.REFUSE, slot.fingerprint, counts, denied="42501"))
+            return self._cut_off(slot, over_budget(over, session.role))
+        values: dict[bytes, bytes] = {}
+        missing: list[bytes] = []
+        cached = session.vault.cached
+        for token in tokens:
+            value = cached(token)
+            if value is None:
+                missing.append(token)
+            else:
+                values[token] = value
+        record = session.record(Action.REVEAL, slot.fingerprint, counts)
+
+        def done(result: object, error: Exception | None) -> None:
+            try:
+                if error is not None:
+                    raise error
+                values.update(result)  # type: ignore[call-overload]
+                answer: object = reveal.rebuild(chunk, values)
+            except Exception as failure:
+                answer = self._cut_off(slot, report_of(failure))
+                if answer is _HELD:
+                    return
+            if answer:
+                self._out.insert(0, answer)  # type: ignore[arg-type]
+            self._flush()
+            self._unblock()
+
+        self._block()
+        session.effects.start(Lookup(missing, record), done)
+        return _HELD
+
+    def _cut_off(self, slot: Slot, report: ErrorReport) -> object:
+        """End an answer in the middle: the client gets the error, the server a cancel, and nothing more flows."""
+        session = self.session
+        self._dropping = True
+        slot.failed = True
+        if slot.step is not Step.QUERY:
+            self._abandon_batch()
+        self._out.append(report.encode())
+        self._flush()
+        self._block()
+
+        def done(result: object, error: Exception | None) -> None:
+            self._unblock()
+
+        session.effects.start(Cancel(), done)
+        return _HELD
+
+
+def over_budget(over: Over, role: RolePolicy) -> ErrorReport:
+    """The error of a spent reveal budget."""
+    limit = role.statement_limit if over is Over.STATEMENT else role.minute_limit
+    return ErrorReport(
+        "42501",
+        "reveal budget exceeded",
+        detail=f"Role {role.name} may be given {limit} values per {over.value}.",
+        hint="Select fewer rows or columns, or raise reveal_limit of the role in the configuration.",
+    )

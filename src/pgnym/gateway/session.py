@@ -1,0 +1,174 @@
+"""The state of one session, shared by its two directions (``client_flow.py`` and ``server_flow.py``). Sans-I/O."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from pgnym.audit.records import Action, AuditRecord, Decision
+from pgnym.audit.records import Actor as AuditActor
+from pgnym.gateway.effects import Effects
+from pgnym.gateway.engine import Engine
+from pgnym.gateway.slots import Portal, Prepared, Slot
+from pgnym.policy.budget import StatementBudget
+from pgnym.policy.roles import RolePolicy
+from pgnym.sql.plan import SessionAct, SessionScope, StatementPlan
+from pgnym.wire.codecs import Settings
+
+IDLE = ord("I")
+FAILED = ord("E")
+
+
+class TenantVault(Protocol):
+    """What a session needs of its tenant's vault; all of it local and synchronous."""
+
+    def token(self, prefix: bytes, identity: bytes) -> bytes:
+        """The deterministic token of a value."""
+
+    def random_token(self, prefix: bytes) -> bytes:
+        """A fresh randomized token."""
+
+    def is_known(self, token: bytes) -> bool:
+        """Whether this gateway has put the token recently."""
+
+    def cached(self, token: bytes) -> bytes | None:
+        """The value of a token, if it is in memory."""
+
+
+class Engines(Protocol):
+    """Where the current catalog snapshot and planner are found; replaced as a whole when the catalog changes."""
+
+    @property
+    def current(self) -> Engine:
+        """The newest engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who a session is, for policy and audit."""
+
+    user: str
+    database: str
+    tenant: str
+    address: str
+    application: str
+    purpose: str | None = None
+
+
+@dataclass(slots=True)
+class Session:
+    """One client connection after its start-up.
+
+    ``expect`` is the queue of replies to come (see ``slots.py``); ``batch`` the types of messages forwarded since the last
+    Sync that nothing has tracked yet. ``prepared`` holds only statements that concern the gateway, by protocol and SQL name
+    alike, since PostgreSQL has one namespace for both.
+    """
+
+    effects: Effects
+    engines: Engines
+    vault: TenantVault
+    role: RolePolicy
+    masker: Callable[[str, int], Callable[[bytes], bytes]]
+    budget: Callable[[], StatementBudget]
+    actor: Actor
+    parameters: dict[str, str] = field(default_factory=dict)
+    expect: deque[int | Slot] = field(default_factory=deque)
+    batch: bytearray = field(default_factory=bytearray)
+    tracked: bool = False
+    prepared: dict[bytes, Prepared] = field(default_factory=dict)
+    portals: dict[bytes, Portal] = field(default_factory=dict)
+    cursors: dict[str, StatementPlan] = field(default_factory=dict)
+    path: tuple[str, ...] | None = None
+    user: str = ""
+    path_touched: bool = False
+    catalog_touched: bool = False
+    naming: int = 0  # statements under way that will change the names of prepared statements or cursors
+    status: int = IDLE
+    copying_in: bool = False  # the server is in copy-in mode for a statement that does not concern us
+    injected: int = 0  # own statements under way on the client's upstream session
+    waiters: list[Callable[[], None]] = field(default_factory=list)
+    draining: bool = False
+    closed: bool = False
+
+    @property
+    def named(self) -> bool:
+        """Whether prepared statements or cursors of this session concern the gateway."""
+        return bool(self.prepared or self.cursors)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that text input and output of values depend on. Raises ``CodecError`` for unsupported ones."""
+        known = self.parameters
+        return Settings.of(known.get("DateStyle", "ISO, MDY"), known.get("TimeZone", "UTC"))
+
+    def apply(self, act: SessionAct, name: str | None, inner: StatementPlan | None, fingerprint: str) -> None:
+        """Note what a statement that has succeeded did to names (PREPARE, DEALLOCATE, DECLARE, CLOSE, DISCARD)."""
+        if act is SessionAct.PREPARE and name is not None:
+            if inner is None:
+                self.prepared.pop(name.encode(), None)
+            else:
+                self.prepared[name.encode()] = Prepared(inner, (), fingerprint)
+        elif act is SessionAct.DECLARE and name is not None:
+            if inner is None:
+                self.cursors.pop(name, None)
+            else:
+                self.cursors[name] = inner
+        elif act is SessionAct.DEALLOCATE:
+            if name is None:
+                self.prepared.clear()
+            else:
+                self.prepared.pop(name.encode(), None)
+        elif act is SessionAct.CLOSE:
+            if name is None:
+                self.cursors.clear()
+            else:
+                self.cursors.pop(name, None)
+        elif act is SessionAct.DISCARD:
+            self.prepared.clear()
+            self.cursors.clear()
+
+    def scope(self) -> SessionScope:
+        """What name resolution needs; only valid while ``path`` is known."""
+        prepared: Mapping[str, StatementPlan] = {
+            name.decode("utf-8", "replace"): p.plan for name, p in self.prepared.items()
+        }
+        return SessionScope(
+            search_path=self.path or (),
+            user=self.user,
+            prepared=prepared,
+            cursors=self.cursors,
+            standard_strings=self.parameters.get("standard_conforming_strings", "on") == "on",
+        )
+
+    def injected_done(self) -> None:
+        """A statement of the gateway's own has been answered."""
+        self.injected -= 1
+        if not self.injected:
+            waiters, self.waiters = self.waiters, []
+            for waiter in waiters:
+                waiter()
+
+    def record(
+        self, action: Action, fingerprint: str, counts: Mapping[str, int], denied: str = ""
+    ) -> AuditRecord:
+        """An audit record of this session. ``denied``: the SQLSTATE of a refusal, "" for what is allowed."""
+        actor = self.actor
+        return AuditRecord(
+            time=datetime.now(UTC),
+            tenant=actor.tenant,
+            actor=AuditActor(
+                db_user=self.user or actor.user,
+                role=self.role.name,
+                client_address=actor.address,
+                application_name=self.parameters.get("application_name", actor.application),
+            ),
+            action=action,
+            decision=Decision.DENIED if denied else Decision.ALLOWED,
+            purpose=actor.purpose or "",
+            fingerprint=fingerprint,
+            counts=counts,
+            text=denied,
+        )

@@ -1,0 +1,94 @@
+"""The queue of replies the gateway expects, one entry per request it has sent upstream.
+
+A cycle (all that ends with one ReadyForQuery) in which nothing concerns the gateway is one integer in the queue: the
+type byte of the message that ends it, Query (``Q``), Sync (``S``) or FunctionCall (``F``). Everything else is a ``Slot``
+per message, as replies must be attributed one by one (protocol section 55.2.3: they come in the order of the requests;
+after an error the server is silent until it has read a Sync).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from pgnym.gateway.reports import ErrorReport
+from pgnym.policy.budget import StatementBudget
+from pgnym.sql.plan import OutputColumn, StatementPlan
+from pgnym.wire.messages import Field
+
+QUERY = ord("Q")
+SYNC = ord("S")
+FUNCTION_CALL = ord("F")
+
+
+class Step(Enum):
+    """The request a slot stands for."""
+
+    PARSE = "P"
+    BIND = "B"
+    DESCRIBE_STATEMENT = "DS"
+    DESCRIBE_PORTAL = "DP"
+    EXECUTE = "E"
+    CLOSE = "C"
+    SYNC = "S"
+    QUERY = "Q"
+
+
+STEP_OF_TYPE = {ord(s.value): s for s in (Step.PARSE, Step.BIND, Step.EXECUTE, Step.CLOSE)}
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A prepared statement that concerns the gateway. ``declared``: the type OIDs the client's Parse named."""
+
+    plan: StatementPlan
+    declared: tuple[int, ...]
+    fingerprint: str
+    literals: dict[bytes, bytes] = field(default_factory=dict, repr=False)  # tokens of its constants → values
+
+
+@dataclass(slots=True)
+class Portal:
+    """A portal over a Prepared. ``formats`` are the result-format codes of its Bind."""
+
+    prepared: Prepared
+    formats: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Slot:
+    """One expected reply. ``plans`` are the statements of a Query, one for the extended steps.
+
+    ``swallow``: the gateway injected the request; nothing of its reply reaches the client. ``report``: the error to show
+    in place of the one that the injected failing statement raises. ``undo``: restores names if the request fails.
+    """
+
+    step: Step
+    plans: tuple[StatementPlan, ...] = ()
+    fingerprint: str = ""
+    positions: tuple[tuple[int, int], ...] = ()
+    text: bytes = field(default=b"", repr=False)
+    sent_text: bytes | None = field(default=None, repr=False)
+    index: int = 0
+    formats: tuple[int, ...] = ()
+    fields: tuple[Field, ...] | None = None
+    parameters: Prepared | None = None
+    swallow: bool = False
+    report: ErrorReport | None = None
+    undo: Callable[[], None] | None = None
+    done: Callable[[list[list[bytes | None]] | None], None] | None = None
+    rows: list[list[bytes | None]] = field(default_factory=list, repr=False)
+    budget: StatementBudget | None = None
+    failed: bool = False
+
+    @property
+    def plan(self) -> StatementPlan | None:
+        """The plan of the statement whose replies are coming now."""
+        return self.plans[self.index] if self.index < len(self.plans) else None
+
+    @property
+    def outputs(self) -> tuple[OutputColumn | None, ...]:
+        """The outputs of the current statement; () when it reveals nothing."""
+        plan = self.plan
+        return plan.outputs if plan is not None else ()

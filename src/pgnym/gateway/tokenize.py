@@ -1,0 +1,196 @@
+"""From the values a client sends to tokens.
+
+Everything here is local and synchronous: what must be put into the vault is returned, and the caller sees to it that it is
+durable before the statement goes upstream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pgnym.gateway.reports import GatewayError
+from pgnym.gateway.session import Session
+from pgnym.gateway.slots import Prepared
+from pgnym.policy.sight import Sight
+from pgnym.sql.plan import Rewrite, Use, ValueUse
+from pgnym.vault.tokens import TOKEN_PATTERN
+from pgnym.wire import codecs
+from pgnym.wire.arrays import map_array_binary, map_array_text
+from pgnym.wire.messages import Bind
+
+TEXT = 25
+TEXTS = frozenset((0, 19, TEXT, 705, 1042, 1043))
+INTEGERS = frozenset((20, 21, 23))
+DATE, TIMESTAMP, NUMERIC = 1082, 1114, 1700
+_NAME = {Use.COMPARE: "compare with", Use.CARRY: "compare with", Use.WRITE: "write to"}
+
+
+@dataclass(slots=True)
+class Tokens:
+    """What tokenizing a message has brought: values to put (token → canonical), and how many tokens per domain."""
+
+    needed: dict[bytes, bytes] = field(default_factory=dict, repr=False)
+    counts: dict[str, int] = field(default_factory=dict)
+    writes: bool = False
+
+
+class Tokenizer:
+    """Tokenizes the values that one ValueUse names, for one session; checks rights once."""
+
+    __slots__ = ("_codec", "_passes_tokens", "_session", "_use")
+
+    def __init__(self, use: ValueUse, session: Session) -> None:
+        check_right(use, session)
+        self._use = use
+        self._session = session
+        self._codec = codecs.codec_for(use.protection.codec_oid)
+        # Who sees tokens may give them back; for everyone else a value that looks like a token is a value.
+        sight = session.role.combined(
+            use.columns or frozenset((use.protection.column,)), session.actor.purpose
+        )
+        self._passes_tokens = sight is Sight.TOKENS
+
+    def token(self, value: bytes, declared: int, binary: bool, tokens: Tokens) -> bytes:
+        """The token of one value, as the client sent it. ``declared``: the type OID it was sent as, 0 for unknown."""
+        use, session = self._use, self._session
+        protection = use.protection
+        if self._passes_tokens and TOKEN_PATTERN.fullmatch(value) and value.startswith(protection.prefix):
+            return value
+        canonical = self._canonical(value, declared, binary)
+        if use.use is Use.WRITE:
+            canonical = self._codec.fit(canonical, protection.typmod)
+        if not canonical:
+            return b""
+        identity = codecs.identity(protection.codec_oid, canonical, protection.casefold)
+        if protection.casefold:
+            canonical = identity
+        if protection.randomized:
+            token = session.vault.random_token(protection.prefix)
+        else:
+            token = session.vault.token(protection.prefix, identity)
+        tokens.counts[protection.domain] = tokens.counts.get(protection.domain, 0) + 1
+        if use.use is not Use.COMPARE:
+            tokens.writes = True
+            if token not in tokens.needed and not session.vault.is_known(token):
+                tokens.needed[token] = canonical
+        return token
+
+    def _canonical(self, value: bytes, declared: int, binary: bool) -> bytes:
+        """The canonical value in the column's type, cast as the statement says and as PostgreSQL would."""
+        cast, target = self._use.cast_oid, self._use.protection.codec_oid
+        own = 0 if declared in TEXTS else declared
+        if binary:
+            source = own or TEXT
+            canonical = codecs.canonical_from_binary(source, -1, value)
+        else:
+            source = own or (cast if cast in codecs.CODECS and cast not in TEXTS else target)
+            canonical = codecs.canonical_from_text(source, -1, value, self._session.settings)
+        if cast in codecs.CODECS:
+            canonical, source = convert(canonical, source, cast), cast
+            if self._use.cast_typmod >= 0:
+                canonical = codecs.cast_truncate(cast, self._use.cast_typmod, canonical)
+        return convert(canonical, source, target)
+
+    def array(self, value: bytes, element_oid: int, binary: bool, tokens: Tokens) -> bytes:
+        """An array with its elements tokenized; sent on as an array of text. ``element_oid``: 0 for unknown."""
+        if binary:
+            return map_array_binary(value, lambda v: self.token(v, element_oid or TEXT, True, tokens), TEXT)
+        return map_array_text(value, lambda v: self.token(v, element_oid, False, tokens))
+
+
+def check_right(use: ValueUse, session: Session) -> None:
+    """Raise 42501 unless the role may compare with, or write, plaintext in every column the value meets."""
+    role, purpose = session.role, session.actor.purpose
+    allowed = role.may_write if use.use is Use.WRITE else role.may_compare
+    for column in use.columns or (use.protection.column,):
+        if not allowed(column, purpose):
+            raise GatewayError(
+                "42501",
+                f"permission denied to {_NAME[use.use]} plaintext in column {column}",
+                detail=f"Role {role.name} sees or is given only tokens or masks there.",
+                hint="Grant the role 'compare', 'write' or 'reveal' on the column in the configuration, "
+                "or use the token in place of the value.",
+            )
+
+
+def convert(canonical: bytes, source: int, target: int) -> bytes:
+    """A canonical value of one type as one of another, where PostgreSQL's implicit or assignment cast is exact.
+
+    Raises ``GatewayError`` 42804 for any other pair, since the gateway does not guess at casts.
+    """
+    if source == target or target in TEXTS:
+        return canonical
+    if source in INTEGERS and (target in INTEGERS or target == NUMERIC):
+        return codecs.canonical_from_text(target, -1, canonical)
+    if source in TEXTS:
+        return codecs.canonical_from_text(target, -1, canonical)
+    if source == DATE and target == TIMESTAMP:
+        if canonical in (b"infinity", b"-infinity"):
+            return canonical
+        era = b" BC" if canonical.endswith(b" BC") else b""
+        return canonical.removesuffix(b" BC") + b" 00:00:00" + era
+    if source == TIMESTAMP and target == DATE and canonical.endswith(b" 00:00:00"):
+        return canonical.removesuffix(b" 00:00:00")
+    raise GatewayError(
+        "42804",
+        "a value of another type meets a protected column",
+        detail=f"The value has type OID {source}, the column {target}.",
+        hint="Send the value in the column's own type, or cast it to that.",
+    )
+
+
+def render(rewrite: Rewrite, session: Session) -> tuple[bytes, Tokens]:
+    """The text to send upstream. Raises what ``Tokenizer`` raises."""
+    tokens = Tokens()
+    parts: list[bytes] = []
+    for piece in rewrite.pieces:
+        if isinstance(piece, bytes):
+            parts.append(piece)
+            continue
+        tokenizer = Tokenizer(piece.use, session)
+        value = piece.value.encode()
+        if piece.use.array:
+            text = tokenizer.array(value, 0, False, tokens)
+        else:
+            text = tokenizer.token(value, 0, False, tokens)
+        parts.append(b"'" + text.replace(b"'", b"''") + b"'")
+    return b"".join(parts), tokens
+
+
+def bind_values(prepared: Prepared, bind: Bind, session: Session) -> tuple[Bind, Tokens]:
+    """The Bind to send upstream. Raises what ``Tokenizer`` raises."""
+    plan = prepared.plan
+    tokens = Tokens()
+    if plan.parameters is None:
+        return bind, tokens
+    values: list[bytes | None] = []
+    formats: list[int] = []
+    shown = plan.shown_parameter_types or {}
+    for parameter in plan.parameters:
+        index = parameter.source - 1
+        if index >= len(bind.values):
+            # As the server words it in exec_bind_message().
+            raise GatewayError(
+                "08P01",
+                f"bind message supplies {len(bind.values)} parameters, but prepared statement "
+                f'"{bind.statement.decode("utf-8", "replace")}" requires {max(p.source for p in plan.parameters)}',
+            )
+        value = bind.values[index]
+        code = bind.format_of(index)
+        use = parameter.use
+        if use is None or value is None:
+            if use is not None:
+                check_right(use, session)
+            values.append(value)
+            formats.append(code)
+            continue
+        declared = prepared.declared[index] if index < len(prepared.declared) else 0
+        declared = declared or shown.get(parameter.source, 0)
+        tokenizer = Tokenizer(use, session)
+        if use.array:
+            values.append(tokenizer.array(value, codecs.element_oid(declared), code == 1, tokens))
+            formats.append(code)
+        else:
+            values.append(tokenizer.token(value, declared, code == 1, tokens))
+            formats.append(0)
+    return Bind(bind.portal, bind.statement, tuple(formats), values, bind.result_formats), tokens
