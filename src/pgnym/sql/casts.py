@@ -21,6 +21,7 @@ from pgnym.sql.kinds import (
     protected,
     shape,
 )
+from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope
 from pgnym.sql.type_names import type_end
 from pgnym.sql.types import BPCHAR, TEXT, VARCHAR, array_of, family, find_type, type_name_parts, typmod_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import FOLDABLE, Applied, Constant, Fixed, Fold
 from pgnym.sql.infer import Node, Run, expression, infer, infer_all, location, open_at, split
-from pgnym.sql.kinds import PLAIN, ArrayOf, Container, Kind, Open, Plain, Row, Text, protected, shape
+from pgnym.sql.kinds import PLAIN, ArrayOf, Kind, Open, Plain, Row, Text, protected, shape
+from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope, column_named, field_of, names_in, row_of, source_named
 from pgnym.sql.select import query_columns
 from pgnym.sql.unify import compare, conflict, element, flow, require_plain

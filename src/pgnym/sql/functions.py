@@ -16,7 +16,6 @@ from pgnym.sql.infer import Node, Run, expression, infer, location, split
 from pgnym.sql.kinds import (
     PLAIN,
     ArrayOf,
-    Container,
     Kind,
     Open,
     Plain,
@@ -26,6 +25,7 @@ from pgnym.sql.kinds import (
     protected,
     shape,
 )
+from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope
 from pgnym.sql.select import window_definition
 from pgnym.sql.unify import assign, compare, element, flow, groupable, require_plain, unsupported

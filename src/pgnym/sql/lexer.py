@@ -9,8 +9,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import accumulate
 
-from pglast.parser import Error as ParserError
-from pglast.parser import scan
+from pglast.parser import ParseError, scan
 
 from pgnym.sql.errors import Refused
 
@@ -68,7 +67,7 @@ def lex(text: bytes) -> Lexed:
         raise Refused("invalid byte in statement: NUL", sqlstate="22021", position=text.index(b"\0"))
     try:
         tokens = scan(characters)
-    except ParserError as error:
+    except ParseError as error:
         raise syntax_error(error, characters) from None
     if len(characters) == len(text):
         offsets = None
@@ -114,7 +113,7 @@ def lex(text: bytes) -> Lexed:
     )
 
 
-def syntax_error(error: ParserError, characters: str) -> Refused:
+def syntax_error(error: ParseError, characters: str) -> Refused:
     """A Refused with PostgreSQL's wording, for a text that doesn't parse.
 
     PostgreSQL quotes the text near the error, which may be a constant: that part is not repeated.

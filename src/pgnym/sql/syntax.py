@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from pglast.parser import Error as ParserError
-from pglast.parser import parse_sql_json
+from pglast.parser import ParseError, parse_sql_json
 
 from pgnym.sql.errors import Refused
 from pgnym.sql.lexer import syntax_error
@@ -29,7 +28,7 @@ def parse(text: bytes) -> list[Statement]:
     characters = text.decode()
     try:
         tree = _decoder.decode(parse_sql_json(characters))
-    except ParserError as error:
+    except ParseError as error:
         raise syntax_error(error, characters) from None
     except (msgspec.DecodeError, RecursionError):
         raise Refused("statement is too deeply nested", sqlstate="54001") from None

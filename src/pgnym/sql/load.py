@@ -1,0 +1,219 @@
+"""Filling a catalog snapshot: the queries, and the pure building of a ``Catalog`` from their rows.
+
+The queries work on PostgreSQL 13 to 18. Run them after ``SETUP``, so that view definitions come with every name qualified.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pgnym.sql.catalog import Catalog, Column, Function, Protection, Relation, Signature, Type
+
+Rows = Iterable[Sequence[Any]]
+
+SETUP = "SELECT pg_catalog.set_config('search_path', '', false)"
+
+RELATIONS = """
+SELECT c.oid::pg_catalog.int8, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text,
+       CASE WHEN c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+            THEN pg_catalog.pg_get_viewdef(c.oid) END
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AND n.nspname NOT LIKE 'pg\\_toast%'
+"""
+
+COLUMNS = """
+SELECT a.attrelid::pg_catalog.int8, a.attname::pg_catalog.text, a.attnum::pg_catalog.int4, a.atttypid::pg_catalog.int8,
+       a.atttypmod::pg_catalog.int4, a.attgenerated <> ''
+  FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+ WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
+ ORDER BY a.attrelid, a.attnum
+"""
+
+TYPES = """
+SELECT t.oid::pg_catalog.int8, n.nspname::pg_catalog.text, t.typname::pg_catalog.text, t.typcategory::pg_catalog.text,
+       CASE WHEN t.typcategory = 'A' THEN t.typelem::pg_catalog.int8 ELSE 0 END, t.typarray::pg_catalog.int8,
+       t.typbasetype::pg_catalog.int8, t.typrelid::pg_catalog.int8
+  FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+"""
+
+FUNCTIONS = """
+SELECT p.oid::pg_catalog.int8, n.nspname::pg_catalog.text, p.proname::pg_catalog.text,
+       p.proargtypes::pg_catalog.oid[]::pg_catalog.int8[], p.prorettype::pg_catalog.int8, l.lanname::pg_catalog.text,
+       p.proretset, p.proargnames, coalesce(pg_catalog.array_to_string(p.proargmodes, ''), ''),
+       CASE WHEN l.lanname = 'sql' AND p.prokind <> 'a' THEN
+            CASE WHEN p.prosrc <> '' THEN p.prosrc ELSE pg_catalog.pg_get_functiondef(p.oid) END END
+  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+  JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+ WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
+"""
+
+CHECKS = """
+SELECT c.conrelid::pg_catalog.int8, c.conname::pg_catalog.text, c.conkey::pg_catalog.int4[]
+  FROM pg_catalog.pg_constraint c
+ WHERE c.contype = 'c' AND c.conrelid <> 0 AND c.conname ~ '^pgnym_[0-9]+$'
+"""
+
+# On the vault's connection; the vault may lie on another server.
+REGISTRY = """
+SELECT c.id, c.schema_name, c.table_name, c.column_name, d.id, d.name, d.randomized,
+       c.type_oid::pg_catalog.int8, c.typmod, c.codec_oid::pg_catalog.int8, c.casefold, c.state
+  FROM vault.protected_column c JOIN vault.domain d ON d.id = c.domain_id
+ ORDER BY c.id
+"""
+
+
+class Fetches(Protocol):
+    """A connection as asyncpg has it: the caller opens and owns it."""
+
+    async def fetch(self, query: str) -> Sequence[Sequence[Any]]:
+        """Run a query; its rows."""
+
+
+async def load_catalog(
+    connection: Fetches,
+    registry: Fetches,
+    epoch: int,
+    signatures: Mapping[tuple[str, str], Signature] | None = None,
+) -> Catalog:
+    """Read a snapshot over two connections of the caller: to the protected database, and to where the vault lies.
+
+    The registry is read first: a column that becomes protected meanwhile then has a CHECK without entry, and is refused.
+    Raises what the connections raise.
+    """
+    registered = await registry.fetch(REGISTRY)
+    await connection.fetch(SETUP)
+    queries = (RELATIONS, COLUMNS, TYPES, FUNCTIONS, CHECKS)
+    relations, columns, types, functions, checks = [await connection.fetch(q) for q in queries]
+    return build_catalog(epoch, relations, columns, types, functions, checks, registered, signatures)
+
+
+_CHECK_NAME = re.compile(r"pgnym_(\d+)\Z")
+_BASE32 = b"abcdefghijklmnopqrstuvwxyz234567"
+
+
+def domain_prefix(domain_id: int) -> bytes:
+    """The six bytes that tokens of a domain start with: ``pn1`` and its 15 bits in base32, high bits first."""
+    return b"pn1" + bytes(_BASE32[domain_id >> shift & 31] for shift in (10, 5, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Registered:
+    """A row of the registry."""
+
+    id: int
+    schema: str
+    table: str
+    column: str
+    domain_id: int
+    domain: str
+    randomized: bool
+    type_oid: int
+    typmod: int
+    codec_oid: int
+    casefold: bool
+    state: str
+
+    def protection(self, stored_oid: int) -> Protection:
+        return Protection(
+            f"{self.schema}.{self.table}.{self.column}",
+            self.domain,
+            domain_prefix(self.domain_id),
+            self.randomized,
+            self.type_oid,
+            self.typmod,
+            self.codec_oid,
+            stored_oid,
+            self.casefold,
+        )
+
+
+def build_catalog(
+    epoch: int,
+    relations: Rows,
+    columns: Rows,
+    types: Rows,
+    functions: Rows,
+    checks: Rows,
+    registry: Rows,
+    signatures: Mapping[tuple[str, str], Signature] | None = None,
+) -> Catalog:
+    """A snapshot from the rows of the queries of the same names.
+
+    A column is protected where its CHECK ``pgnym_<id>`` and the registry row ``id`` agree; partitions and heirs carry the
+    constraint by inheritance. Where one of the two is missing, or the column is between two states, the relation is
+    ``broken`` and every statement on it refused.
+    """
+    registered = {row.id: row for row in (_Registered(*r) for r in registry)}
+    bound, broken = _bindings(checks, registered)
+    by_relation: dict[int, list[Column]] = {}
+    for oid, name, attnum, type_oid, typmod, generated in columns:
+        row = bound.get((oid, attnum))
+        protection = row.protection(type_oid) if row is not None else None
+        by_relation.setdefault(oid, []).append(Column(name, attnum, type_oid, typmod, protection, bool(generated)))
+    named: dict[tuple[str, str], Relation] = {}
+    by_oid: dict[int, Relation] = {}
+    unbound = _unbound(registered, bound)
+    for oid, schema, name, kind, view_sql in relations:
+        own = tuple(by_relation.get(oid, ()))
+        reason = broken.get(oid) or _missing_check(unbound.get((schema, name), ()), own)
+        relation = Relation(oid, schema, name, kind, own, view_sql, reason)
+        by_oid[oid] = relation
+        if kind != "c":  # a composite type doesn't hide a table, and can't be named in FROM
+            named[schema, name] = relation
+    found_types = {oid: Type(oid, *rest) for oid, *rest in types}
+    return Catalog(epoch, named, by_oid, found_types, _functions(functions), dict(signatures or {}))
+
+
+def _bindings(
+    checks: Rows, registered: Mapping[int, _Registered]
+) -> tuple[dict[tuple[int, int], _Registered], dict[int, str]]:
+    """((relation, attnum) → registry row, relation → why it is broken)."""
+    bound: dict[tuple[int, int], _Registered] = {}
+    broken: dict[int, str] = {}
+    for oid, name, key in checks:
+        match = _CHECK_NAME.match(name)
+        if match is None:
+            continue
+        row = registered.get(int(match.group(1)))
+        if row is None:
+            broken[oid] = f"constraint {name} has no entry in the registry"
+        elif key is None or len(key) != 1:
+            broken[oid] = f"constraint {name} does not concern exactly one column"
+        elif row.state != "protected":
+            broken[oid] = f"column {row.column} is in state {row.state}"
+        else:
+            bound[oid, key[0]] = row
+    return bound, broken
+
+
+def _unbound(
+    registered: Mapping[int, _Registered], bound: Mapping[tuple[int, int], _Registered]
+) -> dict[tuple[str, str], list[_Registered]]:
+    """Registry rows without a constraint anywhere, by the table that they name."""
+    present = {row.id for row in bound.values()}
+    missing: dict[tuple[str, str], list[_Registered]] = {}
+    for row in registered.values():
+        if row.id not in present:
+            missing.setdefault((row.schema, row.table), []).append(row)
+    return missing
+
+
+def _missing_check(rows: Sequence[_Registered], columns: Sequence[Column]) -> str | None:
+    names = {c.name for c in columns}
+    for row in rows:
+        if row.column in names:
+            return f"column {row.column} is registered but has no CHECK constraint pgnym_{row.id} in force"
+    return None
+
+
+def _functions(rows: Rows) -> dict[str, tuple[Function, ...]]:
+    found: dict[str, list[Function]] = {}
+    for oid, schema, name, arguments, result, language, returns_set, names, modes, body in rows:
+        function = Function(
+            oid, schema, name, tuple(arguments), result, language, returns_set, tuple(names or ()), modes, body
+        )
+        found.setdefault(name, []).append(function)
+    return {name: tuple(overloads) for name, overloads in found.items()}
