@@ -16,6 +16,18 @@ ROOT = Path(__file__).resolve().parent.parent
 _numbers = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the long forms of tests too (make soak)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="long; run by make soak"))
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Cluster]:
     """One PostgreSQL server for the whole run (the embedded one; ``log_statement=all``)."""
