@@ -141,7 +141,7 @@ async def _run(connection: Connection) -> int:
 
 
 async def _role(connection: Connection, user: str, password: str | None) -> None:
-    verifier = None if password is None else _scram_verifier(password)
+    verifier = None if password is None else scram_verifier(password)
     if not await connection.fetchval(
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1)", user
     ):
@@ -218,7 +218,7 @@ def _identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _scram_verifier(password: str) -> str:
+def scram_verifier(password: str) -> str:
     """What PostgreSQL stores for a password under SCRAM-SHA-256 (RFC 5803, RFC 5802 section 3)."""
     if not password or not password.isascii() or not password.isprintable():
         # SASLprep (RFC 4013) leaves printable ASCII as it is, and only that.
