@@ -42,7 +42,7 @@ _ISO = re.compile(
     rb"|(?P<packed>[0-9]{8}))"
     rb"(?:(?:[ \t]+|[ \t]*[tT][ \t]*)"
     rb"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{1,2})(?:\.(?P<fraction>[0-9]*))?)?"
-    rb"(?:[ \t]*(?P<half>[aApP][mM]))?"
+    rb"(?:[ \t]*(?P<half>[aApP][mM])(?![A-Za-z]))?"
     rb"(?:[ \t]*(?P<zone>[zZ]|(?i:utc|gmt)|[+-][0-9]{1,2}(?::?[0-9]{2}(?::?[0-9]{2})?)?"
     rb"|[A-Za-z_]+/[A-Za-z0-9_+/-]+))?)?"
     rb"(?:[ \t]*(?P<era>(?i:bc|ad)))?\Z"
@@ -148,16 +148,14 @@ class Timestamp(Codec):
             return canonical
         instant = _instant(canonical)
         if not self.zoned:
-            return _styled_timestamp(instant, settings, b"", b"")
+            return _styled_timestamp(instant, settings, b"")
         where = zone(settings.timezone)
         offset = offset_at(where, instant)
         local = instant + offset * 1_000_000
         if settings.date_format == "ISO":
             return _timestamp_text(local, _offset_text(offset))
         name = "UTC" if where is None else abbreviation_at(where, instant)
-        if name[:1] in ("+", "-"):
-            return _styled_timestamp(local, settings, _offset_text(offset), b" ")
-        return _styled_timestamp(local, settings, name.encode(), b" ")
+        return _styled_timestamp(local, settings, b" " + name.encode())
 
     def send(self, canonical: bytes, typmod: int = -1) -> bytes:
         """Microseconds from 2000-01-01."""
@@ -343,20 +341,17 @@ def _styled_date(parts: list[bytes], settings: Settings) -> bytes:
     separator = b"/" if settings.date_format == "SQL" else b"-"
     if settings.date_order == "DMY":
         return separator.join((day, month, year))
-    if settings.date_order == "YMD" and settings.date_format == "POSTGRES":
-        return separator.join((year, month, day))
     return separator.join((month, day, year))
 
 
-def _styled_timestamp(local: int, settings: Settings, suffix: bytes, gap: bytes) -> bytes:
+def _styled_timestamp(local: int, settings: Settings, suffix: bytes) -> bytes:
     days, micros = divmod(local, DAY)
     body, era = _era(_date_text(days))
     clock = _clock(micros)
     if settings.date_format != "POSTGRES":
-        joined = b"" if suffix[:1] in (b"+", b"-") else gap
-        return _styled_date(body.split(b"-"), settings) + b" " + clock + joined + suffix + era
+        return _styled_date(body.split(b"-"), settings) + b" " + clock + suffix + era
     year, month, day = body.split(b"-")
     name = _MONTHS[int(month) - 1].encode()
     middle = (day, name) if settings.date_order == "DMY" else (name, day)
     words = (_WEEKDAYS[weekday_of(days)].encode(), *middle, clock, year)
-    return b" ".join(words) + gap + suffix + era
+    return b" ".join(words) + suffix + era

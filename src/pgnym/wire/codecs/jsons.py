@@ -81,7 +81,7 @@ def load(data: bytes, codec: Codec) -> Any:
         raise _depth_error() from None
     except ValueError:
         raise codec.syntax_error() from None
-    if "\\u" in text:
+    if codec.name == "jsonb" and "\\u" in text:
         _check_escapes(text, codec)
     return value
 
@@ -107,7 +107,9 @@ _UNICODE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 
 
 def _check_escapes(text: str, codec: Codec) -> None:
-    """Surrogates must come in pairs, and jsonb has no place for NUL (json_lex_string)."""
+    """Surrogates must come in pairs, and there is no place for NUL (json_lex_string; json, which keeps the
+    text, does not look).
+    """
     high = -1
     for found in _UNICODE.finditer(text):
         code = int(found.group(1), 16) if found.group(1) else -1
@@ -116,7 +118,7 @@ def _check_escapes(text: str, codec: Codec) -> None:
         if (high >= 0 and not (paired and is_low)) or (is_low and not paired):
             raise codec.syntax_error()
         high = found.end() if is_high else -1
-        if code == 0 and codec.name == "jsonb":
+        if code == 0:
             raise CodecError("22P05", "\\u0000 cannot be converted to text")
     if high >= 0:
         raise codec.syntax_error()

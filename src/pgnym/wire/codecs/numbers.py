@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 import re
 import struct
+from decimal import Decimal
 
 from pgnym.wire.codecs.base import CANONICAL, Codec, Settings
+from pgnym.wire.errors import CodecError
 
 SPACE = b" \t\n\v\f\r"
 _DECIMAL = re.compile(rb"[+-]?[0-9]+(?:_[0-9]+)*\Z")
 # PostgreSQL 16 and later: 0x1F, 0o17, 0b11, and an underscore before any digit.
 _BASED = re.compile(rb"([+-]?)0(?:([xX])((?:_?[0-9a-fA-F])+)|([oO])((?:_?[0-7])+)|([bB])((?:_?[01])+))\Z")
 _FLOAT = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
+_C_FLOAT = re.compile(rb"[+-]?(?:0[xX]|nan\()", re.IGNORECASE)
+"""What strtod reads beyond that: hexadecimal floats and NaN payloads."""
 _SPECIAL = {
     b"nan": math.nan,
     b"inf": math.inf,
@@ -100,6 +104,8 @@ class Float8(Codec):
         special = _SPECIAL.get(text.lower())
         if special is not None:
             return self._format(special)
+        if _C_FLOAT.match(text):
+            raise CodecError("0A000", f"this spelling of a value of type {self.name} is not supported")
         if len(text) > MAX_DIGITS or not _FLOAT.match(text):
             raise self.syntax_error()
         value = float(text)
@@ -125,7 +131,8 @@ class Float8(Codec):
         return value
 
     def _shortest(self, value: float) -> str:
-        return repr(value)
+        text = repr(value)
+        return text if abs(value) < 2.0**53 else _strictly(text, value, int(math.ulp(value)), 17)
 
     def _format(self, value: float) -> bytes:
         if math.isnan(value):
@@ -177,10 +184,33 @@ class Float4(Float8):
             text = f"{value:.{digits - 1}e}"
             try:
                 if self._pack.unpack(self._pack.pack(float(text)))[0] == value:
-                    return text
+                    break
             except OverflowError:
                 continue
-        return f"{value:.8e}"
+        else:
+            text = f"{value:.8e}"
+        if abs(value) < 2.0**24:
+            return text
+        return _strictly(text, value, 1 << (math.frexp(value)[1] - 24), 9)
+
+
+def _strictly(text: str, value: float, ulp: int, most: int) -> str:
+    """``text``, or more digits if it is just half-way to the next float.
+
+    PostgreSQL's Ryu doesn't trust readers to round half to even. Only integers can lie half-way with so few
+    digits.
+    """
+    exact = abs(int(value))
+    # Below a power of two the next float is nearer by half.
+    below = ulp // 2 if exact & (exact - 1) == 0 else ulp
+    digits = len(text.lstrip("-").partition("e")[0].replace(".", "").strip("0"))
+    while digits < most:
+        distance = abs(int(Decimal(text))) - exact
+        if 2 * distance < ulp and -2 * distance < below:
+            break
+        text = f"{value:.{digits}e}"
+        digits += 1
+    return text
 
 
 def parse_integer(text: bytes) -> int | None:

@@ -97,7 +97,9 @@ class Numeric(Codec):
         shown = self.show(canonical, typmod)
         for sign, word in _SIGNS.items():
             if shown == word:
-                return _head.pack(0, 0, sign, 0)
+                # The header bits that say "infinity" lie in the field of the display scale, and so are sent
+                # as it.
+                return _head.pack(0, 0, sign, 0 if word == b"NaN" else 0x20)
         negative = shown[:1] == b"-"
         whole, _, fraction = shown.lstrip(b"-").partition(b".")
         scale = len(fraction)

@@ -7,16 +7,16 @@ import re
 from ipaddress import AddressValueError, IPv6Address
 
 from pgnym.wire.codecs.base import CANONICAL, Codec, Settings
-from pgnym.wire.codecs.numbers import SPACE
 from pgnym.wire.errors import CodecError
 
 _UUID_DIGITS = rb"((?:[0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4})"
 _UUID = re.compile(rb"(?:\{" + _UUID_DIGITS + rb"\}|" + _UUID_DIGITS + rb")\Z")
 _UUID_PLAIN = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
+_SPACES = re.compile(rb"[ \n\t\r]+")
 _ESCAPE = re.compile(rb"\\(\\|[0-3][0-7]{2})?")
 _UNPRINTABLE = re.compile(rb"[\\\x00-\x1f\x7f-\xff]")
-_IPV4 = re.compile(rb"([0-9]+(?:\.[0-9]+){0,3})(?:/([0-9]{1,2}))?\Z")
-_IPV6 = re.compile(rb"([0-9a-fA-F:.]{2,45})(?:/([0-9]{1,3}))?\Z")
+_IPV4 = re.compile(rb"([0-9]+(?:\.[0-9]+){0,3})(?:/([0-9]{1,5}))?\Z")
+_IPV6 = re.compile(rb"([0-9a-fA-F:.]{2,45})(?:/([0-9]{1,5}))?\Z")
 _FAMILY_4 = 2
 """PGSQL_AF_INET, the same on every platform."""
 _FAMILY_6 = 3
@@ -60,11 +60,10 @@ class Bytea(Codec):
     def parse(self, data: bytes, settings: Settings = CANONICAL) -> bytes:
         """Hex form (white space between bytes allowed) or escape form."""
         if data[:2] == rb"\x":
-            digits = data[2:].translate(None, SPACE) if any(c in SPACE for c in data) else data[2:]
-            if digits is not data[2:] and not all(len(part) % 2 == 0 for part in data[2:].split()):
-                raise self.syntax_error()
             try:
-                return rb"\x" + binascii.hexlify(binascii.unhexlify(digits))
+                return rb"\x" + b"".join(
+                    [binascii.hexlify(binascii.unhexlify(part)) for part in _SPACES.split(data[2:])]
+                )
             except (binascii.Error, ValueError):
                 # hex_decode: a wrong digit is 22023, an odd count too.
                 raise CodecError("22023", "invalid hexadecimal data for type bytea") from None
