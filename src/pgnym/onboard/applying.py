@@ -1,0 +1,322 @@
+"""Carrying a plan out.
+
+Each group of tables is changed in one transaction that holds ACCESS EXCLUSIVE locks from its first statement
+on. So:
+
+- the application never meets a half-changed table, and a row that it writes meanwhile waits for the lock;
+- a run that is killed leaves the group as it was, and the next run does it; groups already done stay done;
+- no row needs to be told from others as "done already": within the transaction all are plaintext.
+
+What takes long is done before the lock is taken, as far as can be: the values of deterministic columns are
+put into the vault while the application runs on. Under the lock remain the computing of tokens, the update,
+and the CHECK.
+
+The registry row is written first (state ``migrating``; without a CHECK it means nothing), and becomes
+``protected`` last, when also the old files are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+
+from pgnym.config import Config
+from pgnym.onboard import defaults, registry, rows, storage, survey, views
+from pgnym.onboard.clean import clean
+from pgnym.onboard.errors import OnboardError
+from pgnym.onboard.logins import ensure_login
+from pgnym.onboard.model import (
+    ColumnWork,
+    Connection,
+    Group,
+    Identity,
+    Mode,
+    OnboardPlan,
+    OpenTenant,
+    Report,
+    Stage,
+    Table,
+    TableWork,
+    Tokens,
+    quoted,
+    silent,
+)
+from pgnym.onboard.planning import keys_between
+from pgnym.onboard.rows import Cell
+from pgnym.vault.migrations import migrate
+from pgnym.vault.tokens import prefix
+
+LOCK = 0x70676E796D01  # pgnym, 1: one apply or undo at a time in a database
+LOCK_TIMEOUT = "60s"
+
+FIRED = """
+WITH RECURSIVE tree(oid) AS (
+  SELECT $1::bigint::oid UNION SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid
+)
+SELECT t.tgrelid::regclass::text, quote_ident(t.tgname), t.tgenabled::text
+FROM pg_trigger t JOIN tree ON tree.oid = t.tgrelid
+WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' ORDER BY 1, 2
+"""
+
+Key = tuple[int, str]  # table, column
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What apply and undo work with.
+
+    ``app``, ``vault``: the owner's connections (two sessions). ``open_tenant``: the tenant's part of the
+    vault, asked for once the vault's schema is there. ``identity``: what deterministic tokens are computed
+    over (the wire codecs').
+    """
+
+    config: Config
+    app: Connection
+    vault: Connection
+    open_tenant: OpenTenant
+    identity: Identity
+    gateway_password: str | None = None
+    report: Report = silent
+
+
+async def apply(plan: OnboardPlan, tools: Tools) -> list[str]:
+    """Make the database match the configuration. Returns advice on what it couldn't clean.
+
+    Raises OnboardError if the plan has blockers, another run is under way, or the server refuses; the group
+    concerned is then as it was.
+    """
+    if plan.blockers:
+        first = plan.blockers[0]
+        raise OnboardError(f"{first.where}: {first.text}", first.hint)
+    async with exclusively(tools.app):
+        await migrate(tools.vault, tools.config.vault.user, tools.gateway_password)
+        if tools.config.vault.url is not None:
+            await ensure_login(tools.app, tools.config.vault.user, tools.gateway_password)
+        for identifier, schema, table, column in plan.renames:
+            await registry.rename(tools.vault, identifier, schema, table, column)
+        advice: list[str] = []
+        if plan.groups:
+            tenant = await tools.open_tenant(tools.config.tenants.default)
+            for group in plan.groups:
+                advice += await protect(tools, group, tenant)
+        if plan.unfinished:
+            advice += await finish(tools, plan.unfinished)
+    return list(dict.fromkeys(advice))
+
+
+@asynccontextmanager
+async def exclusively(app: Connection) -> AsyncIterator[None]:
+    """Hold the lock that keeps a second run out. Raises OnboardError if one is under way."""
+    if not await app.fetchval("SELECT pg_catalog.pg_try_advisory_lock($1)", LOCK):
+        raise OnboardError("another apply or undo is under way on this database", "wait for its end")
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise refusal(error) from None
+    finally:
+        if not app.is_closed():
+            await app.execute("SELECT pg_catalog.pg_advisory_unlock($1)", LOCK)
+
+
+def refusal(error: asyncpg.PostgresError) -> OnboardError:
+    """What the server said, without DETAIL and CONTEXT, which may quote a row."""
+    hints = {
+        "55P03": "the table is in use: run it again at a quieter time",
+        "23505": "two values are equal once normalized, or a token is there already",
+        "2BP01": "drop what depends on it, and create it again afterwards",
+        "42501": "use the URL of the owner or of a superuser",
+    }
+    message = (
+        error.args[0]
+        if error.args and error.sqlstate[:2] not in ("22", "23")
+        else "a value or key is in the way"
+    )
+    place = ".".join(str(p) for p in (error.schema_name, error.table_name, error.constraint_name) if p)
+    where = f"{place}: " if place else ""
+    return OnboardError(
+        f"{where}{message} ({error.sqlstate}); nothing was changed", hints.get(error.sqlstate, "")
+    )
+
+
+async def protect(tools: Tools, group: Group, tenant: Tokens) -> list[str]:
+    """Protect the tables of a group, then clean up behind."""
+    identifiers: dict[Key, int] = {}
+    prefixes: dict[Key, bytes] = {}
+    for work in group.tables:
+        for column in work.columns:
+            domain = await registry.domain_id(tools.vault, column.domain, column.randomized)
+            key = (work.table.oid, column.column.name)
+            identifiers[key] = await registry.register(tools.vault, work.table, column, domain)
+            prefixes[key] = prefix(domain)
+    await fill_vault(tools, group, tenant, prefixes)
+    async with survey.pinned(tools.app):
+        await lock(tools.app, [work.table for work in group.tables])
+        for work in group.tables:
+            await still_as_planned(tools.app, work)
+        materialized = await change(tools, group, tenant, identifiers, prefixes)
+    advice = await clean(tools.app, [w.table for w in group.tables], materialized, tools.report)
+    await registry.set_state(tools.vault, list(identifiers.values()), "protected")
+    return advice
+
+
+async def fill_vault(tools: Tools, group: Group, tenant: Tokens, prefixes: Mapping[Key, bytes]) -> None:
+    """Put what is there now into the vault, while the application runs on."""
+    async with survey.pinned(tools.app, "repeatable_read"):
+        for work in group.tables:
+            cells = [cell(work.table, c, prefixes, output(c)) for c in work.columns]
+            tick = rows.ticker(tools.report, Stage.VAULT, work.table.label, work.table.rows)
+            for leaf in work.table.leaves:
+                await rows.preload(tools.app, leaf, cells, tenant, tools.identity, tick)
+
+
+async def lock(app: Connection, tables: Sequence[Table]) -> None:
+    """Lock the tables and their partitions; waits a minute at most, since all others queue up behind."""
+    await app.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+    names = sorted({table.sql for table in tables})
+    await app.execute(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE")
+
+
+async def still_as_planned(app: Connection, work: TableWork) -> None:
+    """Under the lock: the columns are what the plan saw."""
+    now = await survey.table(app, work.table.schema, work.table.name)
+    if now is None or now.oid != work.table.oid or now.leaves != work.table.leaves:
+        raise OnboardError(f"{work.table.label} has changed since the plan was made", "run it again")
+    for column in work.columns:
+        if now.columns.get(column.column.name) != column.column:
+            text = f"{work.table.label}.{column.column.name} has changed since the plan was made"
+            raise OnboardError(text, "run it again")
+
+
+async def change(
+    tools: Tools, group: Group, tenant: Tokens, identifiers: Mapping[Key, int], prefixes: Mapping[Key, bytes]
+) -> list[str]:
+    """The change itself, within the transaction. Returns the materialized views that were computed anew."""
+    app = tools.app
+    protected = [(w.table.oid, [c.column.attnum for c in w.columns]) for w in group.tables]
+    retyped = [(w.table.oid, [c.column.attnum for c in w.columns if c.retyped]) for w in group.tables]
+    copies = await views.over(app, protected)
+    down = await views.take_down(app, retyped)
+    keys = await keys_between(app, group)
+    for key in keys:
+        await app.execute(f"ALTER TABLE {key.table} DROP CONSTRAINT {quoted(key.name)}")
+    constants = {work.table.oid: await defaults.take(app, work) for work in group.tables}
+    for work in group.tables:
+        await retype(app, work)
+    for work in group.tables:
+        await tokenize(tools, work, tenant, prefixes)
+        cells = {c.column.name: cell(work.table, c, prefixes, "") for c in work.columns}
+        new: dict[bytes, bytes] = {}
+        for name, value in constants[work.table.oid].items():
+            token = rows.token_of(cells[name], value, tenant, tools.identity, new)
+            await app.execute(
+                f"ALTER TABLE {work.table.sql} ALTER COLUMN {quoted(name)} SET DEFAULT '{token}'"
+            )
+        await tenant.put(new)
+        await app.execute(f"ALTER TABLE {work.table.sql} {', '.join(checks(work, identifiers, prefixes))}")
+    for key in keys:
+        await app.execute(f"ALTER TABLE {key.table} ADD CONSTRAINT {quoted(key.name)} {key.definition}")
+    await views.restore(app, down)
+    return await views.refresh(app, copies)
+
+
+async def tokenize(tools: Tools, work: TableWork, tenant: Tokens, prefixes: Mapping[Key, bytes]) -> None:
+    """Replace the values of all rows of a table, without the application's triggers."""
+    fired = await triggers_off(tools.app, work.table)
+    cells = [
+        cell(work.table, c, prefixes, after_retype(c, prefixes[work.table.oid, c.column.name]))
+        for c in work.columns
+    ]
+    tick = rows.ticker(tools.report, Stage.ROWS, work.table.label, work.table.rows)
+    for leaf in work.table.leaves:
+        await rows.tokenize(tools.app, leaf, cells, tenant, tools.identity, tick)
+    await tools.app.execute("SET CONSTRAINTS ALL IMMEDIATE")  # ALTER TABLE refuses while checks are pending
+    await triggers_on(tools.app, fired)
+
+
+def checks(work: TableWork, identifiers: Mapping[Key, int], prefixes: Mapping[Key, bytes]) -> list[str]:
+    """The clauses that add the CHECKs of a table."""
+    clauses = []
+    for column in work.columns:
+        key = (work.table.oid, column.column.name)
+        expression = storage.check_expression(column.column.name, prefixes[key], column.text_like)
+        clauses.append(f"ADD CONSTRAINT {storage.check_name(identifiers[key])} CHECK ({expression})")
+    return clauses
+
+
+def cell(table: Table, work: ColumnWork, prefixes: Mapping[Key, bytes], read: str) -> Cell:
+    """How one column is read and changed."""
+    return Cell(
+        name=work.column.name,
+        read=read,
+        prefix=prefixes[table.oid, work.column.name],
+        randomized=work.randomized,
+        casefold=work.casefold,
+        codec_oid=work.codec_oid,
+        keep=work.mode is Mode.REPAIR,
+    )
+
+
+def output(work: ColumnWork) -> str:
+    """The type's own output of a column, as text. A cast would do for most types, but char(n) loses its
+    blanks by it."""
+    name = quoted(work.column.name)
+    if work.column.type_oid in (storage.TEXT, storage.VARCHAR):
+        return name
+    return f"CASE WHEN {name} IS NOT NULL THEN pg_catalog.format('%s', {name}) END"
+
+
+def after_retype(work: ColumnWork, domain: bytes) -> str:
+    """The value as text, when the column has its stored type. A column to be repaired: only what is no
+    token."""
+    text = f"{quoted(work.column.name)}::text"
+    if work.mode is Mode.PROTECT:
+        return text
+    value = text if work.text_like else f"pg_catalog.format('%s', {text}::{work.type_name})"
+    return f"CASE WHEN {text} <> '' AND {text} COLLATE \"C\" !~ '{storage.pattern(domain)}' THEN {value} END"
+
+
+async def retype(app: Connection, work: TableWork) -> None:
+    """Give columns the types that hold tokens; one rewrite for all of a table at most."""
+    clauses = []
+    for column in work.columns:
+        if column.retyped:
+            collation = (
+                f" COLLATE {column.column.collation}" if column.column.collation and column.text_like else ""
+            )
+            name = quoted(column.column.name)
+            clauses.append(f"ALTER COLUMN {name} TYPE {column.stored_type}{collation} USING {output(column)}")
+    if clauses:
+        await app.execute(f"ALTER TABLE {work.table.sql} {', '.join(clauses)}")
+
+
+async def triggers_off(app: Connection, table: Table) -> list[str]:
+    """Keep the application's triggers from firing on our update; returns the statements that undo it."""
+    how = {"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
+    back = []
+    for relation, name, state in await app.fetch(FIRED, table.oid):
+        await app.execute(f"ALTER TABLE ONLY {relation} DISABLE TRIGGER {name}")
+        back.append(f"ALTER TABLE ONLY {relation} {how[state]} TRIGGER {name}")
+    return back
+
+
+async def triggers_on(app: Connection, statements: Sequence[str]) -> None:
+    """As they were."""
+    for statement in statements:
+        await app.execute(statement)
+
+
+async def finish(tools: Tools, tables: Sequence[Table]) -> list[str]:
+    """Clean up behind an earlier run that was killed after its change was committed."""
+    bound = await survey.bindings(tools.app)
+    registered = await registry.read(tools.vault)
+    labels = {table.label for table in tables}
+    identifiers = [i for i, b in bound.items() if f"{b.schema}.{b.table}" in labels and i in registered]
+    async with survey.pinned(tools.app):
+        every = [(table.oid, [c.attnum for c in table.columns.values()]) for table in tables]
+        names = [view.name for view in await views.over(tools.app, every) if view.materialized]
+    advice = await clean(tools.app, tables, names, tools.report)
+    await registry.set_state(tools.vault, identifiers, "protected")
+    return advice

@@ -1,0 +1,217 @@
+"""What a plan is made of: data only."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+import asyncpg
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection  # not subscriptable when it runs
+Row = asyncpg.Record
+
+# ``identity(codec_oid, canonical, casefold)``: what the deterministic token is computed over.
+Identity = Callable[[int, bytes, bool], bytes]
+
+
+class Tokens(Protocol):
+    """What this room needs of a tenant's part of the vault."""
+
+    @property
+    def token(self) -> Callable[[bytes, bytes], bytes]:
+        """``token(prefix, identity)``: the deterministic token."""
+
+    def random_token(self, prefix: bytes) -> bytes:
+        """A new randomized token."""
+
+    async def put(self, values: Mapping[bytes, bytes]) -> None:
+        """Store canonical values by token; committed on return."""
+
+    async def get(self, tokens: list[bytes]) -> dict[bytes, bytes]:
+        """Canonical values by token; absent if they aren't in the vault."""
+
+
+OpenTenant = Callable[[str], Awaitable[Tokens]]
+
+
+class StepKind(Enum):
+    """What a step does."""
+
+    VAULT = "vault"
+    LOGIN = "login"
+    DOMAIN = "domain"
+    REGISTER = "register"
+    TYPE = "type"
+    VIEW = "view"
+    FOREIGN_KEY = "foreign key"
+    DEFAULT = "default"
+    TOKENIZE = "tokenize"
+    CHECK = "check"
+    CLEAN = "clean"
+    RENAME = "rename"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that ``apply`` will do; ``table`` is ``schema.table`` or empty."""
+
+    kind: StepKind
+    table: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something to know (a warning) or something in the way (a blocker)."""
+
+    where: str
+    text: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column as the database has it. ``type_name`` is ``format_type`` with the schema where needed."""
+
+    name: str
+    attnum: int
+    type_oid: int
+    typmod: int
+    type_name: str
+    type_kind: str
+    base_name: str
+    collation: str | None
+    default: str | None
+    identity: bool
+    generated: bool
+    inherited: bool
+    comment: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as the database has it. ``leaves`` are the relations that hold its rows, itself included."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    owned: bool
+    forced_rls: bool
+    rows: int
+    columns: Mapping[str, Column]
+    leaves: tuple[str, ...]
+    partition_columns: frozenset[int]
+
+    @property
+    def label(self) -> str:
+        """``schema.table``, as the configuration names it."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def sql(self) -> str:
+        """The quoted name."""
+        return f"{quoted(self.schema)}.{quoted(self.name)}"
+
+
+class Mode(Enum):
+    """How a column becomes protected."""
+
+    PROTECT = "protect"  # holds plaintext in its original type
+    REPAIR = "repair"  # is registered, has its stored type, but lost its CHECK
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnWork:
+    """One column to be protected: what the registry will say of it."""
+
+    column: Column
+    domain: str
+    randomized: bool
+    casefold: bool
+    type_oid: int
+    typmod: int
+    type_name: str
+    codec_oid: int
+    stored_type: str
+    text_like: bool
+    mode: Mode = Mode.PROTECT
+
+    @property
+    def retyped(self) -> bool:
+        """Whether the column's type has to change."""
+        return self.column.type_name != self.stored_type
+
+
+@dataclass(frozen=True, slots=True)
+class TableWork:
+    """One table to be protected."""
+
+    table: Table
+    columns: tuple[ColumnWork, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Tables whose protected columns refer to one another: they change together, in one transaction."""
+
+    tables: tuple[TableWork, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OnboardPlan:
+    """What ``apply`` would do, in order, and what to know before.
+
+    ``unfinished``: tables that are protected but whose old files, statistics and indexes are still to be
+    cleaned. ``renames``: (registry id, schema, table, column) of columns that were renamed since.
+    """
+
+    steps: tuple[Step, ...]
+    warnings: tuple[Finding, ...]
+    blockers: tuple[Finding, ...]
+    groups: tuple[Group, ...]
+    unfinished: tuple[Table, ...]
+    renames: tuple[tuple[int, str, str, str], ...]
+    vault_outdated: bool
+
+    @property
+    def empty(self) -> bool:
+        """Whether the database matches the configuration."""
+        return not self.steps and not self.blockers
+
+
+class Stage(Enum):
+    """What a progress event counts."""
+
+    VAULT = "values into the vault"
+    ROWS = "rows tokenized"
+    REVEAL = "rows given back"
+    CLEAN = "tables cleaned"
+    CHECK = "rows checked"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """``done`` of about ``total`` of a stage of one table."""
+
+    stage: Stage
+    table: str
+    done: int
+    total: int
+
+
+Report = Callable[[Progress], None]
+
+
+def silent(progress: Progress) -> None:
+    """The report of nobody."""
+
+
+def quoted(name: str) -> str:
+    """An identifier in double quotes."""
+    return '"' + name.replace('"', '""') + '"'

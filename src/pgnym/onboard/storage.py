@@ -1,0 +1,77 @@
+"""Which types can be protected, what they are stored as, and the CHECK that binds a column to its domain."""
+
+from __future__ import annotations
+
+from pgnym.onboard.model import quoted
+
+TOKEN_LENGTH = 30
+TEXT, VARCHAR, BPCHAR = 25, 1043, 1042
+VARLENA_HEADER = 4  # typmod of varchar(n) is n plus this, as in src/include/catalog/pg_type.dat's varchar
+
+NAMES: dict[int, str] = {
+    TEXT: "text",
+    VARCHAR: "varchar",
+    BPCHAR: "char",
+    1082: "date",
+    1114: "timestamp",
+    1184: "timestamptz",
+    21: "smallint",
+    23: "integer",
+    20: "bigint",
+    1700: "numeric",
+    2950: "uuid",
+    869: "inet",
+    17: "bytea",
+    3802: "jsonb",
+}
+# Columns of one domain share tokens, so that equal values must have equal canonical forms.
+FAMILIES: dict[int, str] = {TEXT: "text", VARCHAR: "text", 21: "integer", 23: "integer", 20: "integer"}
+NUMERIC = 1700
+
+
+def codec(type_oid: int, base_name: str) -> int | None:
+    """The built-in type whose formats a type has, or None if it can't be protected."""
+    if type_oid in NAMES:
+        return type_oid
+    return TEXT if base_name == "citext" else None
+
+
+def family(codec_oid: int, type_name: str) -> str:
+    """Columns may share a domain if this is the same: char(n) pads, so its length matters."""
+    return type_name if codec_oid == BPCHAR else FAMILIES.get(codec_oid, NAMES[codec_oid])
+
+
+def text_like(codec_oid: int) -> bool:
+    """Whether the type has an empty value."""
+    return codec_oid in (TEXT, VARCHAR, BPCHAR)
+
+
+def stored_type(type_oid: int, typmod: int, type_name: str, codec_oid: int) -> str:
+    """The type that holds the tokens of a column: its own where they fit."""
+    if type_oid == VARCHAR:
+        narrow = typmod >= 0 and typmod - VARLENA_HEADER < TOKEN_LENGTH
+        return f"character varying({TOKEN_LENGTH})" if narrow else type_name
+    if codec_oid == TEXT:
+        return type_name
+    return "text"
+
+
+def check_name(identifier: int) -> str:
+    """The constraint that binds a column to registry row ``identifier``."""
+    return f"pgnym_{identifier}"
+
+
+def check_expression(column: str, prefix: bytes, empty: bool) -> str:
+    """Admits NULL, tokens of the domain and, for text (``empty``), the empty string.
+
+    ``COLLATE "C"``: the match is of bytes, whatever collation the column has (a nondeterministic one would
+    refuse patterns). ``$`` matches at the very end only: PostgreSQL's default is not newline-sensitive.
+    """
+    text = f'{quoted(column)}::text COLLATE "C"'
+    nothing = f"{quoted(column)} IS NULL OR " + (f"{text} = '' OR " if empty else "")
+    return f"{nothing}{text} ~ '{pattern(prefix)}'"
+
+
+def pattern(prefix: bytes) -> str:
+    """The regular expression of the domain's tokens."""
+    return f"^{prefix.decode('ascii')}[a-z2-7]{{24}}$"

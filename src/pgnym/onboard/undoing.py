@@ -1,0 +1,167 @@
+"""Giving tables their plaintext back: ``apply`` in reverse, under the same lock and in one transaction per
+group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pgnym.onboard import defaults, registry, rows, storage, survey, views
+from pgnym.onboard.applying import Tools, exclusively, lock, triggers_off, triggers_on
+from pgnym.onboard.clean import clean
+from pgnym.onboard.errors import OnboardError
+from pgnym.onboard.model import Column, Connection, Stage, Table, Tokens, quoted
+from pgnym.onboard.registry import Registered
+from pgnym.onboard.rows import Cell
+from pgnym.vault.tokens import prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A table with its protected columns and their registry rows."""
+
+    table: Table
+    columns: tuple[tuple[Column, Registered], ...]
+
+
+async def undo(tools: Tools, label: str) -> list[str]:
+    """Give table ``label`` (``schema.table``) its plaintext and its types back; with it the tables that are
+    joined to it by foreign keys between protected columns. Returns the labels of the tables that were
+    changed.
+
+    Raises OnboardError, and then nothing was changed: no such table, nothing protected in it, a token that
+    doesn't open, or what the server refuses. A run that was killed is finished by the next.
+    """
+    schema, dot, name = label.partition(".")
+    if not dot:
+        raise OnboardError(f"{label}: expected SCHEMA.TABLE", f"perhaps public.{label}?")
+    async with exclusively(tools.app):
+        async with survey.pinned(tools.app):
+            table = await survey.table(tools.app, schema, name)
+            if table is None:
+                raise OnboardError(f"{label}: there is no such table")
+            group = await joined(tools, table)
+        if not group:
+            left = [
+                r.id for r in (await registry.read(tools.vault)).values() if r.place[:2] == (schema, name)
+            ]
+            if left:  # a run was killed when the plaintext was back but the registry not yet told
+                await registry.forget(tools.vault, left)
+                await clean(tools.app, [table], [], tools.report)
+                return [label]
+            raise OnboardError(f"{label}: none of its columns is protected")
+        identifiers = [row.id for held in group for _, row in held.columns]
+        await registry.set_state(tools.vault, identifiers, "undoing")
+        tenants = await all_tenants(tools)
+        async with survey.pinned(tools.app):
+            await lock(tools.app, [held.table for held in group])
+            await restore(tools, group, tenants)
+        await registry.forget(tools.vault, identifiers)
+        await clean(tools.app, [held.table for held in group], [], tools.report)
+    return [held.table.label for held in group]
+
+
+async def joined(tools: Tools, table: Table) -> list[Held]:
+    """The table and all that foreign keys between protected columns join to it."""
+    bound = await survey.bindings(tools.app)
+    registered = await registry.read(tools.vault)
+    by_table: dict[tuple[str, str], list[tuple[str, Registered]]] = {}
+    for identifier, binding in bound.items():
+        if identifier in registered:
+            by_table.setdefault((binding.schema, binding.table), []).append(
+                (binding.column, registered[identifier])
+            )
+    found: dict[int, Held] = {}
+    waiting = [table]
+    while waiting:
+        here = waiting.pop()
+        columns = by_table.get((here.schema, here.name), [])
+        if here.oid in found or not columns:
+            continue
+        held = found[here.oid] = Held(here, tuple((here.columns[name], row) for name, row in columns))
+        attnums = {column.attnum for column, _ in held.columns}
+        for key in await survey.foreign_keys(tools.app, here.oid):
+            mine = key.table_oid == here.oid
+            if attnums & {pair[0 if mine else 1] for pair in key.pairs}:
+                other = await by_oid(tools.app, key.referred_oid if mine else key.table_oid)
+                if other is not None:
+                    waiting.append(other)
+    return list(found.values())
+
+
+async def by_oid(app: Connection, oid: int) -> Table | None:
+    """A table by its OID."""
+    row = await app.fetchrow(
+        "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.oid = $1::bigint::oid",
+        oid,
+    )
+    return None if row is None else await survey.table(app, row[0], row[1])
+
+
+async def all_tenants(tools: Tools) -> list[Tokens]:
+    """Every tenant's part of the vault, the default one first: rows may be anybody's."""
+    names = [row[0] for row in await tools.vault.fetch("SELECT name FROM vault.tenant ORDER BY id")]
+    first = tools.config.tenants.default
+    return [await tools.open_tenant(name) for name in sorted(names, key=lambda name: name != first)]
+
+
+async def restore(tools: Tools, group: Sequence[Held], tenants: Sequence[Tokens]) -> None:
+    """The change itself, within the transaction."""
+    app = tools.app
+    copies = await views.over(app, [(h.table.oid, [c.attnum for c, _ in h.columns]) for h in group])
+    retyped = [(h.table.oid, [c.attnum for c, r in h.columns if r.type_name != c.type_name]) for h in group]
+    down = await views.take_down(app, retyped)
+    keys = {k.oid: k for h in group for k in await survey.foreign_keys(app, h.table.oid) if touches(k, group)}
+    for key in keys.values():
+        await app.execute(f"ALTER TABLE {key.table} DROP CONSTRAINT {quoted(key.name)}")
+    for held in group:
+        table = held.table
+        drops = ", ".join(f"DROP CONSTRAINT {storage.check_name(row.id)}" for _, row in held.columns)
+        await app.execute(f"ALTER TABLE {table.sql} {drops}")
+        tokens = await defaults.take_tokens(app, table, [column for column, _ in held.columns])
+        fired = await triggers_off(app, table)
+        tick = rows.ticker(tools.report, Stage.REVEAL, table.label, table.rows)
+        for leaf in table.leaves:
+            await rows.reveal(app, leaf, [cell(c, r) for c, r in held.columns], tenants, tick)
+        await app.execute("SET CONSTRAINTS ALL IMMEDIATE")  # ALTER TABLE refuses while checks are pending
+        await triggers_on(app, fired)
+        clauses = [retype(c, r) for c, r in held.columns if r.type_name != c.type_name]
+        if clauses:
+            await app.execute(f"ALTER TABLE {table.sql} {', '.join(clauses)}")
+        values = await rows.opened(set(tokens.values()), tenants)
+        if values.keys() != set(tokens.values()):
+            raise OnboardError(f"{table.label}: a default has no value in the vault")
+        types = {column.name: row.type_name for column, row in held.columns}
+        await defaults.give(app, table, {n: (values[t].decode(), types[n]) for n, t in tokens.items()})
+    for key in keys.values():
+        await app.execute(f"ALTER TABLE {key.table} ADD CONSTRAINT {quoted(key.name)} {key.definition}")
+    await views.restore(app, down)
+    await views.refresh(app, copies)
+
+
+def touches(key: survey.ForeignKey, group: Sequence[Held]) -> bool:
+    """Whether a foreign key is over a protected column of the group."""
+    ends = {(h.table.oid, c.attnum) for h in group for c, _ in h.columns}
+    return any((key.table_oid, a) in ends or (key.referred_oid, b) in ends for a, b in key.pairs)
+
+
+def cell(column: Column, row: Registered) -> Cell:
+    """How one column is read."""
+    return Cell(
+        name=column.name,
+        read=f"{quoted(column.name)}::text",
+        prefix=prefix(row.domain_id),
+        randomized=row.randomized,
+        casefold=row.casefold,
+        codec_oid=row.codec_oid,
+    )
+
+
+def retype(column: Column, row: Registered) -> str:
+    """The clause that gives a column its original type back."""
+    collation = (
+        f" COLLATE {column.collation}" if column.collation and storage.text_like(row.codec_oid) else ""
+    )
+    name = quoted(column.name)
+    return f"ALTER COLUMN {name} TYPE {row.type_name}{collation} USING {name}::text::{row.type_name}"
