@@ -205,6 +205,18 @@ class RawClient:
             except EOFError:
                 return messages
 
+    def drain(self) -> bytes:
+        """Whatever else comes until the peer closes, well formed or not. Raises TimeoutError if it doesn't close."""
+        rest = bytes(self._buffer)
+        while True:
+            try:
+                chunk = self._socket.recv(65536)
+            except ConnectionResetError:
+                return rest
+            if not chunk:
+                return rest
+            rest += chunk
+
     def login(
         self,
         user: str,

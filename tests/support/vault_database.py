@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -85,3 +86,10 @@ async def migrated(cluster: Cluster, database: str) -> AsyncIterator[VaultDataba
     finally:
         async with made.owner() as connection:
             await connection.execute(f"DROP OWNED BY {made.gateway}; DROP ROLE {made.gateway}")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits for what another task or the server brings about; fails after twenty seconds."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - several things may bring it about
+            await asyncio.sleep(0.01)
