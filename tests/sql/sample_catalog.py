@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from pgnym.sql.catalog import Catalog, Column, Function, Protection, Relation, Signature, Type
 
-INT4, TEXT, VARCHAR, BPCHAR, DATE, NUMERIC, TIMESTAMP, JSONB, BOOL, INT8 = 23, 25, 1043, 1042, 1082, 1700, 1114, 3802, 16, 20
+INT4, TEXT, VARCHAR, BPCHAR, DATE, NUMERIC, TIMESTAMP, JSONB, BOOL, INT8 = (
+    23,
+    25,
+    1043,
+    1042,
+    1082,
+    1700,
+    1114,
+    3802,
+    16,
+    20,
+)
 CITEXT = 70000
 
 PREFIXES = {
@@ -45,7 +56,9 @@ def protection(
     )
 
 
-def _relation(oid: int, schema: str, name: str, columns: list[tuple[str, int, Protection | None]], kind: str = "r") -> Relation:
+def _relation(
+    oid: int, schema: str, name: str, columns: list[tuple[str, int, Protection | None]], kind: str = "r"
+) -> Relation:
     built = []
     for number, (column, type_oid, guard) in enumerate(columns, 1):
         stored = guard.stored_oid if guard is not None else type_oid
@@ -58,8 +71,16 @@ def _view(oid: int, name: str, columns: list[tuple[str, int]], sql: str, kind: s
     return Relation(oid, "public", name, kind, built, view_sql=sql)
 
 
-def _p(table: str, column: str, domain: str, **rest: int) -> Protection:
-    return protection(f"{table}.{column}", domain, **rest)
+def _p(
+    table: str,
+    column: str,
+    domain: str,
+    *,
+    type_oid: int = VARCHAR,
+    typmod: int = -1,
+    stored_oid: int | None = None,
+) -> Protection:
+    return protection(f"{table}.{column}", domain, type_oid, typmod, stored_oid)
 
 
 RELATIONS = [
@@ -74,10 +95,22 @@ RELATIONS = [
             ("company", VARCHAR, None),
             ("phone", VARCHAR, _p("public.customer", "phone", "phone", typmod=28)),
             ("email", VARCHAR, _p("public.customer", "email", "email", typmod=64)),
-            ("birth_date", DATE, _p("public.customer", "birth_date", "birth", type_oid=DATE, stored_oid=TEXT)),
-            ("loyalty_no", INT4, _p("public.customer", "loyalty_no", "loyalty", type_oid=INT4, stored_oid=TEXT)),
+            (
+                "birth_date",
+                DATE,
+                _p("public.customer", "birth_date", "birth", type_oid=DATE, stored_oid=TEXT),
+            ),
+            (
+                "loyalty_no",
+                INT4,
+                _p("public.customer", "loyalty_no", "loyalty", type_oid=INT4, stored_oid=TEXT),
+            ),
             ("notes", TEXT, _p("public.customer", "notes", "notes", type_oid=TEXT)),
-            ("country", BPCHAR, _p("public.customer", "country", "country", type_oid=BPCHAR, typmod=6, stored_oid=TEXT)),
+            (
+                "country",
+                BPCHAR,
+                _p("public.customer", "country", "country", type_oid=BPCHAR, typmod=6, stored_oid=TEXT),
+            ),
             ("support_rep_id", INT4, None),
         ],
     ),
@@ -108,49 +141,93 @@ RELATIONS = [
         ],
     ),
     _relation(104, "public", "artist", [("artist_id", INT4, None), ("name", VARCHAR, None)]),
-    _relation(105, "public", "album", [("album_id", INT4, None), ("title", VARCHAR, None), ("artist_id", INT4, None)]),
-    _relation(106, "archive", "customer", [("customer_id", INT4, None), ("email", VARCHAR, None), ("year", INT4, None)]),
     _relation(
-        107, "staging", "contact",
-        [("id", INT4, None), ("email", VARCHAR, _p("staging.contact", "email", "email", typmod=64)), ("source", TEXT, None)],
+        105,
+        "public",
+        "album",
+        [("album_id", INT4, None), ("title", VARCHAR, None), ("artist_id", INT4, None)],
     ),
     _relation(
-        108, "public", "Odd Name",
+        106,
+        "archive",
+        "customer",
+        [("customer_id", INT4, None), ("email", VARCHAR, None), ("year", INT4, None)],
+    ),
+    _relation(
+        107,
+        "staging",
+        "contact",
+        [
+            ("id", INT4, None),
+            ("email", VARCHAR, _p("staging.contact", "email", "email", typmod=64)),
+            ("source", TEXT, None),
+        ],
+    ),
+    _relation(
+        108,
+        "public",
+        "Odd Name",
         [("Id", INT4, None), ("E Mail", VARCHAR, _p("public.Odd Name", "E Mail", "email", typmod=64))],
     ),
     _relation(
-        109, "public", "account",
+        109,
+        "public",
+        "account",
         [
             ("id", INT4, None),
-            ("login", CITEXT, protection(
-                "public.account.login", "login", type_oid=CITEXT, codec_oid=TEXT, stored_oid=CITEXT, casefold=True
-            )),
-            ("last_seen", TIMESTAMP, _p("public.account", "last_seen", "seen", type_oid=TIMESTAMP, stored_oid=TEXT)),
+            (
+                "login",
+                CITEXT,
+                protection(
+                    "public.account.login",
+                    "login",
+                    type_oid=CITEXT,
+                    codec_oid=TEXT,
+                    stored_oid=CITEXT,
+                    casefold=True,
+                ),
+            ),
+            (
+                "last_seen",
+                TIMESTAMP,
+                _p("public.account", "last_seen", "seen", type_oid=TIMESTAMP, stored_oid=TEXT),
+            ),
             ("plan", VARCHAR, None),
         ],
     ),
     Relation(
-        110, "public", "torn", "r",
+        110,
+        "public",
+        "torn",
+        "r",
         (Column("id", 1, INT4, -1), Column("secret", 2, TEXT, -1)),
         broken="column secret is registered but has no CHECK pgnym_99",
     ),
     _relation(111, "pg_catalog", "pg_class", [("oid", 26, None), ("relname", 19, None)]),
     _view(
-        120, "customer_contact", [("id", INT4), ("mail", VARCHAR), ("full_name", TEXT)],
-        "SELECT c.customer_id AS id, c.email AS mail, (((c.first_name)::text || ' '::text) || (c.last_name)::text) AS full_name"
-        " FROM public.customer c",
+        120,
+        "customer_contact",
+        [("id", INT4), ("mail", VARCHAR), ("full_name", TEXT)],
+        "SELECT c.customer_id AS id, c.email AS mail,"
+        " (((c.first_name)::text || ' '::text) || (c.last_name)::text) AS full_name FROM public.customer c",
     ),
     _view(
-        121, "contact_of_contact", [("mail", VARCHAR)],
+        121,
+        "contact_of_contact",
+        [("mail", VARCHAR)],
         "SELECT customer_contact.mail FROM public.customer_contact WHERE (customer_contact.id > 3)",
     ),
     _view(
-        122, "sorted_customer", [("email", VARCHAR)],
+        122,
+        "sorted_customer",
+        [("email", VARCHAR)],
         "SELECT customer.email FROM public.customer ORDER BY customer.email",
     ),
     _view(123, "album_title", [("title", VARCHAR)], "SELECT album.title FROM public.album"),
     _view(
-        124, "stale_view", [("customer_id", INT4)],
+        124,
+        "stale_view",
+        [("customer_id", INT4)],
         "SELECT customer.customer_id FROM public.customer WHERE ((customer.email)::text = 'a@b'::text)",
     ),
 ]
@@ -164,7 +241,16 @@ TYPES = [
 ]
 
 FUNCTIONS = [
-    Function(201, "public", "customer_by_email", (TEXT,), 70101, "sql", True, body="SELECT * FROM public.customer WHERE email = $1"),
+    Function(
+        201,
+        "public",
+        "customer_by_email",
+        (TEXT,),
+        70101,
+        "sql",
+        True,
+        body="SELECT * FROM public.customer WHERE email = $1",
+    ),
     Function(202, "public", "add_tax", (NUMERIC,), NUMERIC, "plpgsql", False),
     Function(203, "public", "all_customers", (), 70101, "plpgsql", True),
     Function(204, "public", "find_customer", (TEXT,), 70101, "plpgsql", True),

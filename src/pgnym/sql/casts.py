@@ -10,7 +10,6 @@ from __future__ import annotations
 from pgnym.sql.infer import Node, Run, expression, infer, location, split
 from pgnym.sql.kinds import (
     ArrayOf,
-    Container,
     Kind,
     Occurrence,
     Open,
@@ -112,7 +111,7 @@ def _cast_token(run: Run, node: Node, token: Token, oid: int, typmod: int) -> Ki
             raise unsupported(token, f"cast to {name}", at)
         if typmod == -1:
             # the column's own modifier goes, as it would with PostgreSQL's relabelling
-            if protection.stored_oid == protection.type_oid or oid == TEXT or oid == VARCHAR:
+            if protection.stored_oid == protection.type_oid or oid in (TEXT, VARCHAR):
                 return Token(token.lineage, protection, -1, token.mixed)
             return token
         _retype(run, node)

@@ -178,7 +178,7 @@ def update(run: Run, node: Node, scope: Scope) -> tuple[Field, ...]:
 def delete(run: Run, node: Node, scope: Scope) -> tuple[Field, ...]:
     """DELETE."""
     with_clause(run, node, scope)
-    _target_, source, level = _changed(run, node["relation"], scope)
+    _, source, level = _changed(run, node["relation"], scope)
     from_clause(run, node.get("usingClause", ()), level)
     if "whereClause" in node:
         infer(run, node["whereClause"], level)

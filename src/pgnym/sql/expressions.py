@@ -87,7 +87,7 @@ def column(run: Run, node: Node, scope: Scope) -> Kind:
 
 def operator_name(run: Run, node: Node) -> str:
     """The operator of an A_Expr or SubLink; of another schema than pg_catalog it is marked as such."""
-    names = [n["String"].get("sval", "") for n in node.get("name", node.get("operName", ()))]
+    names = [n["String"].get("sval", "") for n in node.get("name") or node.get("operName") or ()]
     if len(names) > 1 and names[0] != "pg_catalog":
         return ".".join(names)
     return names[-1] if names else "="

@@ -50,6 +50,10 @@ class Lexed:
         """The spelling of a cut-out constant."""
         return self.text[self.cut_starts[ordinal] : self.cut_ends[ordinal]]
 
+    def is_comment(self, ordinal: int) -> bool:
+        """Whether a cut is a comment rather than a constant."""
+        return self.text[self.cut_starts[ordinal]] in b"-/"
+
     def token_at(self, offset: int) -> int:
         """The index of the token that begins at ``offset`` or, failing that, of the next one."""
         return bisect_left(self.starts, offset)

@@ -152,7 +152,9 @@ def build_catalog(
     for oid, name, attnum, type_oid, typmod, generated in columns:
         row = bound.get((oid, attnum))
         protection = row.protection(type_oid) if row is not None else None
-        by_relation.setdefault(oid, []).append(Column(name, attnum, type_oid, typmod, protection, bool(generated)))
+        by_relation.setdefault(oid, []).append(
+            Column(name, attnum, type_oid, typmod, protection, bool(generated))
+        )
     named: dict[tuple[str, str], Relation] = {}
     by_oid: dict[int, Relation] = {}
     unbound = _unbound(registered, bound)
@@ -213,7 +215,16 @@ def _functions(rows: Rows) -> dict[str, tuple[Function, ...]]:
     found: dict[str, list[Function]] = {}
     for oid, schema, name, arguments, result, language, returns_set, names, modes, body in rows:
         function = Function(
-            oid, schema, name, tuple(arguments), result, language, returns_set, tuple(names or ()), modes, body
+            oid,
+            schema,
+            name,
+            tuple(arguments),
+            result,
+            language,
+            returns_set,
+            tuple(names or ()),
+            modes,
+            body,
         )
         found.setdefault(name, []).append(function)
     return {name: tuple(overloads) for name, overloads in found.items()}

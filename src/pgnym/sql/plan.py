@@ -108,7 +108,7 @@ class CopyPlan:
     null: str = "\\N"
     quote: str = '"'
     escape: str = '"'
-    header: bool = False
+    header: bool | str = False
     force_null: frozenset[int] = frozenset()
     force_not_null: frozenset[int] = frozenset()
     default: str | None = None

@@ -13,11 +13,12 @@ from pglast.parser import fingerprint
 from pgnym.sql.cache import BoundedCache
 from pgnym.sql.catalog import Catalog
 from pgnym.sql.errors import Refused
-from pgnym.sql.infer import Knowledge, Run
+from pgnym.sql.infer import Knowledge, Run, split
 from pgnym.sql.lexer import Lexed, lex
 from pgnym.sql.plan import Rewrite, SessionScope, StatementPlan
 from pgnym.sql.rewrite import Edit, Template, check_strings
-from pgnym.sql.syntax import parse
+from pgnym.sql.statements import COMMANDS
+from pgnym.sql.syntax import Statement, parse
 from pgnym.sql.touch import touches
 from pgnym.sql.utility import plan_statement
 
@@ -118,6 +119,7 @@ class Planner:
             for statement in statements:
                 run = Run(self._knowledge, scope, lexed, parameter_types)
                 try:
+                    _pin_strings(run, statement)
                     touched = touches(run, statement.node)
                     plan, own_edits = plan_statement(run, statement.node, touched)
                 finally:
@@ -133,6 +135,20 @@ class Planner:
             return _anchored(refusal, lexed), pins, volatile
         except RecursionError:
             return _anchored(Refused("statement is too deeply nested", sqlstate="54001"), lexed), pins, True
+
+
+# Statements in which constants stand only as expressions; elsewhere they may be names, bodies of functions, options.
+_EXPRESSIONS_ONLY = frozenset({*COMMANDS, "PrepareStmt", "ExecuteStmt", "DeclareCursorStmt", "ExplainStmt", "CallStmt"})
+
+
+def _pin_strings(run: Run, statement: Statement) -> None:
+    tag, _ = split(statement.node)
+    if tag in _EXPRESSIONS_ONLY:
+        return
+    lexed = run.lexed
+    for ordinal, start in enumerate(lexed.cut_starts):
+        if statement.start <= start < statement.end and not lexed.is_comment(ordinal):
+            run.pins.add(ordinal)
 
 
 def _matching(variants: list[_Variant], lexed: Lexed) -> _Outcome | None:

@@ -235,7 +235,7 @@ def _ordinal(run: Run, node: Node, columns: tuple[Field, ...]) -> Field | None:
     if tag != "A_Const" or "ival" not in fields:
         return None
     run.pin(fields)
-    number = fields["ival"].get("ival", 0)
+    number = int(fields["ival"].get("ival", 0))
     if not 1 <= number <= len(columns):
         raise Refused(f"position {number} is not in select list", sqlstate="42P10", position=location(fields))
     return columns[number - 1]

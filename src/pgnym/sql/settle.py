@@ -123,7 +123,7 @@ def _constant_edits(run: Run, occurrence: Occurrence, use: ValueUse) -> list[Edi
         last = occurrence.end
     else:
         edits = [Edit(occurrence.start, occurrence.end, Hole(fold, use))]
-        last = _retyped(occurrence, use.array, edits)
+        last = retyped(occurrence, use.array, edits)
     if name is not None and last:
         clause, place = name
         place = max(place, last)
@@ -131,7 +131,7 @@ def _constant_edits(run: Run, occurrence: Occurrence, use: ValueUse) -> list[Edi
     return edits
 
 
-def _retyped(occurrence: Occurrence, is_array: bool, edits: list[Edit]) -> int:
+def retyped(occurrence: Occurrence, is_array: bool, edits: list[Edit]) -> int:
     """Add the replacement of a cast's type by text, where it is another; the end of the cast, 0 when nothing changes."""
     span = occurrence.cast_span
     if span is None or (occurrence.cast_oid in _KEPT_CASTS and occurrence.cast_typmod == -1):
@@ -210,7 +210,7 @@ def _group_edits(run: Run, group: _Group, settled: Settled) -> None:
         if group.number != occurrence.parameter:
             settled.edits.append(Edit(occurrence.start, occurrence.end, b"$%d" % group.number))
         if group.use is not None:
-            last = _retyped(occurrence, group.use.array, settled.edits)
+            last = retyped(occurrence, group.use.array, settled.edits)
             span = occurrence.cast_span
             name = run.type_named.get(span[0]) if span is not None else None
             if last and name is not None:

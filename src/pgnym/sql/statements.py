@@ -27,12 +27,24 @@ COMMANDS = {
 }
 
 Planned = tuple[StatementPlan, list[Edit]]
-Utility = Callable[[Run, Node], Planned]
+Utility = Callable[[Run, Node, bool], Planned]
+UTILITIES: dict[str, Utility] = {}
+
+
+def utility(*tags: str) -> Callable[[Utility], Utility]:
+    """Register the function that plans statements with these tags: (run, fields, whether anything protected is named)."""
+
+    def register(function: Utility) -> Utility:
+        for tag in tags:
+            UTILITIES[tag] = function
+        return function
+
+    return register
 
 
 def plan_query(run: Run, node: Node) -> Planned:
     """Plan a SELECT or a data-changing statement, given as a tagged node."""
-    tag, _ = split(node)
+    tag, fields = split(node)
     if tag != "SelectStmt" and tag not in DATA_CHANGES:
         raise Refused(f"statement is not supported on protected tables: {tag}")
     columns = query_columns(run, node, Scope())
@@ -48,5 +60,6 @@ def plan_query(run: Run, node: Node) -> Planned:
         compares=settled.compares,
         writes=frozenset(run.writes),
         relations=frozenset(run.relations),
+        catalog_change=tag == "SelectStmt" and "intoClause" in fields,
     )
     return plan, settled.edits

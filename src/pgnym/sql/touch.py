@@ -54,9 +54,12 @@ def _walk(run: Run, part: object) -> bool:
         if isinstance(names, list) and names[-1].get("String", {}).get("sval") in dependents.function_names:
             return True
         names = node.get("names")  # TypeName: a composite type of a protected table
-        if isinstance(names, list) and names and "String" in names[-1]:
-            if names[-1]["String"].get("sval") in dependents.relation_names:
-                return True
+        if (
+            isinstance(names, list)
+            and names
+            and names[-1].get("String", {}).get("sval") in dependents.relation_names
+        ):
+            return True
         pending.extend(v for v in node.values() if isinstance(v, dict | list))
     return False
 

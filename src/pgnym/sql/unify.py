@@ -19,6 +19,7 @@ from pgnym.sql.plan import Use
 from pgnym.sql.types import BPCHAR, TEXT, VARCHAR
 
 _SAME_DOMAIN_HINT = "Give both columns the same `domain` in the configuration, and run `pgnym apply`."
+_ONE_SIDE_HINT = "Protect the other side in the same domain, or compare in the application."
 _RANDOMIZED_HINT = "Set `tokens: deterministic` for the column, and run `pgnym apply`."
 
 

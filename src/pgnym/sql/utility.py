@@ -1,20 +1,86 @@
-"""Statements other than queries and data changes."""
+"""Dispatch of statements; those that neither read nor write rows pass."""
 
 from __future__ import annotations
 
+from pgnym.sql import copying, ddl, prepared
 from pgnym.sql.errors import Refused
-from pgnym.sql.infer import Node, Run, split
+from pgnym.sql.infer import Node, Run, infer, split
+from pgnym.sql.kinds import protected
 from pgnym.sql.plan import StatementPlan
-from pgnym.sql.statements import COMMANDS, Planned, plan_query
+from pgnym.sql.resolve import Scope
+from pgnym.sql.settle import settle
+from pgnym.sql.statements import COMMANDS, UTILITIES, Planned, plan_query, utility
+
+# Imported for the statement tags that they register.
+REGISTERED = (copying, ddl, prepared)
+
+# What can't show, store or compare a value, whatever it names; the second set changes the catalog.
+_HARMLESS = frozenset(
+    f"{name}Stmt"
+    for name in (
+        "Transaction", "VariableSet", "VariableShow", "Lock", "Vacuum", "Reindex", "Cluster", "Truncate", "CheckPoint",
+        "ConstraintsSet", "Listen", "Unlisten", "RefreshMatView",
+    )
+)  # fmt: skip
+_CATALOG = frozenset(
+    f"{name}Stmt"
+    for name in (
+        "Drop", "AlterObjectSchema", "AlterOwner", "Comment", "Grant", "GrantRole", "AlterSeq", "CreateSeq",
+        "AlterDefaultPrivileges", "DropOwned", "ReassignOwned", "CreateRole", "AlterRole", "DropRole", "AlterFunction",
+        "AlterObjectDepends", "SecLabel",
+    )
+)  # fmt: skip
+_COMMANDS = {
+    "VacuumStmt": "VACUUM",
+    "VariableSetStmt": "SET",
+    "VariableShowStmt": "SHOW",
+    "TruncateStmt": "TRUNCATE",
+    "DropStmt": "DROP",
+}
 
 
 def plan_statement(run: Run, node: Node, touched: bool) -> Planned:
-    """Plan one statement; what touches nothing protected passes as it is."""
-    tag, _fields = split(node)
+    """Plan one statement, given as a tagged node. ``touched``: whether it names anything protected."""
+    tag, fields = split(node)
     if tag in COMMANDS:
-        if not touched:
-            return StatementPlan(COMMANDS[tag]), []
-        return plan_query(run, node)
-    if not touched:
-        return StatementPlan(tag.removesuffix("Stmt").upper()), []
+        return plan_query(run, node) if touched else (StatementPlan(COMMANDS[tag]), [])
+    function = UTILITIES.get(tag)
+    if function is not None:
+        return function(run, fields, touched)
+    command = _COMMANDS.get(tag, tag.removesuffix("Stmt").upper())
+    if not touched or tag in _HARMLESS:
+        return StatementPlan(command), []
+    if tag in _CATALOG:
+        return StatementPlan(command, catalog_change=True), []
     raise Refused(f"statement is not supported on protected tables: {tag.removesuffix('Stmt')}")
+
+
+@utility("CallStmt")
+def _call(run: Run, node: Node, touched: bool) -> Planned:
+    """A procedure takes tokens where its signature is configured, plain values otherwise."""
+    if not touched:
+        return StatementPlan("CALL"), []
+    kind = infer(run, {"FuncCall": node["funccall"]}, Scope())
+    if protected(kind):
+        raise Refused("CALL with protected results is not supported")
+    settled = settle(run)
+    plan = StatementPlan(
+        "CALL",
+        parameters=settled.parameters,
+        shown_parameter_types=settled.shown or None,
+        sent_parameter_types=settled.sent or None,
+        compares=settled.compares,
+        writes=frozenset(run.writes),
+        relations=frozenset(run.relations),
+    )
+    return plan, settled.edits
+
+
+@utility("CreateSchemaStmt")
+def _schema(run: Run, node: Node, touched: bool) -> Planned:
+    if touched and node.get("schemaElts"):
+        raise Refused(
+            "CREATE SCHEMA with elements that name protected tables is not supported",
+            hint="Create the elements by statements of their own.",
+        )
+    return StatementPlan("CREATE SCHEMA", catalog_change=True), []

@@ -1,0 +1,270 @@
+"""Statements by name: PREPARE, EXECUTE, DEALLOCATE, cursors, DISCARD, EXPLAIN."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pgnym.sql.errors import Refused
+from pgnym.sql.fold import Applied, Constant, Fixed
+from pgnym.sql.infer import Node, Run, infer, location, split
+from pgnym.sql.kinds import Occurrence, Open, shape
+from pgnym.sql.plan import SessionAct, SessionEffect, StatementPlan, ValueUse
+from pgnym.sql.resolve import Scope
+from pgnym.sql.rewrite import Edit, Hole
+from pgnym.sql.settle import retyped
+from pgnym.sql.statements import COMMANDS, Planned, plan_query, utility
+from pgnym.sql.type_names import type_end
+from pgnym.sql.types import array_of, family, find_type, type_name_parts
+from pgnym.sql.unify import require_plain
+
+
+@utility("PrepareStmt")
+def _prepare(run: Run, node: Node, touched: bool) -> Planned:
+    types = [t["TypeName"] for t in node.get("argtypes", ())]
+    run.parameter_types = tuple(_type_oid(run, t) for t in types)
+    if touched:
+        inner, edits = plan_query(run, node["query"])
+        edits = edits + _type_edits(run, types, inner)
+    else:
+        tag, _ = split(node["query"])
+        inner, edits = StatementPlan(COMMANDS.get(tag, "SELECT")), []
+    effect = SessionEffect(SessionAct.PREPARE, node["name"], inner)
+    return StatementPlan("PREPARE", relations=inner.relations, effect=effect), edits
+
+
+def _type_oid(run: Run, node: Node) -> int:
+    schema, name = type_name_parts(node)
+    oid = find_type(run.catalog, run.knowledge.types, schema, name)
+    return array_of(run.catalog, oid) if node.get("arrayBounds") else oid
+
+
+def _type_edits(run: Run, types: list[Node], inner: StatementPlan) -> list[Edit]:
+    """Declared types that must be text, and types for parameters that were split off."""
+    if not types:
+        return []
+    spans: list[tuple[int, int]] = []
+    for node in types:
+        start = location(node)
+        if start is None:
+            raise Refused("type of a prepared statement's parameter is not supported")
+        spans.append((start, type_end(run.lexed, start)))
+    edits = []
+    sent = inner.sent_parameter_types or {}
+    for number, (start, end) in enumerate(spans, 1):
+        if number in sent:
+            edits.append(Edit(start, end, b"text" if sent[number] == 25 else b"text[]"))
+    added: list[bytes] = []
+    for number, parameter in enumerate(inner.parameters or (), 1):
+        if number <= len(spans):
+            continue
+        if number in sent:
+            added.append(b"text" if sent[number] == 25 else b"text[]")
+        elif parameter.source <= len(spans):
+            start, end = spans[parameter.source - 1]
+            added.append(run.lexed.text[start:end])
+        else:
+            added.append(b"unknown")
+    if added:
+        edits.append(Edit(spans[-1][1], spans[-1][1], b", " + b", ".join(added)))
+    return edits
+
+
+@utility("ExecuteStmt")
+def execute(run: Run, node: Node, touched: bool) -> Planned:
+    """EXECUTE: the arguments become what the plan of the prepared statement says of its parameters."""
+    run.volatile = True
+    name = node["name"]
+    inner = run.session.prepared.get(name)
+    if inner is None:
+        if touched:
+            raise Refused("EXECUTE whose arguments read protected tables is not supported")
+        return StatementPlan("EXECUTE"), []
+    arguments = node.get("params", [])
+    edits = _arguments(run, arguments, inner) if inner.parameters is not None else []
+    if inner.parameters is None:
+        for argument in arguments:
+            require_plain(infer(run, argument, Scope()), "EXECUTE", None)
+    plan = replace(
+        inner,
+        command="EXECUTE",
+        parameters=None,
+        shown_parameter_types=None,
+        sent_parameter_types=None,
+        effect=SessionEffect(SessionAct.EXECUTE, name, inner),
+    )
+    return plan, edits
+
+
+def _arguments(run: Run, arguments: list[Node], inner: StatementPlan) -> list[Edit]:
+    occurrences: list[Occurrence | None] = []
+    for argument in arguments:
+        kind = infer(run, argument, Scope())
+        root = kind.root() if isinstance(kind, Open) else None
+        occurrences.append(root.occurrences[0] if root is not None and len(root.occurrences) == 1 else None)
+        if not isinstance(shape(kind), Open):
+            require_plain(kind, "EXECUTE", None)
+    edits: list[Edit] = []
+    added: list[bytes | Hole] = []
+    for number, parameter in enumerate(inner.parameters or (), 1):
+        if parameter.source > len(arguments):
+            break  # too few: the server says so
+        occurrence = occurrences[parameter.source - 1]
+        is_null = _is_null(arguments[parameter.source - 1])
+        if parameter.use is None:
+            if number > len(arguments):
+                added.append(_copied(run, occurrence, is_null))
+            continue
+        if is_null:
+            if number > len(arguments):
+                added.append(b"NULL")
+            continue
+        if occurrence is None or not isinstance(occurrence.fold, Constant | Fixed | Applied):
+            _, fields = split(arguments[parameter.source - 1])
+            raise Refused(
+                f"argument {parameter.source} of EXECUTE meets a protected column, and is not a constant",
+                detail=f"It is used with {', '.join(sorted(parameter.use.columns))}.",
+                hint="Pass a constant.",
+                position=location(fields),
+            )
+        use = _with_cast(run, parameter.use, occurrence)
+        hole = Hole(occurrence.fold, use)
+        if number > len(arguments):
+            added.append(hole)
+            continue
+        start = occurrence.start
+        if occurrence.cast_span is not None and occurrence.cast_span[0] < start:
+            start = occurrence.cast_span[0]
+        edits.append(Edit(start, occurrence.end, hole))
+        if start == occurrence.start:
+            retyped(occurrence, use.array, edits)
+    if added:
+        edits.extend(_appended(run, arguments, added))
+    return edits
+
+
+def _with_cast(run: Run, use: ValueUse, occurrence: Occurrence) -> ValueUse:
+    original = family(run.catalog, use.protection.type_oid)
+    if occurrence.numeric and original not in ("number", "text"):
+        raise Refused(
+            "a number can't be an argument for a protected column of another type",
+            sqlstate="42804",
+            position=occurrence.start,
+        )
+    if not occurrence.cast_oid:
+        return use
+    if occurrence.cast_array != use.array or (
+        not use.array and family(run.catalog, occurrence.cast_oid) != original
+    ):
+        raise Refused(
+            f"cast to {occurrence.cast_name} does not fit a protected column", position=occurrence.start
+        )
+    return replace(use, cast_oid=max(occurrence.cast_oid, 0), cast_typmod=occurrence.cast_typmod)
+
+
+def _is_null(node: Node) -> bool:
+    tag, fields = split(node)
+    while tag == "TypeCast":
+        tag, fields = split(fields["arg"])
+    return tag == "A_Const" and bool(fields.get("isnull"))
+
+
+def _copied(run: Run, occurrence: Occurrence | None, is_null: bool) -> bytes | Hole:
+    if is_null:
+        return b"NULL"
+    if occurrence is None:
+        raise Refused(
+            "an argument of EXECUTE that is used as two things at once must be a constant",
+            hint="Pass a constant, or give the statement two parameters.",
+        )
+    for ordinal in _ordinals(occurrence.fold):
+        run.pins.add(ordinal)
+    return run.lexed.text[occurrence.start : occurrence.end]
+
+
+def _ordinals(fold: object) -> list[int]:
+    if isinstance(fold, Constant):
+        return [fold.ordinal]
+    if isinstance(fold, Applied):
+        return [o for a in fold.arguments for o in _ordinals(a)]
+    return []
+
+
+def _appended(run: Run, arguments: list[Node], added: list[bytes | Hole]) -> list[Edit]:
+    """Further arguments go before the last closing parenthesis of the statement."""
+    lexed = run.lexed
+    _, fields = split(arguments[-1])
+    start = location(fields)
+    index = lexed.token_at(start if start is not None else 0)
+    depth = 0
+    while index < len(lexed.starts):
+        token = lexed.text[lexed.starts[index] : lexed.ends[index]]
+        if token == b"(":
+            depth += 1
+        elif token == b")":
+            if depth == 0:
+                break
+            depth -= 1
+        index += 1
+    if index >= len(lexed.starts):
+        raise Refused("unsupported form of EXECUTE")
+    place = lexed.starts[index]
+    edits = []
+    for new in added:
+        edits.append(Edit(place, place, b", "))
+        edits.append(Edit(place, place, new))
+    return edits
+
+
+@utility("DeallocateStmt")
+def _deallocate(run: Run, node: Node, touched: bool) -> Planned:
+    return StatementPlan("DEALLOCATE", effect=SessionEffect(SessionAct.DEALLOCATE, node.get("name"))), []
+
+
+@utility("DeclareCursorStmt")
+def _declare(run: Run, node: Node, touched: bool) -> Planned:
+    if touched:
+        inner, edits = plan_query(run, node["query"])
+    else:
+        inner, edits = StatementPlan("SELECT"), []
+    effect = SessionEffect(SessionAct.DECLARE, node["portalname"], inner)
+    return replace(inner, command="DECLARE", outputs=(), reads=frozenset(), effect=effect), edits
+
+
+@utility("FetchStmt")
+def _fetch(run: Run, node: Node, touched: bool) -> Planned:
+    run.volatile = True
+    command = "MOVE" if node.get("ismove") else "FETCH"
+    inner = run.session.cursors.get(node["portalname"])
+    if inner is None or node.get("ismove"):
+        return StatementPlan(command), []
+    return StatementPlan(command, outputs=inner.outputs, reads=inner.reads, relations=inner.relations), []
+
+
+@utility("ClosePortalStmt")
+def _close(run: Run, node: Node, touched: bool) -> Planned:
+    return StatementPlan("CLOSE", effect=SessionEffect(SessionAct.CLOSE, node.get("portalname"))), []
+
+
+@utility("DiscardStmt")
+def _discard(run: Run, node: Node, touched: bool) -> Planned:
+    target = node.get("target", "DISCARD_ALL")
+    if target in ("DISCARD_ALL", "DISCARD_PLANS"):
+        return StatementPlan("DISCARD", effect=SessionEffect(SessionAct.DISCARD)), []
+    return StatementPlan("DISCARD"), []
+
+
+@utility("ExplainStmt")
+def _explain(run: Run, node: Node, touched: bool) -> Planned:
+    """EXPLAIN shows tokens as the constants that they are sent as."""
+    tag, fields = split(node["query"])
+    if tag == "ExecuteStmt":
+        inner, edits = execute(run, fields, touched)
+    elif not touched:
+        return StatementPlan("EXPLAIN"), []
+    elif tag == "CreateTableAsStmt":
+        raise Refused("EXPLAIN of CREATE TABLE AS over protected tables is not supported")
+    elif tag == "DeclareCursorStmt":
+        inner, edits = plan_query(run, fields["query"])
+    else:
+        inner, edits = plan_query(run, node["query"])
+    return replace(inner, command="EXPLAIN", outputs=(), reads=frozenset(), effect=None), edits
