@@ -105,7 +105,9 @@ class Keyring:
         """
         if uses <= keys.uses_left:
             return keys
-        step = max(uses - keys.uses_left, keys.next_reserve)
+        step = max(uses - keys.uses_left, min(keys.next_reserve, MAX_USES // 16))
+        if step > MAX_USES:
+            raise VaultError(f"{uses} values at once are more than one key may seal")
         async with connection.transaction():
             await connection.execute("SELECT set_config('pgnym.tenant', $1, true)", str(keys.id))
             done = await connection.fetchval(

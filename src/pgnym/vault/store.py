@@ -11,8 +11,8 @@ With a server of its own, a put commits synchronously.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
@@ -30,6 +30,8 @@ from pgnym.vault.watch import Watch
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
+
+Value = TypeVar("Value")
 
 PURGE_GRACE = 24 * 3600.0
 """Seconds since its last put before an unreferenced value may be purged. A token may be used, without a new put, up to
@@ -129,7 +131,7 @@ class Vault:
             async with self._control_lock:
                 found = self._tenants.get(name)
                 if found is None:
-                    keys = await self._control.run(lambda connection: self.keyring.load(connection, name))
+                    keys = await self._controlled(lambda connection: self.keyring.load(connection, name))
                     found = self._tenants[name] = self._by_id[keys.id] = TenantVault(self, keys)
         return found
 
@@ -162,7 +164,7 @@ class Vault:
         """Sees that the tenant's data key may seal ``uses`` more values."""
         async with self._control_lock:
             keys = tenant.keys
-            tenant.keys = await self._control.run(
+            tenant.keys = await self._controlled(
                 lambda connection: self.keyring.reserve(connection, keys, uses)
             )
 
@@ -170,14 +172,20 @@ class Vault:
         """Reads a tenant's keys anew, unless key ``generation`` is there by now."""
         async with self._control_lock:
             if generation not in tenant.keys.data:
-                tenant.keys = await self._control.run(
+                tenant.keys = await self._controlled(
                     lambda connection: self.keyring.load(connection, tenant.name, create=False)
                 )
+
+    async def _controlled(self, work: Callable[[Connection], Awaitable[Value]]) -> Value:
+        """``work`` on the control connection, whose lock is held."""
+        if self._closed:
+            raise _closed()
+        return await self._control.run(work)
 
     async def notify(self, tenant_id: int, tokens: list[str] | None) -> None:
         """Tells all gateways, this one too, to forget."""
         async with self._control_lock:
-            await self._control.run(
+            await self._controlled(
                 lambda connection: connection.execute("SELECT vault.invalidate($1, $2)", tenant_id, tokens)
             )
 
