@@ -94,7 +94,7 @@ class Run:
         at = location(constant)
         if at is not None:
             ordinal = self.lexed.ordinal(at)
-            if ordinal < len(self.lexed.cut_starts):
+            if ordinal < len(self.lexed.cuts.starts):
                 self.pins.add(ordinal)
 
 

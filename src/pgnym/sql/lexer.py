@@ -12,14 +12,15 @@ from itertools import accumulate
 from pglast.parser import ParseError, scan
 
 from pgnym.sql.errors import Refused
+from pgnym.sql.shape import COMMENT, DECIMAL, INTEGER, STRING, Cuts
 
 # What varies between texts of one shape. U&'…', B'…' and X'…' are rare: they stay in the key.
 _CUT = {
-    "SCONST": b"\0S",
-    "ICONST": b"\0I",
-    "FCONST": b"\0F",
-    "SQL_COMMENT": b"\0C",
-    "C_COMMENT": b"\0C",
+    "SCONST": STRING,
+    "ICONST": INTEGER,
+    "FCONST": DECIMAL,
+    "SQL_COMMENT": COMMENT,
+    "C_COMMENT": COMMENT,
 }
 _COMMENTS = ("SQL_COMMENT", "C_COMMENT")
 
@@ -28,8 +29,8 @@ _COMMENTS = ("SQL_COMMENT", "C_COMMENT")
 class Lexed:
     """The tokens of ``text``: byte offsets (``ends`` exclusive) and libpg_query's names, comments left out.
 
-    ``cut_starts`` and ``cut_ends`` are the spans of constants and comments in order; ``shape`` is the text with each of
-    them replaced by a mark of its sort. The text holds no NUL, so marks can't be forged. ``inert`` says that the shape
+    ``cuts`` are constants and comments, with the text in which each of them is replaced by a mark of its sort. The text
+    holds no NUL, so marks can't be forged. ``inert`` says that the shape
     depends on more than marks show (``U&'…'`` has an escape character in a constant), so only this very text matches.
     """
 
@@ -37,22 +38,16 @@ class Lexed:
     starts: tuple[int, ...]
     ends: tuple[int, ...]
     names: tuple[str, ...]
-    cut_starts: tuple[int, ...]
-    cut_ends: tuple[int, ...]
-    shape: bytes
+    cuts: Cuts
     inert: bool
 
     def ordinal(self, offset: int) -> int:
         """The number of the first cut-out constant that begins at ``offset`` or after it."""
-        return bisect_left(self.cut_starts, offset)
-
-    def raw(self, ordinal: int) -> bytes:
-        """The spelling of a cut-out constant."""
-        return self.text[self.cut_starts[ordinal] : self.cut_ends[ordinal]]
+        return bisect_left(self.cuts.starts, offset)
 
     def is_comment(self, ordinal: int) -> bool:
         """Whether a cut is a comment rather than a constant."""
-        return self.text[self.cut_starts[ordinal]] in b"-/"
+        return self.text[self.cuts.starts[ordinal]] in b"-/"
 
     def token_at(self, offset: int) -> int:
         """The index of the token that begins at ``offset`` or, failing that, of the next one."""
@@ -110,9 +105,7 @@ def lex(text: bytes) -> Lexed:
         tuple(starts),
         tuple(ends),
         tuple(names),
-        tuple(cut_starts),
-        tuple(cut_ends),
-        b"".join(shape),
+        Cuts(text, b"".join(shape), tuple(cut_starts), tuple(cut_ends)),
         inert,
     )
 

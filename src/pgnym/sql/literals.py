@@ -26,6 +26,8 @@ def decode(raw: bytes, standard_strings: bool = True) -> str:
     """
     first = raw[:1]
     if first == b"'":
+        if raw.find(b"'", 1) == len(raw) - 1 and standard_strings:
+            return raw[1:-1].decode()
         return _quoted(raw, 0, escapes=False, standard_strings=standard_strings)
     if first in (b"e", b"E") and raw[1:2] == b"'":
         return _quoted(raw, 1, escapes=True, standard_strings=standard_strings)

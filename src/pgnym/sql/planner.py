@@ -6,6 +6,7 @@ its statements is planned once per statement. Refusals are kept as well; they ho
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from pglast.parser import fingerprint
@@ -17,6 +18,7 @@ from pgnym.sql.infer import Knowledge, Run, split
 from pgnym.sql.lexer import Lexed, lex
 from pgnym.sql.plan import Rewrite, SessionScope, StatementPlan
 from pgnym.sql.rewrite import Edit, Template, check_strings
+from pgnym.sql.shape import Cuts, cut
 from pgnym.sql.statements import COMMANDS
 from pgnym.sql.syntax import Statement, parse
 from pgnym.sql.touch import touches
@@ -55,6 +57,14 @@ class _Variant:
     outcome: _Outcome
 
 
+_SCANNED: tuple[_Variant, ...] = ()  # stands for: look under the scanner's own shape
+
+
+def _scanned_key(lexed: Lexed) -> bytes:
+    """A key that no quick shape has."""
+    return b"\0\0" + (lexed.text if lexed.inert else lexed.cuts.key)
+
+
 class Planner:
     """Plans statements against one catalog snapshot. Not thread-safe; one per process and catalog."""
 
@@ -62,7 +72,7 @@ class Planner:
         self.catalog = catalog
         self._knowledge = Knowledge.of(catalog)
         self._exact: BoundedCache[Rewrite | _Unconcerned] = BoundedCache(_EXACT_ENTRIES, _EXACT_BYTES)
-        self._shapes: BoundedCache[list[_Variant]] = BoundedCache(_SHAPE_ENTRIES, _SHAPE_BYTES)
+        self._shapes: BoundedCache[tuple[_Variant, ...]] = BoundedCache(_SHAPE_ENTRIES, _SHAPE_BYTES)
 
     @property
     def cached(self) -> tuple[int, int]:
@@ -79,35 +89,56 @@ class Planner:
         known = self._exact.get(key)
         if known is not None:
             return known if isinstance(known, Rewrite) else None
-        lexed = lex(text)
-        shape_key = (text if lexed.inert else lexed.shape, session_key)
-        variants = self._shapes.get(shape_key)
-        outcome = _matching(variants, lexed) if variants else None
+        if b"\0" in text:
+            raise Refused("invalid byte in statement: NUL", sqlstate="22021", position=text.index(b"\0"))
+        cuts = cut(text)
+        variants = self._shapes.get((cuts.key, session_key))
+        lexed: Lexed | None = None
+        if variants is _SCANNED:
+            lexed = lex(text)
+            cuts = lexed.cuts
+            variants = self._shapes.get((_scanned_key(lexed), session_key))
+        outcome = _matching(variants, cuts) if variants else None
+        volatile = False
         if outcome is None:
+            lexed = lexed or lex(text)
             outcome, pins, volatile = self._plan(lexed, parameter_types, scope)
             if not volatile:
-                ordinals = tuple(sorted(pins))
-                variant = _Variant(ordinals, tuple(lexed.raw(o) for o in ordinals), outcome)
-                kept = [*(variants or ())[-(_VARIANTS - 1) :], variant]
-                self._shapes.put(shape_key, kept, len(lexed.shape) + _PLAN_COST * len(kept))
-        else:
-            volatile = False
+                variant = _Variant(pins, tuple(lexed.cuts.raw(o) for o in pins), outcome)
+                self._keep(cuts, lexed, session_key, variants, variant)
+            cuts = lexed.cuts
         if isinstance(outcome, _Refusal):
-            raise _placed(outcome, lexed)
+            raise _placed(outcome, cuts)
         if isinstance(outcome, _Unconcerned):
             if not volatile:
                 self._exact.put(key, _UNCONCERNED, len(text) + 200)
             return None
         if not scope.standard_strings:
-            check_strings(lexed)
-        rewrite = outcome.apply(lexed, scope.standard_strings)
+            check_strings(cuts)
+        rewrite = outcome.apply(cuts, scope.standard_strings)
         if not volatile:
             self._exact.put(key, rewrite, 2 * len(text) + 500)
         return rewrite
 
+    def _keep(
+        self,
+        cuts: Cuts,
+        lexed: Lexed,
+        session_key: Hashable,
+        variants: tuple[_Variant, ...] | None,
+        variant: _Variant,
+    ) -> None:
+        """Keep a plan under the quick shape of its text, or under the scanner's where the two differ."""
+        kept = (*(variants or ())[-(_VARIANTS - 1) :], variant)
+        key = cuts.key
+        if lexed.inert or cuts != lexed.cuts:
+            self._shapes.put((cuts.key, session_key), _SCANNED, len(cuts.key) + 200)
+            key = _scanned_key(lexed)
+        self._shapes.put((key, session_key), kept, len(key) + _PLAN_COST * len(kept))
+
     def _plan(
         self, lexed: Lexed, parameter_types: tuple[int, ...], scope: SessionScope
-    ) -> tuple[_Outcome, set[int], bool]:
+    ) -> tuple[_Outcome, tuple[int, ...], bool]:
         """(outcome, ordinals of constants that it depends on, whether it depends on the session's names)."""
         pins: set[int] = set()
         volatile = False
@@ -129,16 +160,23 @@ class Planner:
                 plans.append(plan)
                 edits.extend(own_edits)
             if not concerned:
-                return _UNCONCERNED, pins, volatile
-            return Template.make(lexed, edits, tuple(plans), fingerprint(lexed.text.decode())), pins, volatile
+                return _UNCONCERNED, tuple(sorted(pins)), volatile
+            template = Template.make(lexed.cuts, edits, tuple(plans), fingerprint(lexed.text.decode()))
+            return template, tuple(sorted(pins)), volatile
         except Refused as refusal:
-            return _anchored(refusal, lexed), pins, volatile
+            return _anchored(refusal, lexed.cuts), tuple(sorted(pins)), volatile
         except RecursionError:
-            return _anchored(Refused("statement is too deeply nested", sqlstate="54001"), lexed), pins, True
+            return (
+                _anchored(Refused("statement is too deeply nested", sqlstate="54001"), lexed.cuts),
+                (),
+                True,
+            )
 
 
 # Statements in which constants stand only as expressions; elsewhere they may be names, bodies of functions, options.
-_EXPRESSIONS_ONLY = frozenset({*COMMANDS, "PrepareStmt", "ExecuteStmt", "DeclareCursorStmt", "ExplainStmt", "CallStmt"})
+_EXPRESSIONS_ONLY = frozenset(
+    {*COMMANDS, "PrepareStmt", "ExecuteStmt", "DeclareCursorStmt", "ExplainStmt", "CallStmt"}
+)
 
 
 def _pin_strings(run: Run, statement: Statement) -> None:
@@ -146,33 +184,33 @@ def _pin_strings(run: Run, statement: Statement) -> None:
     if tag in _EXPRESSIONS_ONLY:
         return
     lexed = run.lexed
-    for ordinal, start in enumerate(lexed.cut_starts):
+    for ordinal, start in enumerate(lexed.cuts.starts):
         if statement.start <= start < statement.end and not lexed.is_comment(ordinal):
             run.pins.add(ordinal)
 
 
-def _matching(variants: list[_Variant], lexed: Lexed) -> _Outcome | None:
+def _matching(variants: tuple[_Variant, ...], cuts: Cuts) -> _Outcome | None:
     for variant in variants:
-        if all(lexed.raw(o) == s for o, s in zip(variant.pins, variant.spelled, strict=True)):
+        if all(cuts.raw(o) == s for o, s in zip(variant.pins, variant.spelled, strict=True)):
             return variant.outcome
     return None
 
 
-def _anchored(refusal: Refused, lexed: Lexed) -> _Refusal:
+def _anchored(refusal: Refused, cuts: Cuts) -> _Refusal:
     """Make a refusal independent of the constants of its text. Its traceback is dropped: it holds the frames' values."""
     refusal.__traceback__ = None
     refusal.__context__ = None
     if refusal.position is None:
         return _Refusal(refusal, 0, None)
-    cut = sum(1 for end in lexed.cut_ends if end <= refusal.position)
-    return _Refusal(refusal, cut, refusal.position - (lexed.cut_ends[cut - 1] if cut else 0))
+    before = sum(1 for end in cuts.ends if end <= refusal.position)
+    return _Refusal(refusal, before, refusal.position - (cuts.ends[before - 1] if before else 0))
 
 
-def _placed(kept: _Refusal, lexed: Lexed) -> Refused:
+def _placed(kept: _Refusal, cuts: Cuts) -> Refused:
     refusal = kept.refusal
     position = None
     if kept.offset is not None:
-        position = (lexed.cut_ends[kept.cut - 1] if kept.cut else 0) + kept.offset
+        position = (cuts.ends[kept.cut - 1] if kept.cut else 0) + kept.offset
     return Refused(
         refusal.message,
         sqlstate=refusal.sqlstate,

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Fold, evaluate
-from pgnym.sql.lexer import Lexed
 from pgnym.sql.literals import decode
 from pgnym.sql.plan import LiteralPiece, Piece, Rewrite, StatementPlan, ValueUse
+from pgnym.sql.shape import Cuts
 
 TOKEN_LITERAL_LENGTH = 32  # a token in quotes
 
@@ -42,8 +42,8 @@ class _Anchor:
     cut: int
     offset: int
 
-    def place(self, lexed: Lexed) -> int:
-        return (lexed.cut_ends[self.cut - 1] if self.cut else 0) + self.offset
+    def place(self, cuts: Cuts) -> int:
+        return (cuts.ends[self.cut - 1] if self.cut else 0) + self.offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Template:
 
     @classmethod
     def make(
-        cls, lexed: Lexed, edits: list[Edit], statements: tuple[StatementPlan, ...], fingerprint: str
+        cls, cuts: Cuts, edits: list[Edit], statements: tuple[StatementPlan, ...], fingerprint: str
     ) -> Template:
         """Anchor edits to the shape of the text they were found in. Raises Refused when they overlap."""
         anchored = []
@@ -65,19 +65,19 @@ class Template:
             if edit.start < last:
                 raise Refused("internal: overlapping edits", sqlstate="XX000", position=edit.start)
             last = edit.end
-            anchored.append((_anchor(lexed, edit.start), _anchor(lexed, edit.end), edit.new))
+            anchored.append((_anchor(cuts, edit.start), _anchor(cuts, edit.end), edit.new))
         return cls(tuple(anchored), statements, fingerprint)
 
-    def apply(self, lexed: Lexed, standard_strings: bool) -> Rewrite:
+    def apply(self, cuts: Cuts, standard_strings: bool) -> Rewrite:
         """The rewrite of one text of the shape. Raises Refused when a constant can't be decoded."""
-        text = lexed.text
+        text = cuts.text
         pieces: list[Piece] = []
         positions: list[tuple[int, int]] = []
         last = 0
         sent = 0
         for start_anchor, end_anchor, new in self.edits:
-            start = start_anchor.place(lexed)
-            end = end_anchor.place(lexed)
+            start = start_anchor.place(cuts)
+            end = end_anchor.place(cuts)
             pieces.append(text[last:start])
             sent += start - last
             positions.append((sent, start))
@@ -86,7 +86,7 @@ class Template:
                 sent += len(new)
             else:
                 try:
-                    value = evaluate(new.fold, lambda ordinal: decode(lexed.raw(ordinal), standard_strings))
+                    value = evaluate(new.fold, lambda ordinal: decode(cuts.raw(ordinal), standard_strings))
                 except Refused as refusal:
                     refusal.position = start
                     raise
@@ -98,9 +98,9 @@ class Template:
         return Rewrite(tuple(_joined(pieces)), self.statements, tuple(positions), self.fingerprint)
 
 
-def _anchor(lexed: Lexed, place: int) -> _Anchor:
-    cut = bisect_right(lexed.cut_ends, place)
-    return _Anchor(cut, place - (lexed.cut_ends[cut - 1] if cut else 0))
+def _anchor(cuts: Cuts, place: int) -> _Anchor:
+    cut = bisect_right(cuts.ends, place)
+    return _Anchor(cut, place - (cuts.ends[cut - 1] if cut else 0))
 
 
 def _joined(pieces: list[Piece]) -> list[Piece]:
@@ -117,10 +117,10 @@ def _joined(pieces: list[Piece]) -> list[Piece]:
     return joined
 
 
-def check_strings(lexed: Lexed) -> None:
+def check_strings(cuts: Cuts) -> None:
     """With standard_conforming_strings off, a backslash in a plain string changes where strings end: refuse it."""
-    for start, end in zip(lexed.cut_starts, lexed.cut_ends, strict=True):
-        if lexed.text[start : start + 1] == b"'" and b"\\" in lexed.text[start:end]:
+    for start, end in zip(cuts.starts, cuts.ends, strict=True):
+        if cuts.text[start : start + 1] == b"'" and b"\\" in cuts.text[start:end]:
             raise Refused(
                 "backslash in a string constant while standard_conforming_strings is off",
                 detail="What the constant means depends on a setting of the session.",

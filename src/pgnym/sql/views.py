@@ -12,6 +12,7 @@ from pgnym.sql.literals import decode
 from pgnym.sql.plan import SessionScope
 from pgnym.sql.resolve import Field, Scope
 from pgnym.sql.select import query_columns
+from pgnym.sql.shape import Cuts
 from pgnym.sql.syntax import parse
 
 _MAX_DEPTH = 32
@@ -51,18 +52,18 @@ def _infer_view(run: Run, relation: Relation) -> tuple[Field, ...]:
     for occurrence in inner.occurrences.values():
         kind = shape(occurrence.open) if occurrence.open is not None else None
         if isinstance(kind, Token):
-            _must_be_token(occurrence.fold, kind, lexed.raw)
+            _must_be_token(occurrence.fold, kind, lexed.cuts)
     names = [c.name for c in relation.columns]
     if len(names) != len(columns):
         raise Refused("its columns don't match its definition")
     return tuple(Field(n, frozen(c.kind)) for n, c in zip(names, columns, strict=True))
 
 
-def _must_be_token(fold: object, token: Token, raw: object) -> None:
+def _must_be_token(fold: object, token: Token, cuts: Cuts) -> None:
     """A constant that a view compares with a protected column must be a token already: nothing rewrites it later."""
     prefix = token.protection.prefix.decode()
-    if isinstance(fold, Constant) and callable(raw):
-        value = evaluate(fold, lambda ordinal: decode(raw(ordinal)))
+    if isinstance(fold, Constant):
+        value = evaluate(fold, lambda ordinal: decode(cuts.raw(ordinal)))
         if value == "" or value.startswith(prefix):
             return
     raise Refused(
