@@ -8,7 +8,7 @@ from pgnym.onboard.clean import leftovers, scrub_wal
 from pgnym.onboard.errors import OnboardError
 from pgnym.onboard.model import Finding, OnboardPlan, Progress, Stage, Step, StepKind, Tokens
 from pgnym.onboard.planning import plan
-from pgnym.onboard.undoing import undo
+from pgnym.onboard.undoing import gateways, undo
 from pgnym.onboard.verifying import Verdict, verify
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Tools",
     "Verdict",
     "apply",
+    "gateways",
     "leftovers",
     "plan",
     "scrub_wal",

@@ -143,15 +143,18 @@ def refusal(error: asyncpg.PostgresError) -> OnboardError:
 
 async def protect(tools: Tools, group: Group, tenant: Tokens) -> list[str]:
     """Protect the tables of a group, then clean up behind."""
-    identifiers: dict[Key, int] = {}
-    prefixes: dict[Key, bytes] = {}
+    domains: dict[Key, int] = {}
     for work in group.tables:
         for column in work.columns:
             domain = await registry.domain_id(tools.vault, column.domain, column.randomized)
-            key = (work.table.oid, column.column.name)
-            identifiers[key] = await registry.register(tools.vault, work.table, column, domain)
-            prefixes[key] = prefix(domain)
+            domains[work.table.oid, column.column.name] = domain
+    prefixes = {key: prefix(domain) for key, domain in domains.items()}
     await fill_vault(tools, group, tenant, prefixes)
+    identifiers: dict[Key, int] = {}
+    for work in group.tables:
+        for column in work.columns:
+            key = (work.table.oid, column.column.name)
+            identifiers[key] = await registry.register(tools.vault, work.table, column, domains[key])
     async with survey.pinned(tools.app):
         await lock(tools.app, [work.table for work in group.tables])
         for work in group.tables:
@@ -159,7 +162,14 @@ async def protect(tools: Tools, group: Group, tenant: Tokens) -> list[str]:
         materialized = await change(tools, group, tenant, identifiers, prefixes)
     advice = await clean(tools.app, [w.table for w in group.tables], materialized, tools.report)
     await registry.set_state(tools.vault, list(identifiers.values()), "protected")
+    await announce(tools.app)
     return advice
+
+
+async def announce(app: Connection) -> None:
+    """Let gateways notice that the registry has changed: they watch how often the catalog does (see sql/load.py)."""
+    async with app.transaction():
+        await app.execute("CREATE TEMPORARY TABLE pgnym_announcement () ON COMMIT DROP")
 
 
 async def fill_vault(tools: Tools, group: Group, tenant: Tokens, prefixes: Mapping[Key, bytes]) -> None:
@@ -319,4 +329,5 @@ async def finish(tools: Tools, tables: Sequence[Table]) -> list[str]:
         names = [view.name for view in await views.over(tools.app, every) if view.materialized]
     advice = await clean(tools.app, tables, names, tools.report)
     await registry.set_state(tools.vault, identifiers, "protected")
+    await announce(tools.app)
     return advice

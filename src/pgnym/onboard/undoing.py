@@ -61,6 +61,17 @@ async def undo(tools: Tools, label: str) -> list[str]:
     return [held.table.label for held in group]
 
 
+async def gateways(vault: Connection, user: str) -> int:
+    """How many sessions the gateway's login has: one that runs would write tokens into a table that holds plaintext again,
+    until it has noticed.
+    """
+    found: int = await vault.fetchval(
+        "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE usename = $1 AND application_name LIKE 'pgnym%'",
+        user,
+    )
+    return found
+
+
 async def joined(tools: Tools, table: Table) -> list[Held]:
     """The table and all that foreign keys between protected columns join to it."""
     bound = await survey.bindings(tools.app)

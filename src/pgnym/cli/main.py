@@ -1,0 +1,130 @@
+"""``pgnym``: the table of commands, and how their errors are shown. Each command's code is imported when it is run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from pgnym import __version__
+
+DONE, FAILED, USAGE = 0, 1, 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line. ``run`` of a command's namespace is ``module:function``; the function takes the namespace."""
+    parser = argparse.ArgumentParser(
+        prog="pgnym",
+        description="A PostgreSQL gateway that pseudonymizes personal data transparently.",
+        epilog="Exit codes: 0 done, 1 failed, 2 usage (or, for plan, changes pending).",
+    )
+    parser.add_argument("--version", action="version", version=f"pgnym {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    config = argparse.ArgumentParser(add_help=False)
+    config.add_argument("-c", "--config", default="pgnym.yaml", metavar="FILE", help="default: ./pgnym.yaml")
+    owner = argparse.ArgumentParser(add_help=False)
+    owner.add_argument("--url", metavar="URL", help="the database owner's URL (default: PGNYM_ADMIN_URL)")
+    owner.add_argument(
+        "--vault-url",
+        metavar="URL",
+        help="the owner's URL of the vault's server, where vault.url names one (default: PGNYM_VAULT_ADMIN_URL)",
+    )
+
+    demo = commands.add_parser("demo", help="a sample shop behind pgnym, on a PostgreSQL of its own")
+    demo.add_argument("--check", action="store_true", help="run the tour, look for leaks, and end")
+    demo.add_argument("--dir", metavar="D", help="where to put it (default: a temporary directory)")
+    demo.add_argument("--port", type=port, default=6432, help="of the gateway; 0: any (default: %(default)s)")
+    demo.add_argument(
+        "--admin-port", type=port, default=8432, help="of the admin endpoint; 0: any (default: %(default)s)"
+    )
+    demo.set_defaults(run="pgnym.cli.demo:run")
+
+    serve = commands.add_parser("serve", parents=[config], help="run the gateway and the admin endpoint")
+    serve.add_argument("--workers", type=count, metavar="N", help="processes (default: gateway.workers)")
+    serve.set_defaults(run="pgnym.cli.serve:run")
+
+    plan = commands.add_parser("plan", parents=[config, owner], help="show what apply would do")
+    plan.set_defaults(run="pgnym.cli.onboarding:plan")
+
+    apply = commands.add_parser(
+        "apply", parents=[config, owner], help="make the database match the configuration"
+    )
+    apply.add_argument("--yes", action="store_true", help="don't ask")
+    apply.add_argument(
+        "--scrub-wal", action="store_true", help="overwrite the WAL of before, too (superuser)"
+    )
+    apply.set_defaults(run="pgnym.cli.onboarding:apply")
+
+    undo = commands.add_parser("undo", parents=[config, owner], help="give a table its plaintext back")
+    undo.add_argument("--table", required=True, metavar="SCHEMA.TABLE")
+    undo.add_argument("--yes", action="store_true", help="don't ask")
+    undo.set_defaults(run="pgnym.cli.onboarding:undo")
+
+    verify = commands.add_parser(
+        "verify", parents=[config, owner], help="does every token of the database open?"
+    )
+    verify.set_defaults(run="pgnym.cli.onboarding:verify")
+
+    check = commands.add_parser("check", parents=[config], help="what would happen to statements, and why")
+    check.add_argument("--sql", metavar="S", help="a statement")
+    check.add_argument(
+        "--user", default="app", help="the database user who sends them (default: %(default)s)"
+    )
+    check.add_argument("files", nargs="*", metavar="FILE", help="files of statements; - is standard input")
+    check.set_defaults(run="pgnym.cli.check:run")
+
+    keys = commands.add_parser("keys", help="the master key")
+    actions = keys.add_subparsers(dest="action", metavar="ACTION", required=True)
+    generate = actions.add_parser("generate", help="a new master key, in base64 on standard output")
+    generate.set_defaults(run="pgnym.cli.keys:generate")
+
+    doctor = commands.add_parser("doctor", parents=[config], help="what is wrong, and what to do about it")
+    doctor.set_defaults(run="pgnym.cli.doctor:run")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code. Errors are one line and a hint on stderr, never a traceback or a secret."""
+    options = build_parser().parse_args(arguments)
+    module, _, name = options.run.partition(":")
+    try:
+        command = importlib.import_module(module)
+        code: int = getattr(command, name)(options)
+    except KeyboardInterrupt:
+        print("pgnym: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # nobody reads on; what is left to flush has nowhere to go
+        return FAILED
+    except Exception as error:
+        from pgnym.cli.failures import explain
+
+        message, hint = explain(error)
+        print(f"pgnym: {message}", file=sys.stderr)
+        if hint:
+            print(f"hint: {hint}", file=sys.stderr)
+        return FAILED
+    return code
+
+
+def port(text: str) -> int:
+    """A TCP port, or 0."""
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError("expected 0 to 65535")
+    return number
+
+
+def count(text: str) -> int:
+    """A positive number."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("expected at least 1")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())
