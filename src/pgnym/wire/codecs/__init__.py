@@ -102,12 +102,21 @@ def identity(oid: int, canonical: bytes, casefold: bool = False) -> bytes:
     """What the deterministic token is computed over: the same for two values exactly if PostgreSQL finds them
     equal.
 
-    ``casefold``: lower-cased first, as ``lower()`` of a UTF-8 database does for nearly all characters.
+    ``casefold``: lower-cased first (``fold``).
     """
     found = codec_for(oid).identity(canonical)
-    if not casefold:
-        return found
-    return found.lower() if found.isascii() else found.decode().lower().encode()
+    return fold(found) if casefold else found
+
+
+def fold(value: bytes) -> bytes:
+    """``lower()`` as PostgreSQL's libc and builtin providers do it: one character to one character, no
+    context.
+
+    So Σ gives σ also at the end of a word, and İ, whose lower case is two characters, stays.
+    """
+    if value.isascii():
+        return value.lower()
+    return "".join([low if len(low := char.lower()) == 1 else char for char in value.decode()]).encode()
 
 
 def array_oid(oid: int) -> int:
@@ -141,6 +150,7 @@ __all__ = [
     "cast_truncate",
     "codec_for",
     "element_oid",
+    "fold",
     "identity",
     "length_check",
     "text_from_canonical",

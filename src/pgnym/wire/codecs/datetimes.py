@@ -47,6 +47,8 @@ _ISO = re.compile(
     rb"|[A-Za-z_]+/[A-Za-z0-9_+/-]+))?)?"
     rb"(?:[ \t]*(?P<era>(?i:bc|ad)))?\Z"
 )
+_HOURS = re.compile(rb"(:[0-9.]+[+-][0-9]{2})(?= BC\Z|\Z)")
+"""An offset of whole hours, after the seconds."""
 _OFFSET = re.compile(rb"([+-])([0-9]{1,2})(?::?([0-9]{2})(?::?([0-9]{2}))?)?\Z")
 _WORDS = frozenset(
     b"now today tomorrow yesterday epoch allballs noon midnight current invalid abstime zulu "
@@ -193,13 +195,12 @@ class Timestamptz(Timestamp):
         return _timestamp_text(instant, b"+00")
 
 
-def iso_8601(canonical: bytes) -> bytes:
-    """A canonical timestamp as JSON functions print it:
+def iso_8601(shown: bytes) -> bytes:
+    """A timestamp in ISO style as JSON functions print it:
 
-    T between date and time, +00:00 (JsonEncodeDateTime).
+    T after the date, minutes in the offset (JsonEncodeDateTime).
     """
-    text = canonical.replace(b" ", b"T", 1)
-    return text.replace(b"+00", b"+00:00", 1) if b"+00" in text else text
+    return _HOURS.sub(rb"\1:00", shown.replace(b" ", b"T", 1))
 
 
 def _infinity(data: bytes) -> bytes | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from pgnym.wire.codecs.base import CANONICAL, Codec, Settings
@@ -15,6 +16,9 @@ from pgnym.wire.errors import CodecError
 
 _SPECIAL = re.compile(r'["\\\x00-\x1f]')
 _SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+MAX_GROWTH = 1 << 20
+"""Bytes that writing out numbers like 1e131000 may add to a JSON value: a few of them would fill the memory.
+"""
 VERSION = b"\1"
 """The byte before a jsonb in binary format."""
 
@@ -49,13 +53,7 @@ class Jsonb(Text):
 
     def parse(self, data: bytes, settings: Settings = CANONICAL) -> bytes:
         """Normalized: keys by length then bytes, of duplicates the last, numbers as numeric."""
-        value = load(super().parse(data), self)
-        out: list[str] = []
-        try:
-            _write(value, out.append)
-        except RecursionError:
-            raise _depth_error() from None
-        return "".join(out).encode()
+        return self._print(load(super().parse(data), self), _NUMERIC.parse)
 
     def receive(self, data: bytes) -> bytes:
         """Version byte and text."""
@@ -66,6 +64,20 @@ class Jsonb(Text):
     def send(self, canonical: bytes, typmod: int = -1) -> bytes:
         """Version byte and text."""
         return VERSION + canonical
+
+    def identity(self, canonical: bytes) -> bytes:
+        """With numbers as numeric compares them: 1.0 and 1.00 are equal."""
+        if b"." not in canonical:
+            return canonical
+        return self._print(load(canonical, self), _NUMERIC.identity)
+
+    def _print(self, value: Any, number: Callable[[bytes], bytes]) -> bytes:
+        out: list[str] = []
+        try:
+            _Writer(out, number).write(value)
+        except RecursionError:
+            raise _depth_error() from None
+        return "".join(out).encode()
 
 
 def load(data: bytes, codec: Codec) -> Any:
@@ -124,30 +136,46 @@ def _check_escapes(text: str, codec: Codec) -> None:
         raise codec.syntax_error()
 
 
-def _write(value: Any, add: Any) -> None:
-    kind = type(value)
-    if kind is str:
-        add(escape(value))
-    elif kind is _Number:
-        add(_NUMERIC.parse(value.encode()).decode())
-    elif kind is dict:
-        add("{")
-        separator = ""
-        for _, key in sorted((_key_order(key), key) for key in value):
-            add(separator + escape(key) + ": ")
-            _write(value[key], add)
-            separator = ", "
-        add("}")
-    elif kind is list:
-        add("[")
-        separator = ""
-        for item in value:
-            add(separator)
-            _write(item, add)
-            separator = ", "
-        add("]")
-    else:
-        add("null" if value is None else "true" if value else "false")
+class _Writer:
+    """Prints as jsonb_out does."""
+
+    __slots__ = ("_add", "_grown", "_number")
+
+    def __init__(self, out: list[str], number: Callable[[bytes], bytes]) -> None:
+        self._add = out.append
+        self._number = number
+        self._grown = 0
+
+    def write(self, value: Any) -> None:
+        """Append the text of ``value``."""
+        add = self._add
+        kind = type(value)
+        if kind is str:
+            add(escape(value))
+        elif kind is _Number:
+            shown = self._number(value.encode()).decode()
+            self._grown += max(len(shown) - len(value), 0)
+            if self._grown > MAX_GROWTH:
+                raise CodecError("54000", "numbers with large exponents make the JSON value too long")
+            add(shown)
+        elif kind is dict:
+            add("{")
+            separator = ""
+            for _, key in sorted((_key_order(key), key) for key in value):
+                add(separator + escape(key) + ": ")
+                self.write(value[key])
+                separator = ", "
+            add("}")
+        elif kind is list:
+            add("[")
+            separator = ""
+            for item in value:
+                add(separator)
+                self.write(item)
+                separator = ", "
+            add("]")
+        else:
+            add("null" if value is None else "true" if value else "false")
 
 
 def _key_order(key: str) -> tuple[int, bytes]:

@@ -112,6 +112,11 @@ def replace_binary(value: bytes, rest: tuple[Wrap, ...], context: Context, shown
     )
 
 
+def element_type(value: bytes) -> int:
+    """The element type that an array in binary format names."""
+    return int(_head.unpack_from(value)[2])
+
+
 def _malformed() -> CodecError:
     return CodecError("22P02", "malformed array literal")
 

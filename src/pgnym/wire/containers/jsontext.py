@@ -74,7 +74,7 @@ def splice(value: bytes, context: Context) -> bytes:
             done = stop + 1
         else:
             parts.append(value[done:start])
-            parts.append(escape_bytes(context.text(revealed)))
+            parts.append(escape_bytes(context.spliced(revealed)))
             done = stop
     parts.append(value[done:])
     return b"".join(parts)
@@ -86,7 +86,8 @@ def _string(content: bytes, rest: tuple[Wrap, ...], context: Context, *, key: bo
         revealed = context.whole(content)
         if revealed is None:
             return None
-        return _quoted(context.text(revealed)) if key else context.json(revealed)
+        shown = context.json(revealed)
+        return shown if not key or shown[:1] == b'"' else _quoted(shown)
     try:
         plain = json.loads(b'"' + content + b'"', strict=False).encode() if b"\\" in content else content
     except ValueError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import struct
 
+from pgnym.wire.codecs import array_oid
+from pgnym.wire.containers import arrays
 from pgnym.wire.containers.reveal import Context, Wrap
 from pgnym.wire.errors import CodecError
 
@@ -84,7 +86,11 @@ def replace_binary(value: bytes, rest: tuple[Wrap, ...], context: Context) -> by
                 if revealed is not None:
                     oid, field = revealed.oid, context.form(revealed, 1)
             else:
-                field = context.inside(field, 1, rest, context, oid)
+                # What type an array of tokens has for the client isn't known here: its elements will tell.
+                nested = rest[0] is Wrap.ARRAY
+                field = context.inside(field, 1, rest, context, 0 if nested else oid)
+                if nested:
+                    oid = array_oid(arrays.element_type(field)) or oid
         parts.append(_field.pack(oid, len(field)))
         parts.append(field)
     if pos != len(value):

@@ -13,9 +13,8 @@ from pgnym.wire.codecs.jsons import escape
 
 _BARE = frozenset((16, 20, 21, 23, 700, 701, 1700))
 """Types that JSON functions print as numbers and booleans."""
-_DATED = frozenset((1082, 1114))
 _JSON = frozenset((114, 3802))
-TIMESTAMPTZ = 1184
+_BOOL, _BPCHAR, _INET, _DATE, _TIMESTAMP, _TIMESTAMPTZ = 16, 1042, 869, 1082, 1114, 1184
 
 
 class Wrap(Enum):
@@ -67,22 +66,31 @@ class Context:
         """Text output."""
         return codec_for(revealed.oid).show(revealed.canonical, revealed.typmod, self.settings)
 
+    def spliced(self, revealed: Revealed) -> bytes:
+        """As part of a text: what a cast to text gives, where that isn't the text output."""
+        if revealed.oid == _BOOL:
+            return b"true" if revealed.canonical == b"t" else b"false"
+        if revealed.oid == _BPCHAR:
+            return revealed.canonical.rstrip(b" ")
+        if revealed.oid == _INET and b"/" not in revealed.canonical:
+            return revealed.canonical + (b"/128" if b":" in revealed.canonical else b"/32")
+        return self.text(revealed)
+
     def form(self, revealed: Revealed, format_: int) -> bytes:
         """Text (0) or binary (1) output."""
         if format_:
             return codec_for(revealed.oid).send(revealed.canonical, revealed.typmod)
         return self.text(revealed)
 
-    def splice(self, value: bytes, around: Callable[[bytes], bytes] | None = None) -> bytes:
-        """``value`` with its tokens replaced by text, each passed through ``around`` (an escape) first."""
+    def splice(self, value: bytes) -> bytes:
+        """``value`` with its tokens replaced by text."""
 
         def one(found: re.Match[bytes]) -> bytes:
             token = found.group()
             revealed = self.reveal(token)
             if revealed is None:
                 return token
-            text = self.text(revealed)
-            return around(text) if around is not None else text
+            return self.spliced(revealed)
 
         return self.pattern.sub(one, value)
 
@@ -90,16 +98,18 @@ class Context:
         """As JSON functions print a value of its type (datum_to_json): number, boolean, JSON, or a string."""
         oid, canonical = revealed.oid, revealed.canonical
         if oid in _BARE:
-            if oid == 16:
-                return b"true" if canonical == b"t" else b"false"
+            if oid == _BOOL:
+                return self.spliced(revealed)
             shown = CODECS[oid].show(canonical, revealed.typmod)
             # "NaN" and "Infinity" are not JSON numbers.
             return b'"' + shown + b'"' if shown[-1:] in b"Ny" else shown
         if oid in _JSON:
             return canonical
-        if oid in _DATED:
+        if oid == _DATE:
+            return b'"' + canonical + b'"'
+        if oid == _TIMESTAMP:
             return b'"' + iso_8601(canonical) + b'"'
-        if oid == TIMESTAMPTZ:
+        if oid == _TIMESTAMPTZ:
             local = CODECS[oid].show(canonical, -1, Settings(timezone=self.settings.timezone))
             return b'"' + iso_8601(local) + b'"'
         return escape(self.text(revealed).decode()).encode()

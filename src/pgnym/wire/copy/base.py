@@ -27,7 +27,7 @@ class CopyOptions:
     """The options of a COPY statement. ``columns``: how many columns are copied.
 
     ``force_null`` and ``force_not_null`` are 0-based column numbers. ``header``: the first line isn't a row
-    (also for MATCH). ``end_marker``: a line ``\\.`` ends the data; in csv only servers before 18 read it so.
+    ("match" too). ``end_marker``: a line ``\\.`` ends the data; in csv only servers before 18 read it so.
     """
 
     columns: int
@@ -36,7 +36,7 @@ class CopyOptions:
     null: bytes = b"\\N"
     quote: bytes = b'"'
     escape: bytes = b'"'
-    header: bool = False
+    header: bool | str = False
     force_null: frozenset[int] = field(default_factory=frozenset)
     force_not_null: frozenset[int] = field(default_factory=frozenset)
     default: bytes | None = None

@@ -22,7 +22,7 @@ class LineCodec(CopyCodec):
         self._piece = 0  # start of what `_ends` wasn't asked about yet
         self._scan = 0  # start of what wasn't searched for line breaks yet
         self._eol = b""
-        self._header = options.header
+        self._header = bool(options.header)
         self._ended = False
 
     def feed(self, data: bytes) -> Batch:
