@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from datetime import datetime
 from enum import Enum
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import asyncpg
 import msgspec
 
 from pgnym.audit.records import AuditRecord, pack_details
@@ -25,14 +28,19 @@ from pgnym.vault.connection import Lane
 from pgnym.vault.errors import VaultError, VaultUnavailable
 from pgnym.vault.store import TenantVault, Vault
 
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+
 _LANES = 2  # while one waits for its commit, the other collects and sends
 _BATCH = 512 * 1024  # bytes of details in one round trip, and RECORD_COST per record
 _RECORD_COST = 512
 _QUEUE = 10_000
 _BACKOFF = (0.05, 0.2, 0.5, 1.0, 2.0)
 
-_STATEMENT = f"SELECT vault.audit_add({', '.join(f'${n}' for n in range(1, 17))})"
+_ADD = f"SELECT vault.audit_add({', '.join(f'${n}' for n in range(1, 17))})"
+_ADD_ONE = f"SELECT vault.audit_add_one({', '.join(f'${n}' for n in range(1, 16))})"
 
+_Row = tuple[datetime, str, str, str, str, str, str, str, str, str, bytes]
 _Entry = tuple[TenantVault, AuditRecord, bytes]
 
 
@@ -173,7 +181,7 @@ class _Writer:
     async def run(self, entries: list[_Entry]) -> list[None]:
         tenants: list[int] = []
         stops: list[int] = []
-        rows = []
+        rows: list[_Row] = []
         sequence = self._next
         # In the order of tenants, and within a tenant in the order of arrival.
         for tenant, record, details in sorted(entries, key=lambda entry: entry[0].id):
@@ -198,19 +206,22 @@ class _Writer:
             )
             sequence += 1
             stops[-1] = len(rows)
-        columns = list(zip(*rows, strict=True))
-        writer, first = self._id, self._next
         try:
-            await self._lane.run(
-                lambda connection: connection.fetchval(
-                    _STATEMENT, self._relaxed, tenants, stops, writer, first, *columns
-                )
-            )
+            await self._lane.run(lambda connection: self._add(connection, tenants, stops, rows))
         except BaseException:
             self._begin()
             raise
         self._next = sequence
         return [None] * len(entries)
+
+    async def _add(
+        self, connection: Connection, tenants: list[int], stops: list[int], rows: list[_Row]
+    ) -> None:
+        relaxed, writer, first = self._relaxed, self._id, self._next
+        if len(rows) == 1:
+            await connection.fetchval(_ADD_ONE, relaxed, tenants[0], writer, first, *rows[0])
+        else:
+            await connection.fetchval(_ADD, relaxed, tenants, stops, writer, first, *zip(*rows, strict=True))
 
     def _cipher(self, tenant: TenantVault) -> DetailsCipher:
         cipher = self._ciphers.get(tenant.id)

@@ -72,7 +72,7 @@ async def migrate(connection: Connection, gateway_user: str, gateway_password: s
 
 
 async def current_version(connection: Connection) -> int:
-    """The version of the schema in this database; 0 if there is none. Needs no right on it."""
+    """The version of the schema in this database; 0 if there is none. For the owner or the gateway's role."""
     if await connection.fetchval("SELECT pg_catalog.to_regclass('vault.migration') IS NULL"):
         return 0
     found: int = await connection.fetchval("SELECT coalesce(max(version), 0) FROM vault.migration")

@@ -57,3 +57,24 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- The same for one record, which is what a lone session waits for: without arrays it takes the server a third less time.
+CREATE FUNCTION vault.audit_add_one(
+    relaxed boolean, tenant integer, writer uuid, sequence bigint, "time" timestamptz, action text, decision text,
+    db_user text, role text, client_address text, application_name text, purpose text, fingerprint text, counts text,
+    details bytea
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF relaxed THEN
+        PERFORM set_config('synchronous_commit', 'off', true);
+    ELSIF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+    PERFORM set_config('pgnym.tenant', tenant::text, true);
+    INSERT INTO vault.audit (
+        time, tenant, writer, sequence, action, decision, db_user, role, client_address, application_name, purpose,
+        fingerprint, counts, details)
+    VALUES ("time", tenant, writer, sequence, action, decision, db_user, role, client_address, application_name, purpose,
+        fingerprint, counts::jsonb, details);
+END
+$$;
