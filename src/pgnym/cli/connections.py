@@ -14,6 +14,8 @@ from pgnym.gateway.upstream import tls_context
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection  # not subscriptable when it runs
 
 VAULT_ADMIN_URL = "PGNYM_VAULT_ADMIN_URL"
 NAME = {"application_name": "pgnym command"}

@@ -48,6 +48,7 @@ def of_server(error: asyncpg.PostgresError) -> tuple[str, str]:
         "28P01": "check user and password of the URL",
         "28000": "check pg_hba.conf: this user may not connect like this",
         "3D000": "check the database's name",
+        "42P01": "run `pgnym apply` first",
         "42501": "use the URL of the owner or of a superuser",
         "53300": "the server has no free connection",
         "57P03": "the server is starting or stopping: try again",
