@@ -18,11 +18,12 @@ from pathlib import Path
 
 import asyncpg
 from rich.console import Console
+from rich.markup import escape
 
 from pgnym.cli.demo_process import Child, ChildError, gateway, pgnym
 from pgnym.cli.demo_search import search
 from pgnym.cli.demo_show import Show
-from pgnym.cli.demo_tour import PROTECTED, Expected, record, tour
+from pgnym.cli.demo_tour import Expected, record, tour
 from pgnym.cli.embedded import EmbeddedError, EmbeddedPostgres, free_port
 
 DATABASE = "shop"
@@ -55,15 +56,6 @@ roles:
   support: {{users: [helpdesk], mask: ["*"], reveal: ["public.customer.first_name"]}}
   default: {{tokens: ["*"]}}
 """
-
-SETTINGS = {
-    # So that the search at the end looks at all the server was ever told after it was protected.
-    "log_statement": "all",
-    # Old WAL is removed, not kept under a new name: it holds the plaintext of before.
-    "wal_recycle": "off",
-    "max_wal_size": "64MB",
-    "min_wal_size": "32MB",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
 def _run(options: Options, folder: Path, show: Show) -> int:
     known = Secrets()
     show.say("Starting PostgreSQL …")
-    with EmbeddedPostgres(folder, password=known.admin, settings={"wal_recycle": "off"}) as server:
+    with EmbeddedPostgres(folder, password=known.admin) as server:
         config = folder / "pgnym.yaml"
         config.write_text(
             CONFIG.format(
@@ -136,7 +128,7 @@ def _run(options: Options, folder: Path, show: Show) -> int:
         }
         expected = asyncio.run(_shop(server, known))
         _protect(config, environment, show)
-        asyncio.run(_forget(server))
+        asyncio.run(_log_statements(server))
         with gateway(config, folder / "gateway.log", environment) as child:
             asyncio.run(_tour(options, server, known, expected, show))
             if not options.check:
@@ -170,34 +162,25 @@ async def _shop(server: EmbeddedPostgres, known: Secrets) -> Expected:
 
 
 def _protect(config: Path, environment: dict[str, str], show: Show) -> None:
-    show.step("pgnym plan, pgnym apply")
-    planned = pgnym("plan", "--config", str(config), environment=environment, accept=(0, 2))
-    show.say(planned.strip())
-    pgnym("apply", "--yes", "--config", str(config), environment=environment)
-    left = pgnym("plan", "--config", str(config), environment=environment, accept=(0, 2))
-    show.say(left.strip())
+    show.step("pgnym plan")
+    planned = pgnym("plan", "--config", str(config), environment=environment, accept=(2,)).strip()
+    show.say(escape(planned))
+    show.step("pgnym apply --yes --scrub-wal")
+    said = pgnym("apply", "--yes", "--scrub-wal", "--config", str(config), environment=environment)
+    known = set(planned.splitlines())
+    show.say(escape("\n".join(line for line in said.splitlines() if line not in known)))
+    show.step("pgnym plan")
+    show.say(escape(pgnym("plan", "--config", str(config), environment=environment).strip()))
 
 
-async def _forget(server: EmbeddedPostgres) -> None:
-    """What docs/getting-started.md says to do after apply: rid the files of the plaintext of before.
-
-    Dead row versions, the planner's statistics (whose most common values are values) and the WAL hold it.
-    """
-    owner = await asyncpg.connect(server.url(database=DATABASE))
+async def _log_statements(server: EmbeddedPostgres) -> None:
+    """From here on the server's log holds all that it is told, for the search at the end."""
+    admin = await asyncpg.connect(server.url())
     try:
-        for table in PROTECTED:
-            await owner.execute(f"VACUUM (FULL, ANALYZE) {table}")
-        await owner.execute("VACUUM FULL pg_catalog.pg_statistic")
-        for name, value in SETTINGS.items():
-            await owner.execute(f"ALTER SYSTEM SET {name} = '{value}'")
-        await owner.execute("SELECT pg_reload_conf()")
-        # A checkpoint removes the segments before its own redo point, so two are needed to be rid of the
-        # current.
-        for _ in range(2):
-            await owner.execute("SELECT pg_switch_wal()")
-            await owner.execute("CHECKPOINT")
+        await admin.execute("ALTER SYSTEM SET log_statement = 'all'")
+        await admin.execute("SELECT pg_reload_conf()")
     finally:
-        await owner.close()
+        await admin.close()
 
 
 async def _tour(

@@ -128,7 +128,7 @@ class Child:
         return self._process
 
     def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stderr is not None  # noqa: S101 - Popen was told to make a pipe
+        assert process.stderr is not None
         with self._log.open("a") as log, process.stderr as lines:
             for line in lines:
                 log.write(line)
