@@ -42,26 +42,30 @@ def _walk(run: Run, part: object) -> bool:
     pending: list[Any] = [part]
     while pending:
         node = pending.pop()
-        if isinstance(node, list):
-            pending.extend(node)
+        if type(node) is list:
+            pending += node
             continue
-        if not isinstance(node, dict):
+        if type(node) is not dict:
             continue
-        name = node.get("relname")
-        if isinstance(name, str) and name in dependents.relation_names and _is_concerned(run, node):
-            return True
-        names = node.get("funcname")
-        if isinstance(names, list) and names[-1].get("String", {}).get("sval") in dependents.function_names:
-            return True
-        names = node.get("names")  # TypeName: a composite type of a protected table
-        if (
-            isinstance(names, list)
-            and names
-            and names[-1].get("String", {}).get("sval") in dependents.relation_names
-        ):
-            return True
-        pending.extend(v for v in node.values() if isinstance(v, dict | list))
+        for key, value in node.items():
+            sort = type(value)
+            if sort is dict:
+                pending.append(value)
+            elif sort is list:
+                # names of functions, and of types (a composite type is called like its table)
+                if key == "funcname" and _last_name(value) in dependents.function_names:
+                    return True
+                if key == "names" and _last_name(value) in dependents.relation_names:
+                    return True
+                pending += value
+            elif key == "relname" and value in dependents.relation_names and _is_concerned(run, node):
+                return True
     return False
+
+
+def _last_name(names: list[Any]) -> str | None:
+    name = names[-1].get("String", {}).get("sval") if names else None
+    return name if isinstance(name, str) else None
 
 
 def _is_concerned(run: Run, node: Node) -> bool:

@@ -1,0 +1,99 @@
+-- doubled quote
+SELECT 1 FROM customer WHERE email = 'o''brien'
+--> SELECT 1 FROM customer WHERE email = <email:'o'brien'>
+
+-- escape string
+SELECT 1 FROM customer WHERE email = E'a\'b\n\x41\101\u00e9'
+--> SELECT 1 FROM customer WHERE email = <email:'a'b
+--> AAé'>
+
+-- dollar quotes
+SELECT 1 FROM customer WHERE email = $$o'brien$$ OR email = $q$a$$b$q$
+--> SELECT 1 FROM customer WHERE email = <email:'o'brien'> OR email = <email:'a$$b'>
+
+-- unicode escapes
+SELECT 1 FROM customer WHERE email = U&'d\0061t' OR email = U&'d!0061t' UESCAPE '!'
+--> SELECT 1 FROM customer WHERE email = <email:'dat'> OR email = <email:'dat'>
+
+-- continued on the next line
+SELECT 1 FROM customer WHERE email = 'a'
+  'b'
+--> SELECT 1 FROM customer WHERE email = <email:'ab'>
+
+-- continued behind a comment
+SELECT 1 FROM customer WHERE email = 'a' -- first
+  'b'
+--> SELECT 1 FROM customer WHERE email = <email:'ab'>
+
+-- comments between tokens
+SELECT /* 'x' */ 1 FROM customer WHERE email /* = 'y' */ = /* nested /* */ */ 'a'--'z'
+--> SELECT /* 'x' */ 1 FROM customer WHERE email /* = 'y' */ = /* nested /* */ */ <email:'a'>--'z'
+
+-- non-ASCII text before a constant
+SELECT 'é', "E Mail" AS "Übersicht" FROM "Odd Name" WHERE "E Mail" = 'ü'
+--> SELECT 'é', "E Mail" AS "Übersicht" FROM "Odd Name" WHERE "E Mail" = <email:'ü'>
+--| - email:1043(64)
+
+-- no space around
+SELECT 1 FROM customer WHERE email='a'AND loyalty_no=-5OR(email)=('b')
+--! 42601 trailing junk after numeric literal @ ["5OR(email)=('b')"]
+
+-- a bit string
+SELECT 1 FROM customer WHERE email = B'01'
+--! 0A000 operator = can't bring together protected column public.customer.email and a bit string @ ["= B'01'"]
+
+-- a boolean
+SELECT 1 FROM customer WHERE email = true
+--! 0A000 operator = can't bring together protected column public.customer.email and a boolean @ ['= true']
+
+-- a decimal
+SELECT 1 FROM customer WHERE loyalty_no = 1.5
+--> SELECT 1 FROM customer WHERE loyalty_no = <loyalty:'1.5'>
+
+-- a large integer
+SELECT 1 FROM customer WHERE loyalty_no = 99999999999
+--> SELECT 1 FROM customer WHERE loyalty_no = <loyalty:'99999999999'>
+
+-- a hexadecimal integer
+SELECT 1 FROM customer WHERE loyalty_no = 0x1F
+--> SELECT 1 FROM customer WHERE loyalty_no = <loyalty:'31'>
+
+-- a sign apart
+SELECT 1 FROM customer WHERE loyalty_no = - /* minus */ 5
+--> SELECT 1 FROM customer WHERE loyalty_no = <loyalty:'-5'>
+
+-- a sign before parentheses
+SELECT 1 FROM customer WHERE loyalty_no = -(5)
+--! 0A000 operator = can't bring together protected column public.customer.loyalty_no and a computed number @ ['= -(5)']
+
+-- the name of a cast stays the name of the column
+SELECT '1962-02-18'::date UNION ALL SELECT birth_date FROM customer
+--> SELECT <~birth:'1962-02-18'>::text AS "date" UNION ALL SELECT birth_date FROM customer
+--| birth:1082
+
+-- likewise with CAST
+SELECT CAST('1962-02-18' AS date) UNION ALL SELECT birth_date FROM customer
+--> SELECT CAST(<~birth:'1962-02-18'> AS text) AS "date" UNION ALL SELECT birth_date FROM customer
+--| birth:1082
+
+-- likewise with a typed constant
+SELECT date '1962-02-18' UNION ALL SELECT birth_date FROM customer
+--> SELECT <~birth:'1962-02-18'> AS "date" UNION ALL SELECT birth_date FROM customer
+--| birth:1082
+
+-- a unicode identifier
+SELECT U&"em\0061il" FROM customer WHERE U&"em\0061il" = 'a'
+--> SELECT U&"em\0061il" FROM customer WHERE U&"em\0061il" = <email:'a'>
+--| email:1043(64)
+
+-- a syntax error
+SELECT email FRO customer WHERE email = 'secret'
+--! 42601 syntax error at or near "customer" @ ['customer WHERE email']
+
+-- a syntax error at a constant
+SELECT email FROM customer WHERE 'secret' 'x'
+--! 42601 syntax error @ ["'x'"]
+
+-- an unterminated string
+SELECT email FROM customer WHERE email = 'secret
+--! 42601 unterminated quoted string @ ["'secret"]
