@@ -23,7 +23,7 @@ from support.rawwire import (
     query,
     startup,
 )
-from support.wire_script import show
+from support.wire_script import show, without_last_words
 
 pytestmark = pytest.mark.server
 
@@ -35,12 +35,16 @@ class Doors:
     plain: Endpoint
     tested: Endpoint
 
-    def compare(self, talk: Callable[[RawClient, str], list[Message]]) -> None:
-        """``talk(client, database)`` on a connection that said nothing yet, by both ways."""
+    def compare(self, talk: Callable[[RawClient, str], list[Message]], *, garbage: bool = False) -> None:
+        """``talk(client, database)`` on a connection that said nothing yet, by both ways.
+
+        ``garbage``: pgnym itself refuses it, in words of its own where the server may have none.
+        """
         heard = []
         for door in (self.plain, self.tested):
             with RawClient(door.host, door.port) as client:
-                heard.append(show(normalise(talk(client, door.database), {})))
+                messages = talk(client, door.database)
+                heard.append(show(normalise(without_last_words(messages) if garbage else messages, {})))
         assert heard[1] == heard[0]
 
 
@@ -144,7 +148,7 @@ def test_other_major_versions_are_refused(doors: Doors, version: int) -> None:
         client.send(startup({"user": SUPERUSER, "database": database}, version))
         return client.read_to_end()
 
-    doors.compare(talk)
+    doors.compare(talk, garbage=True)
 
 
 def test_a_cancel_key_of_3_2_works(doors: Doors) -> None:
@@ -179,7 +183,7 @@ def test_malformed_startup_packets(doors: Doors, packet: bytes) -> None:
         client.close_sending()
         return client.read_to_end()
 
-    doors.compare(talk)
+    doors.compare(talk, garbage=True)
 
 
 @pytest.mark.parametrize("requests", [[SSL_REQUEST], [GSSENC_REQUEST], [SSL_REQUEST, GSSENC_REQUEST],
@@ -195,7 +199,7 @@ def test_encryption_requests_are_answered_by_one_byte(doors: Doors, requests: li
                 return [*answers, Message(b"E", rest)]
         return [*answers, *login()(client, database)]
 
-    doors.compare(talk)
+    doors.compare(talk, garbage=requests[0] == requests[-1] and len(requests) > 1)
 
 
 def test_a_cancel_request_for_nobody_is_closed_silently(doors: Doors) -> None:

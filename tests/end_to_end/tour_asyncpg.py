@@ -43,7 +43,7 @@ async def _fetch(connection: Any, seen: list[object]) -> None:
     born = datetime.datetime(1962, 2, 18)
     seen.append(_rows(await connection.fetch("SELECT * FROM employee WHERE birth_date = $1", born)))
     seen.append(await connection.fetchval("SELECT email FROM employee WHERE employee_id = $1", 4))
-    row = await connection.fetchrow("SELECT e.last_name, e FROM employee e WHERE employee_id = 4")
+    row = await connection.fetchrow("SELECT i.total, i FROM invoice i WHERE invoice_id = 4")
     seen.append((row[0], tuple(row[1])))
     seen.append(_rows(await connection.fetch(
         "SELECT i.invoice_id, c.last_name, i.billing_address FROM invoice i JOIN customer c USING (customer_id)"

@@ -7,6 +7,7 @@ formats are those of "Message Formats" in the PostgreSQL manual's chapter on the
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import hmac
 import os
@@ -153,8 +154,12 @@ class RawClient:
             self._socket.sendall(data[start : start + pieces_of])
 
     def close_sending(self) -> None:
-        """Half-close: no more will be said."""
-        self._socket.shutdown(socket.SHUT_WR)
+        """Half-close: no more will be said. The peer may have closed before."""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:
+                raise
 
     def reset(self) -> None:
         """Close at once with a TCP reset, as a crashed client's kernel may."""
