@@ -75,6 +75,8 @@ def print_top(profiler: Profiler, top: int, console: Console) -> None:
     total = 0
     for line in profiler.output.read_text().splitlines():
         stack, _, count = line.rpartition(" ")
+        if "_worker (concurrent/futures/thread.py" in stack.rpartition(";")[2]:
+            continue  # a thread of the resolver's pool that waits for work; py-spy can't tell that it is idle
         frames = [_function(frame) for frame in stack.split(";")]
         total += int(count)
         own[frames[-1]] += int(count)

@@ -51,6 +51,9 @@ def main() -> int:
     )
     parser.add_argument("--results", type=Path, default=RESULTS, help="where JSON and plot go")
     parser.add_argument(
+        "--durability", choices=("commit", "relaxed"), default="commit", help="audit.durability of pgnym"
+    )
+    parser.add_argument(
         "--profile", metavar="SCENARIO", choices=sorted(SCENARIOS), help="profile the gateway instead"
     )
     parser.add_argument("--profiler", choices=("auto", "cprofile", "py-spy"), default="auto")
@@ -77,7 +80,7 @@ def _run(args: argparse.Namespace, folder: Path, console: Console, errors: Conso
             f'gateway: {{listen: "127.0.0.1:{free_port()}"}}\n'
             f'admin: {{listen: "127.0.0.1:{free_port()}"}}\n'
             f"upstream: {{host: 127.0.0.1, port: {server.port}, database: {PROTECTED}, sslmode: disable}}\n"
-            + PROTECTED_TABLES
+            f"audit: {{durability: {args.durability}}}\n" + PROTECTED_TABLES
         )
         environment = {
             "PGNYM_ADMIN_URL": server.url(database=PROTECTED),
@@ -108,7 +111,9 @@ def _run(args: argparse.Namespace, folder: Path, console: Console, errors: Conso
                 progress=lambda line: errors.print(line, highlight=False),
             )
         table(cells, console)
-        facts = about(version, persons=persons, seconds=args.seconds, notes=bench.notes)
+        facts = about(
+            version, persons=persons, seconds=args.seconds, durability=args.durability, notes=bench.notes
+        )
         console.print(f"written: {save(cells, args.results, facts)}", soft_wrap=True)
         drawn = plot(cells, args.results)
         console.print(
