@@ -11,6 +11,7 @@ from pgnym.sql.infer import Node, Run, expression, infer, location, split
 from pgnym.sql.kinds import (
     ArrayOf,
     Kind,
+    LateCast,
     Occurrence,
     Open,
     Plain,
@@ -82,13 +83,17 @@ def _cast_open(run: Run, node: Node, kind: Open, oid: int, typmod: int, is_array
     root = kind.root()
     if root.bound is not None and not isinstance(shape(kind), Token):
         return kind
-    if tag not in ("A_Const", "ParamRef") or len(root.occurrences) != 1:
-        return kind  # a second cast: the first one has given the type, this one stays in the text
-    occurrence = root.occurrences[0]
     start = location(node["typeName"])
-    if start is None or occurrence.cast_oid:
+    if start is None:
         return kind
-    occurrence.cast_oid = array_of(run.catalog, oid) if is_array else oid
+    cast_oid = array_of(run.catalog, oid) if is_array else oid
+    if tag not in ("A_Const", "ParamRef") or len(root.occurrences) != 1 or root.occurrences[0].cast_oid:
+        span = (start, type_end(run.lexed, start))
+        name = type_name_parts(node["typeName"])[1]
+        run.late_casts.append(LateCast(kind, span, cast_oid or -1, typmod, is_array, name))
+        return kind
+    occurrence = root.occurrences[0]
+    occurrence.cast_oid = cast_oid
     occurrence.cast_typmod = typmod
     occurrence.cast_array = is_array
     occurrence.cast_span = (start, type_end(run.lexed, start))
@@ -107,7 +112,8 @@ def _cast_token(run: Run, node: Node, token: Token, oid: int, typmod: int) -> Ki
     if token.mixed:
         raise unsupported(token, f"cast to {name}", at)
     if original == "text":
-        if not to_text or oid == BPCHAR or typmod not in (-1, token.typmod):
+        # char(n) loses its trailing blanks when it becomes text
+        if not to_text or BPCHAR in (oid, protection.type_oid) or typmod not in (-1, token.typmod):
             raise unsupported(token, f"cast to {name}", at)
         if typmod == -1:
             # the column's own modifier goes, as it would with PostgreSQL's relabelling
@@ -134,7 +140,7 @@ def _retype(run: Run, node: Node) -> None:
     run.edits[start, type_end(run.lexed, start)] = b"text"
 
 
-def cast_fits(run: Run, occurrence: Occurrence, token: Token, is_array: bool) -> bool:
+def cast_fits(run: Run, occurrence: Occurrence | LateCast, token: Token, is_array: bool) -> bool:
     """Whether the cast around a constant or parameter names a type of the domain's family."""
     if not occurrence.cast_oid:
         return True

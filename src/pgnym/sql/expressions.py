@@ -5,7 +5,7 @@ from __future__ import annotations
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import FOLDABLE, Applied, Constant, Fixed, Fold
 from pgnym.sql.infer import Node, Run, expression, infer, infer_all, location, open_at, split
-from pgnym.sql.kinds import PLAIN, ArrayOf, Kind, Open, Plain, Row, Text, protected, shape
+from pgnym.sql.kinds import PLAIN, ArrayOf, Kind, Open, Plain, Row, Text, protected, shape, unsized
 from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope, column_named, field_of, names_in, row_of, source_named
 from pgnym.sql.select import query_columns
@@ -113,7 +113,7 @@ def _operator(run: Run, node: Node, scope: Scope) -> Kind:
             compare(_not_none(left), rights[0], "IS DISTINCT FROM", at)
         case "AEXPR_NULLIF":
             compare(_not_none(left), rights[0], "NULLIF", at)
-            return _not_none(left)
+            return unsized(_not_none(left))
         case "AEXPR_IN":
             for right in rights:
                 compare(_not_none(left), right, "IN", at)

@@ -24,6 +24,7 @@ from pgnym.sql.kinds import (
     column_token,
     protected,
     shape,
+    unsized,
 )
 from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope
@@ -152,6 +153,9 @@ def _configured(call: Call, candidates: list[Function]) -> Kind | None:
             continue
         for index, kind in enumerate(call.arguments):
             protection = signature.arguments[index] if index < len(signature.arguments) else None
+            if protection is not None:
+                call.run.compared.add(protection.column)
+                call.run.writes.add(protection.column)
             assign(protection, f"argument {index + 1} of {call.name}()", kind, call.what, call.position)
         result = call.run.catalog.types.get(function.result)
         if result is not None and result.relation:
@@ -184,14 +188,14 @@ def _count(call: Call) -> Kind:
 
 @_builtin("array_agg")
 def _array_agg(call: Call) -> Kind:
-    return ArrayOf(call.arguments[0])
+    return ArrayOf(unsized(call.arguments[0]))
 
 
 @_builtin("any_value", "first_value", "last_value", "nth_value")
 def _same(call: Call) -> Kind:
     for kind in call.arguments[1:]:
         require_plain(kind, call.what, call.position)
-    return _value(call.arguments[0])
+    return unsized(call.arguments[0])
 
 
 @_builtin("lag", "lead")
@@ -199,11 +203,7 @@ def _shifted(call: Call) -> Kind:
     if len(call.arguments) > 1:
         require_plain(call.arguments[1], call.what, call.position)
     kinds = [call.arguments[0], *call.arguments[2:]]
-    return flow(kinds, call.what, call.position) if len(kinds) > 1 else _value(kinds[0])
-
-
-def _value(kind: Kind) -> Kind:
-    return kind
+    return unsized(flow(kinds, call.what, call.position))
 
 
 @_builtin("string_agg", "concat", "concat_ws")

@@ -13,7 +13,7 @@ from typing import Any
 from pgnym.sql.catalog import Catalog, Relation, Type
 from pgnym.sql.dependents import Dependents, find_dependents, types_by_name
 from pgnym.sql.errors import Refused
-from pgnym.sql.kinds import Kind, Occurrence, Open, Plain
+from pgnym.sql.kinds import Kind, LateCast, Occurrence, Open, Plain
 from pgnym.sql.lexer import Lexed
 from pgnym.sql.plan import SessionScope
 from pgnym.sql.resolve import Field, Scope, relation_named
@@ -42,7 +42,8 @@ class Run:
     """One run of inference over the statements of one text.
 
     ``occurrences``: constants and parameters by start of span (a node seen twice is one occurrence). ``edits``: further
-    replacements, by span. ``pins``: ordinals of constants whose value the plan depends on. ``type_named``: where the
+    replacements, by span. ``compared``: columns that need the right to compare beside those that
+    constants show. ``pins``: ordinals of constants whose value the plan depends on. ``type_named``: where the
     type stands that names an output column, the ``AS`` clause that keeps that name when the
     type is replaced, and where it would go.
     """
@@ -56,6 +57,8 @@ class Run:
     pins: set[int] = field(default_factory=set)
     writes: set[str] = field(default_factory=set)
     relations: set[int] = field(default_factory=set)
+    late_casts: list[LateCast] = field(default_factory=list)
+    compared: set[str] = field(default_factory=set)
     type_named: dict[int, tuple[bytes, int]] = field(default_factory=dict)
     view_depth: int = 0
     volatile: bool = False  # the plan depends on the session's own names: not to be cached

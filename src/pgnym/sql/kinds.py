@@ -8,7 +8,7 @@ statement decides: the variables of the unification in ``unify.py``. Arrays and 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pgnym.sql.catalog import Protection
 from pgnym.sql.plan import Container, Use
@@ -28,7 +28,7 @@ class Token:
 
     ``lineage``: the columns it may come from. ``mixed``: it may also be a plain value, or a token of another domain, so
     it can be shown but not compared. ``typmod``: the modifier clients are shown. ``whole``: still the column itself,
-    not the result of an expression.
+    not the result of an expression. ``carried``: constants and parameters that it may come from instead.
     """
 
     lineage: frozenset[Protection]
@@ -36,6 +36,7 @@ class Token:
     typmod: int = -1
     mixed: bool = False
     whole: bool = False
+    carried: tuple[Open, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def columns(self) -> frozenset[str]:
@@ -90,14 +91,31 @@ class Occurrence:
     open: Open | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LateCast:
+    """A cast of something open that isn't a constant itself (``v.x::date``): judged when its kind is known."""
+
+    kind: Open
+    span: tuple[int, int]
+    cast_oid: int
+    cast_typmod: int
+    cast_array: bool
+    cast_name: str
+
+
 @dataclass(slots=True, eq=False)
 class Open:
-    """A union-find node. ``bound``: the kind it has taken. ``uses``: why, with the token that it met."""
+    """A union-find node.
+
+    ``bound``: the kind it has taken. ``uses``: why, with the token that it met. ``named``: it was the column of a subquery,
+    at whose border PostgreSQL makes constants and parameters of unknown type text.
+    """
 
     parent: Open | None = None
     bound: Kind | None = None
     occurrences: list[Occurrence] = field(default_factory=list)
     uses: list[tuple[Use, Token]] = field(default_factory=list)
+    named: bool = False
 
     def root(self) -> Open:
         """The representative of the class, with path halving."""
@@ -142,6 +160,14 @@ def tokens(kind: Kind) -> Iterator[Token]:
 def protected(kind: Kind) -> bool:
     """Whether tokens may be in a value of this kind."""
     return next(tokens(kind), None) is not None
+
+
+def unsized(kind: Kind) -> Kind:
+    """The kind as a function's result: without the column's modifier."""
+    known = shape(kind)
+    if isinstance(known, Token) and (known.typmod != -1 or known.whole):
+        return replace(known, typmod=-1, whole=False)
+    return kind
 
 
 def frozen(kind: Kind) -> Kind:

@@ -12,6 +12,9 @@ from pgnym.sql.types import array_of, family
 # Types whose JSON form is a string that is the canonical value itself.
 _JSON_STRINGS = frozenset({"text", "1082", "2950", "inet"})
 
+# char(n) loses blanks; timestamptz depends on TimeZone, bytea on bytea_output.
+_UNSTABLE_TEXT = frozenset({1042, 1184, 17})
+
 
 def output_columns(catalog: Catalog, columns: tuple[Field, ...]) -> tuple[OutputColumn | None, ...]:
     """The plan of each result column; () when none carries tokens."""
@@ -32,6 +35,14 @@ def _output(catalog: Catalog, column: Field) -> OutputColumn | None:
                     f"JSON of protected column {', '.join(sorted(token.columns))} is not supported",
                     detail="Its type has another form in JSON than the string that the token is.",
                     hint="Select the column, and build the JSON in the application.",
+                )
+    if Container.TEXT in stack or Container.RECORD in stack:
+        for token in present:
+            if token.protection.codec_oid in _UNSTABLE_TEXT:
+                raise Refused(
+                    f"text built around protected column {', '.join(sorted(token.columns))} is not supported",
+                    detail="The text form of its type depends on settings of the session, or loses trailing blanks.",
+                    hint="Select the column by itself.",
                 )
     type_oid, typmod = _shown_type(catalog, kind)
     return OutputColumn(_lineages(present), stack, type_oid, typmod)
@@ -57,7 +68,7 @@ def _shown_type(catalog: Catalog, kind: Kind) -> tuple[int | None, int | None]:
             return None, None
         if protection.type_oid != protection.stored_oid or kind.typmod != -1:
             return protection.type_oid, kind.typmod
-        return None, None
+        return None, None  # an expression: the server knows best
     if isinstance(kind, ArrayOf):
         element = shape(kind.element)
         if isinstance(element, Token) and element.protection.type_oid != element.protection.stored_oid:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pgnym.sql.catalog import Protection
 from pgnym.sql.errors import Refused
 from pgnym.sql.infer import Node, Run, infer, location, split
-from pgnym.sql.kinds import Kind, Row, protected, shape, tokens
+from pgnym.sql.kinds import Kind, Open, Row, protected, shape, tokens
 from pgnym.sql.naming import column_name
 from pgnym.sql.resolve import Cte, Field, Item, Scope, names_in, source_named
 from pgnym.sql.type_names import type_end
@@ -88,6 +88,7 @@ def with_clause(run: Run, node: Node, scope: Scope) -> None:
             columns = _recursive(run, query, scope)
         else:
             columns = query_columns(run, query["ctequery"], Scope(parent=scope))
+        note_named(columns)
         scope.ctes[name] = Cte(name, _renamed(columns, query.get("aliascolnames", ()), name, location(query)))
         for clause_name in ("search_clause", "cycle_clause"):
             if clause_name in query and any(protected(c.kind) for c in columns):
@@ -116,6 +117,13 @@ def _recursive(run: Run, query: Node, scope: Scope) -> tuple[Field, ...]:
             return result
         columns = result
     raise Refused("recursive query is not supported: its columns don't settle", position=location(query))
+
+
+def note_named(columns: tuple[Field, ...]) -> None:
+    """Note on open columns that they have passed the border of a subquery."""
+    for column in columns:
+        if isinstance(column.kind, Open):
+            column.kind.root().named = True
 
 
 def _lineages(kind: Kind) -> tuple[frozenset[Protection], ...]:

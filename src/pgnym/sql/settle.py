@@ -43,9 +43,36 @@ def settle(run: Run) -> Settled:
         compares |= _compared(occurrence)
         if not occurrence.parameter:
             edits.extend(_constant_edits(run, occurrence, use))
-    settled = Settled(edits, None, {}, {}, frozenset(compares))
+    edits.extend(_late_cast_edits(run))
+    settled = Settled(edits, None, {}, {}, frozenset(compares | run.compared))
     _settle_parameters(run, sorted(parameters, key=lambda o: o.start), settled)
     return settled
+
+
+def _late_cast_edits(run: Run) -> list[Edit]:
+    """Casts of what turned out to be tokens: they must name the column's type, and become casts to text."""
+    edits: dict[tuple[int, int], Edit] = {}
+    for cast in run.late_casts:
+        kind = shape(cast.kind)
+        is_array = isinstance(kind, ArrayOf)
+        if isinstance(kind, ArrayOf):
+            kind = shape(kind.element)
+        if not isinstance(kind, Token):
+            continue
+        if not cast_fits(run, cast, kind, is_array) or cast.cast_typmod != -1:
+            raise _unfit(cast.cast_name, kind, cast.span[0])
+        if cast.cast_oid not in _KEPT_CASTS and cast.cast_name != "citext":
+            edits[cast.span] = Edit(*cast.span, b"text[]" if is_array else b"text")
+    return list(edits.values())
+
+
+def _unfit(name: str | None, token: Token, position: int) -> Refused:
+    return Refused(
+        f"cast to {name} does not fit {describe(token)}",
+        detail="A value that becomes a token must be of the column's own type.",
+        hint="Cast to the column's type, or leave the cast out.",
+        position=position,
+    )
 
 
 def _token_of(occurrence: Occurrence) -> tuple[Token | None, bool]:
@@ -84,18 +111,19 @@ def value_use(run: Run, occurrence: Occurrence) -> ValueUse | None:
     use, strongest = max(uses, key=lambda u: _STRENGTH[u[0]])
     columns = frozenset(c for _, met in uses for c in met.columns)
     if not cast_fits(run, occurrence, token, is_array):
-        raise Refused(
-            f"cast to {occurrence.cast_name} does not fit {describe(token)}",
-            detail="A value that becomes a token must be of the column's own type.",
-            hint="Cast to the column's type, or leave the cast out.",
-            position=occurrence.start,
-        )
+        raise _unfit(occurrence.cast_name, token, occurrence.start)
     original = family(run.catalog, strongest.protection.type_oid)
     if occurrence.numeric and original != "number" and (use is not Use.WRITE or original != "text"):
         raise Refused(
             f"operator does not exist: {describe(token)} and a number",
             sqlstate="42883",
             hint="Write the value in quotes.",
+            position=occurrence.start,
+        )
+    if _decimal(run, occurrence) and strongest.protection.type_oid in (21, 23):
+        raise Refused(
+            f"a decimal or large number can't be brought together with {describe(token)}",
+            detail="The column's type is an integer.",
             position=occurrence.start,
         )
     if is_array and isinstance(occurrence.fold, Applied):
@@ -108,6 +136,13 @@ def value_use(run: Run, occurrence: Occurrence) -> ValueUse | None:
         max(occurrence.cast_oid, 0),
         occurrence.cast_typmod if occurrence.cast_oid else -1,
     )
+
+
+def _decimal(run: Run, occurrence: Occurrence) -> bool:
+    if not occurrence.numeric or not isinstance(occurrence.fold, Constant):
+        return False
+    start = run.lexed.cuts.starts[occurrence.fold.ordinal]
+    return run.lexed.names[run.lexed.token_at(start)] == "FCONST"
 
 
 def _constant_edits(run: Run, occurrence: Occurrence, use: ValueUse) -> list[Edit]:
@@ -241,8 +276,12 @@ def _group_types(run: Run, number: int, group: _Group, settled: Settled) -> None
         return
     if use.cast_oid and original_family != "text":
         settled.shown[number] = use.cast_oid
-    elif protection.type_oid != protection.stored_oid:
+    elif protection.type_oid != protection.stored_oid and not _is_named(group):
         settled.shown[number] = original
+
+
+def _is_named(group: _Group) -> bool:
+    return any(o.open is not None and o.open.root().named for o in group.occurrences)
 
 
 def _is_citext(run: Run, oid: int) -> bool:

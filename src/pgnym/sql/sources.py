@@ -9,7 +9,7 @@ from pgnym.sql.errors import Refused
 from pgnym.sql.infer import Node, Run, infer, infer_all, location, split
 from pgnym.sql.kinds import PLAIN, Kind, Plain, Row, column_token, frozen, protected, shape
 from pgnym.sql.resolve import Field, Item, Scope, Source
-from pgnym.sql.select import query_columns
+from pgnym.sql.select import note_named, query_columns
 from pgnym.sql.unify import compare, flow, require_plain
 from pgnym.sql.views import view_fields
 
@@ -89,6 +89,7 @@ def _column_aliases(fields: tuple[Field, ...], alias: Node) -> tuple[Field, ...]
 def _subselect(run: Run, fields: Node, scope: Scope) -> Item:
     outside = scope if fields.get("lateral") else _without_items(scope)
     columns = query_columns(run, fields["subquery"], Scope(parent=outside))
+    note_named(columns)
     alias = fields.get("alias") or {"aliasname": ""}
     columns = _column_aliases(columns, alias)
     return Item((Source(alias["aliasname"], columns),), columns)

@@ -120,6 +120,7 @@ def _join(left: Open, right: Open) -> None:
     other.parent = one
     one.occurrences.extend(other.occurrences)
     one.uses.extend(other.uses)
+    one.named = one.named or other.named
 
 
 def compare(left: Kind, right: Kind, what: str, position: int | None) -> None:
@@ -259,7 +260,8 @@ def _flow_tokens(
     same_typmod = not opens and all(
         t.typmod == first.typmod and t.protection.type_oid == first.protection.type_oid for t in found
     )
-    joined = Token(lineage, first.protection, first.typmod if same_typmod else -1, mixed)
+    carried = tuple(o for t in found for o in t.carried) + (() if mixed else tuple(opens))
+    joined = Token(lineage, first.protection, first.typmod if same_typmod else -1, mixed, carried=carried)
     for node in opens:
         if node.root().bound is None and mixed:
             bind(node, plains[0] if plains else PLAIN)
@@ -344,6 +346,8 @@ def assign(
     if isinstance(kind, Open):
         _meet(kind, token, Use.WRITE, what, position)
         return
+    for node in value.carried:
+        _meet(node, token, Use.WRITE, what, position)
     for source in value.lineage:
         if source.type_oid != target.type_oid or (target.typmod != -1 and source.typmod != target.typmod):
             raise Refused(

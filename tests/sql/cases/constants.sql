@@ -35,8 +35,8 @@ SELECT 'é', "E Mail" AS "Übersicht" FROM "Odd Name" WHERE "E Mail" = 'ü'
 --| - email:1043(64)
 
 -- no space around
-SELECT 1 FROM customer WHERE email='a'AND loyalty_no=-5OR(email)=('b')
---! 42601 trailing junk after numeric literal @ ["5OR(email)=('b')"]
+SELECT 1 FROM customer WHERE email='a'AND loyalty_no=-5 OR(email)=('b')
+--> SELECT 1 FROM customer WHERE email=<email:'a'>AND loyalty_no=<loyalty:'-5'> OR(email)=(<email:'b'>)
 
 -- a bit string
 SELECT 1 FROM customer WHERE email = B'01'
@@ -48,11 +48,11 @@ SELECT 1 FROM customer WHERE email = true
 
 -- a decimal
 SELECT 1 FROM customer WHERE loyalty_no = 1.5
---> SELECT 1 FROM customer WHERE loyalty_no = <loyalty:'1.5'>
+--! 0A000 a decimal or large number can't be brought together with protected column public.customer.loyalty_no @ ['1.5']
 
 -- a large integer
 SELECT 1 FROM customer WHERE loyalty_no = 99999999999
---> SELECT 1 FROM customer WHERE loyalty_no = <loyalty:'99999999999'>
+--! 0A000 a decimal or large number can't be brought together with protected column public.customer.loyalty_no @ ['99999999999']
 
 -- a hexadecimal integer
 SELECT 1 FROM customer WHERE loyalty_no = 0x1F

@@ -139,6 +139,7 @@ SELECT * FROM customer_by_email('a')
 SELECT customer_id, email FROM find_customer('a')
 --> SELECT customer_id, email FROM find_customer(<+email:'a'>)
 --| - email:1043(64)
+--= writes public.customer.email
 
 -- a function that returns rows of a protected table
 SELECT * FROM all_customers()

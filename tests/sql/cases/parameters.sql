@@ -83,7 +83,8 @@ SELECT customer.email FROM customer WHERE customer.email = $1::VARCHAR AND custo
 
 -- the insert of SQLAlchemy
 INSERT INTO customer (email, company, birth_date) SELECT p0::VARCHAR, p1::VARCHAR, p2::DATE FROM (VALUES ($1, $2, $3, 0)) AS imp_sen(p0, p1, p2, sen_counter) ORDER BY sen_counter RETURNING customer.customer_id
---$ $1=+email $2 $3=+birth $3 shown 1082
+--> INSERT INTO customer (email, company, birth_date) SELECT p0::VARCHAR, p1::VARCHAR, p2::text FROM (VALUES ($1, $2, $3, 0)) AS imp_sen(p0, p1, p2, sen_counter) ORDER BY sen_counter RETURNING customer.customer_id
+--$ $1=+email $2 $3=+birth
 --= writes public.customer.birth_date public.customer.email
 
 -- a parameter cast to an integer

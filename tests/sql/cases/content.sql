@@ -1,0 +1,119 @@
+-- LIKE
+SELECT 1 FROM customer WHERE email LIKE 'a%'
+--! 0A000 LIKE on protected column public.customer.email is not supported @ ["LIKE 'a%'"]
+
+-- NOT ILIKE
+SELECT 1 FROM customer WHERE email NOT ILIKE 'a%'
+--! 0A000 ILIKE on protected column public.customer.email is not supported @ ["NOT ILIKE 'a%'"]
+
+-- a regular expression
+SELECT 1 FROM customer WHERE email ~* '^a'
+--! 0A000 operator ~* on protected column public.customer.email is not supported @ ["~* '^a'"]
+
+-- SIMILAR TO
+SELECT 1 FROM customer WHERE email SIMILAR TO 'a%'
+--! 0A000 SIMILAR TO on protected column public.customer.email is not supported @ ["SIMILAR TO 'a%'"]
+
+-- less than
+SELECT 1 FROM customer WHERE birth_date < '1970-01-01'
+--! 0A000 operator < on protected column public.customer.birth_date is not supported @ ["< '1970-01-01'"]
+
+-- BETWEEN
+SELECT 1 FROM customer WHERE birth_date BETWEEN '1960-01-01' AND '1970-01-01'
+--! 0A000 BETWEEN on protected column public.customer.birth_date is not supported @ ["BETWEEN '1960-01-01'"]
+
+-- BETWEEN an unprotected column's bounds
+SELECT email FROM customer WHERE customer_id BETWEEN 1 AND 5
+--| email:1043(64)
+
+-- lower of a column
+SELECT 1 FROM customer WHERE lower(email) = 'a'
+--! 0A000 function lower() on protected column public.customer.email is not supported @ ["lower(email) = 'a'"]
+
+-- lower of both sides
+SELECT 1 FROM customer WHERE lower(email) = lower('A')
+--! 0A000 function lower() on protected column public.customer.email is not supported @ ['lower(email) = lower']
+
+-- length
+SELECT 1 FROM customer WHERE length(email) > 3
+--! 0A000 function length() on protected column public.customer.email is not supported @ ['length(email) > 3']
+
+-- extract
+SELECT 1 FROM customer WHERE extract(year FROM birth_date) = 1962
+--! 0A000 function extract() on protected column public.customer.birth_date is not supported @ ['extract(year FROM bi']
+
+-- date arithmetic
+SELECT birth_date + 1 FROM customer
+--! 0A000 operator + on protected column public.customer.birth_date is not supported @ ['+ 1 FROM customer']
+
+-- age
+SELECT age(birth_date) FROM customer
+--! 0A000 function age() on protected column public.customer.birth_date is not supported @ ['age(birth_date) FROM']
+
+-- integer arithmetic
+SELECT loyalty_no + 1 FROM customer
+--! 0A000 operator + on protected column public.customer.loyalty_no is not supported @ ['+ 1 FROM customer']
+
+-- substring
+SELECT substring(email FROM 1 FOR 3) FROM customer
+--! 0A000 function substring() on protected column public.customer.email is not supported @ ['substring(email FROM']
+
+-- trim
+SELECT trim(email) FROM customer
+--! 0A000 function btrim() on protected column public.customer.email is not supported @ ['trim(email) FROM cus']
+
+-- upper in the output
+SELECT upper(first_name) FROM customer
+--! 0A000 function upper() on protected column public.customer.first_name is not supported @ ['upper(first_name) FR']
+
+-- min
+SELECT min(email) FROM customer
+--! 0A000 function min() on protected column public.customer.email is not supported @ ['min(email) FROM cust']
+
+-- max
+SELECT max(birth_date) FROM customer
+--! 0A000 function max() on protected column public.customer.birth_date is not supported @ ['max(birth_date) FROM']
+
+-- sum
+SELECT sum(loyalty_no) FROM customer
+--! 0A000 function sum() on protected column public.customer.loyalty_no is not supported @ ['sum(loyalty_no) FROM']
+
+-- GREATEST
+SELECT GREATEST(email, 'a') FROM customer
+--! 0A000 GREATEST on protected column public.customer.email is not supported @ ["GREATEST(email, 'a')"]
+
+-- quote_literal
+SELECT quote_literal(email) FROM customer
+--! 0A000 function quote_literal() on protected column public.customer.email is not supported @ ['quote_literal(email)']
+
+-- pg_typeof tells the stored type
+SELECT pg_typeof(birth_date) FROM customer
+--! 0A000 function pg_typeof() on protected column public.customer.birth_date is not supported @ ['pg_typeof(birth_date']
+
+-- md5
+SELECT md5(email) FROM customer
+--! 0A000 function md5() on protected column public.customer.email is not supported @ ['md5(email) FROM cust']
+
+-- to_char
+SELECT to_char(birth_date, 'YYYY') FROM customer
+--! 0A000 function to_char() on protected column public.customer.birth_date is not supported @ ['to_char(birth_date, ']
+
+-- full text search
+SELECT 1 FROM customer WHERE to_tsvector(email) @@ to_tsquery('a')
+--! 0A000 function to_tsvector() on protected column public.customer.email is not supported @ ['to_tsvector(email) @']
+
+-- an unknown function
+SELECT my_function(email) FROM customer
+--! 0A000 function my_function() on protected column public.customer.email is not supported @ ['my_function(email) F']
+
+-- XMLELEMENT
+SELECT xmlelement(name a, email) FROM customer
+--! 0A000 an XML function on protected column public.customer.email is not supported @ ['xmlelement(name a, e']
+
+-- json functions over a protected text
+SELECT notes::jsonb ->> 'a' FROM customer
+--! 0A000 cast to jsonb on protected column public.customer.notes is not supported @ ["::jsonb ->> 'a' FROM"]
+
+-- functions over unprotected columns
+SELECT upper(company), substring(company, 1, 2), email FROM customer WHERE company LIKE 'A%' AND length(company) > 2
+--| - - email:1043(64)
