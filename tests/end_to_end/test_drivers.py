@@ -71,8 +71,6 @@ def shop(postgres: Cluster, chinook_template: str) -> Iterator[Shop]:
             for name in names:
                 postgres.psql(KEEP, name)
             yield Shop(postgres, postgres.url("drivers_twin"), tested.url())
-                postgres.url("drivers_twin"), tested.url(), lambda sql: postgres.psql(sql, "drivers_tested")
-            )
     finally:
         for name in names:
             postgres.psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

@@ -41,7 +41,8 @@ class GatewayError(Exception):
 class Deployment:
     """A configuration with the secrets that belong to it.
 
-    ``config`` is what ``pgnym.yaml`` holds. ``owner_url`` is the URL for ``plan`` and ``apply``.
+    ``config`` is what ``pgnym.yaml`` holds. ``owner_url`` and ``vault_owner_url`` are those for
+    ``plan`` and ``apply``; like the other secrets they go by the environment, not by arguments.
     """
 
     config: Config
@@ -54,6 +55,9 @@ class Deployment:
         """Ours, with the secrets; ``sealed`` leaves the master key out."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "PGNYM_"))}
         environment |= {"PGNYM_VAULT_PASSWORD": self.vault_password, "PYTHONFAULTHANDLER": "1"}
+        environment["PGNYM_ADMIN_URL"] = self.owner_url
+        if self.vault_owner_url is not None:
+            environment["PGNYM_VAULT_ADMIN_URL"] = self.vault_owner_url
         if not sealed:
             environment["PGNYM_MASTER_KEY"] = self.master_key
         return environment
@@ -71,7 +75,7 @@ class Deployment:
                 text=True,
                 check=False,
                 input=stdin,
-                env=self.environment(sealed=sealed) | {"PGNYM_ADMIN_URL": self.owner_url},
+                env=self.environment(sealed=sealed),
             )
         if check and done.returncode != 0:
             said = done.stderr + done.stdout
@@ -80,7 +84,7 @@ class Deployment:
 
     def apply(self) -> None:
         """Make the database match the configuration (``pgnym apply --yes``)."""
-        self.pgnym("apply", "--yes", "--url", self.owner_url)
+        self.pgnym("apply", "--yes")
 
 
 def command() -> list[str]:
@@ -125,7 +129,7 @@ def deployment(
         config["upstream"] |= {"sslmode": "verify-full", "sslrootcert": str(cluster.certificates.authority)}
     if vault is not None:
         store, name = vault
-        config["vault"] = {"url": store.url(name, user="pgnym_gateway", password=None)}
+        config["vault"] = {"url": f"postgresql://{store.host}:{store.port}/{name}"}
     for section, values in sections.items():
         config[section] = {**config.get(section, {}), **values}
     owner = cluster.url(database)
