@@ -82,7 +82,7 @@ def outcome(planner: Planner, case: Case) -> list[str]:
 
 
 def _lines(rewrite: Rewrite, statement: str) -> list[str]:
-    lines = []
+    lines: list[str] = []
     sent = render_text(rewrite)
     if sent != statement:
         lines.extend(f"--> {line}" for line in sent.splitlines())

@@ -18,6 +18,7 @@ from pgnym.sql.infer import Knowledge, Run, split
 from pgnym.sql.lexer import Lexed, lex
 from pgnym.sql.plan import Rewrite, SessionScope, StatementPlan
 from pgnym.sql.rewrite import Edit, Template, check_strings
+from pgnym.sql.sequence import Sequence
 from pgnym.sql.shape import Cuts, cut
 from pgnym.sql.statements import COMMANDS
 from pgnym.sql.syntax import Statement, parse
@@ -147,15 +148,18 @@ class Planner:
             plans: list[StatementPlan] = []
             edits: list[Edit] = []
             concerned = False
+            sequence = Sequence(scope)
             for statement in statements:
-                run = Run(self._knowledge, scope, lexed, parameter_types)
+                run = Run(self._knowledge, sequence.scope, lexed, parameter_types)
                 try:
                     _pin_strings(run, statement)
+                    sequence.check(run, statement.node)
                     touched = touches(run, statement.node)
                     plan, own_edits = plan_statement(run, statement.node, touched)
                 finally:
                     pins |= run.pins
                     volatile = volatile or run.volatile
+                sequence.note(statement.node, plan.effect, touched and plan.catalog_change)
                 concerned = concerned or touched or plan.effect is not None
                 plans.append(plan)
                 edits.extend(own_edits)
