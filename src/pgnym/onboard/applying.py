@@ -155,11 +155,21 @@ async def protect(tools: Tools, group: Group, tenant: Tokens) -> list[str]:
         for column in work.columns:
             key = (work.table.oid, column.column.name)
             identifiers[key] = await registry.register(tools.vault, work.table, column, domains[key])
-    async with survey.pinned(tools.app):
-        await lock(tools.app, [work.table for work in group.tables])
-        for work in group.tables:
-            await still_as_planned(tools.app, work)
-        materialized = await change(tools, group, tenant, identifiers, prefixes)
+    try:
+        async with survey.pinned(tools.app):
+            await lock(tools.app, [work.table for work in group.tables])
+            for work in group.tables:
+                await still_as_planned(tools.app, work)
+            materialized = await change(tools, group, tenant, identifiers, prefixes)
+    except (OnboardError, asyncpg.PostgresError):
+        fresh = [
+            identifiers[w.table.oid, c.column.name]
+            for w in group.tables
+            for c in w.columns
+            if c.mode is Mode.PROTECT
+        ]
+        await registry.forget(tools.vault, fresh)
+        raise
     advice = await clean(tools.app, [w.table for w in group.tables], materialized, tools.report)
     await registry.set_state(tools.vault, list(identifiers.values()), "protected")
     await announce(tools.app)

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import asyncpg
+
 from pgnym.onboard import defaults, registry, rows, storage, survey, views
 from pgnym.onboard.applying import Tools, exclusively, lock, triggers_off, triggers_on
 from pgnym.onboard.clean import clean
@@ -53,9 +55,13 @@ async def undo(tools: Tools, label: str) -> list[str]:
         identifiers = [row.id for held in group for _, row in held.columns]
         await registry.set_state(tools.vault, identifiers, "undoing")
         tenants = await all_tenants(tools)
-        async with survey.pinned(tools.app):
-            await lock(tools.app, [held.table for held in group])
-            await restore(tools, group, tenants)
+        try:
+            async with survey.pinned(tools.app):
+                await lock(tools.app, [held.table for held in group])
+                await restore(tools, group, tenants)
+        except (OnboardError, asyncpg.PostgresError):
+            await registry.set_state(tools.vault, identifiers, "protected")
+            raise
         await registry.forget(tools.vault, identifiers)
         await clean(tools.app, [held.table for held in group], [], tools.report)
     return [held.table.label for held in group]
