@@ -112,11 +112,11 @@ def fold(value: bytes) -> bytes:
     """``lower()`` as PostgreSQL's libc and builtin providers do it: one character to one character, no
     context.
 
-    So Σ gives σ also at the end of a word, and İ, whose lower case is two characters, stays.
+    So Σ gives σ also at the end of a word, and İ gives i alone.
     """
     if value.isascii():
         return value.lower()
-    return "".join([low if len(low := char.lower()) == 1 else char for char in value.decode()]).encode()
+    return "".join([char.lower()[0] for char in value.decode()]).encode()
 
 
 def array_oid(oid: int) -> int:
