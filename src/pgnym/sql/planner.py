@@ -160,7 +160,7 @@ class Planner:
                     pins |= run.pins
                     volatile = volatile or run.volatile
                 sequence.note(statement.node, plan.effect, touched and plan.catalog_change)
-                concerned = concerned or touched or plan.effect is not None
+                concerned = concerned or touched or plan.effect is not None or bool(plan.outputs)
                 plans.append(plan)
                 edits.extend(own_edits)
             if not concerned:
