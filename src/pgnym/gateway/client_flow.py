@@ -13,15 +13,14 @@ from collections.abc import Callable
 from typing import Final
 
 from pgnym.audit.records import Action
-from pgnym.gateway import injected
 from pgnym.gateway.copy_in import CopyIn
-from pgnym.gateway.effects import Refresh, Store, Work
-from pgnym.gateway.reports import ErrorReport, GatewayError, report_of
-from pgnym.gateway.session import IDLE, Session
-from pgnym.gateway.slots import FUNCTION_CALL, QUERY, STEP_OF_TYPE, SYNC, Portal, Prepared, Slot, Step
-from pgnym.gateway.tokenize import Tokens, bind_values, render
-from pgnym.sql.plan import Rewrite, StatementPlan
-from pgnym.sql.words import Mention
+from pgnym.gateway.effects import Store, Work
+from pgnym.gateway.refusing import Refusing
+from pgnym.gateway.reports import ErrorReport, report_of
+from pgnym.gateway.requests import Requests
+from pgnym.gateway.session import Session
+from pgnym.gateway.slots import FUNCTION_CALL, QUERY, STEP_OF_TYPE, SYNC, Slot, Step
+from pgnym.gateway.tokenize import Tokens
 from pgnym.wire import messages
 from pgnym.wire.errors import ProtocolViolation
 from pgnym.wire.frames import FRONTEND, Frontend
@@ -32,10 +31,8 @@ _PARSE, _BIND, _EXECUTE = Frontend.PARSE, Frontend.BIND, Frontend.EXECUTE
 _DESCRIBE, _CLOSE, _FLUSH = Frontend.DESCRIBE, Frontend.CLOSE, Frontend.FLUSH
 _COPY_DATA, _COPY_DONE, _COPY_FAIL = Frontend.COPY_DATA, Frontend.COPY_DONE, Frontend.COPY_FAIL
 _NAMED: Final = frozenset((_CLOSE, _BIND, _DESCRIBE, _EXECUTE, _PARSE))
+_STATEMENT: Final = ord("S")
 _COPY: Final = frozenset((_COPY_DATA, _COPY_DONE, _COPY_FAIL))
-_ABORTED: Final = ErrorReport(
-    "25P02", "current transaction is aborted, commands ignored until end of transaction block"
-)
 
 
 class ClientFlow:
@@ -44,14 +41,13 @@ class ClientFlow:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.blocked = False
-        self.discarding = (
-            False  # a message of this batch was refused: drop all until Sync, as the server would
-        )
+        self.refusing = Refusing(session)
+        self._requests = Requests(self)
         self.copy: CopyIn | None = None
         self._pending = bytearray()
         self._skip = 0
-        self._waiting_copy: Slot | None = None
-        self._waiting_drain = False
+        self._awaited_copy: Slot | None = None
+        self._awaits_drain = False
 
     # -- feeding ------------------------------------------------------------------------------------------------
 
@@ -86,22 +82,22 @@ class ClientFlow:
         plan = slot.plan
         if plan is not None and plan.copy is not None and plan.copy.incoming:
             self.copy = CopyIn(plan.copy, self.session, slot)
-        if self._waiting_copy is slot:
-            self._waiting_copy = None
+        if self._awaited_copy is slot:
+            self._awaited_copy = None
             self.unblock()
 
     def slot_ended(self, slot: Slot) -> None:
         """The last reply of a slot has come (or it failed)."""
         if self.copy is not None and self.copy.slot is slot:
             self.copy = None
-        if self._waiting_copy is slot:
-            self._waiting_copy = None
+        if self._awaited_copy is slot:
+            self._awaited_copy = None
             self.unblock()
 
     def drained(self) -> None:
         """All replies have come."""
-        if self._waiting_drain:
-            self._waiting_drain = False
+        if self._awaits_drain:
+            self._awaits_drain = False
             self.unblock()
 
     # -- the loop -----------------------------------------------------------------------------------------------
@@ -117,7 +113,7 @@ class ClientFlow:
             kind, length = _HEADER(data, pos)
             if length < 4 or length > _BOUNDS[kind]:
                 self._forward(data, start, pos)
-                self._fatal(FRONTEND.error(kind, length).message)
+                self.refusing.fatal(FRONTEND.error(kind, length).message)
                 return
             end = pos + 1 + length
             if end > size:
@@ -133,7 +129,7 @@ class ClientFlow:
             try:
                 consumed = self._concerned(kind, data[pos:end])
             except ProtocolViolation as error:
-                self._refuse_message(kind, report_of(error))
+                self._refuse_malformed(kind, report_of(error))
                 consumed = True
             if consumed:
                 pos = start = end
@@ -152,21 +148,21 @@ class ClientFlow:
 
     def _may_stream(self, kind: int) -> bool:
         """Whether the rest of an incomplete message can be passed on as it comes."""
-        if self.discarding:
+        if self.refusing.discarding:
             return False
         if kind == _COPY_DATA:
             return self.copy is None
         return (
-            kind == _BIND and not self.session.prepared and not self.session.portals and not self._tracking()
+            kind == _BIND
+            and not self.session.prepared
+            and not self.session.portals
+            and not self.session.tracked
         )
-
-    def _tracking(self) -> bool:
-        return self.session.tracked
 
     def _passes(self, kind: int, data: bytes, pos: int, end: int) -> bool:
         """Whether the message can go on as it is; does the book-keeping if so. The hot path of every message."""
         session = self.session
-        if self.discarding:
+        if self.refusing.discarding:
             return False
         if kind == QUERY:
             if session.engines.current.classify(data[pos + 5 : end - 1], session):
@@ -184,7 +180,9 @@ class ClientFlow:
             session.batch.clear()
             return True
         if kind in _NAMED:
-            if session.tracked or session.prepared or session.portals:
+            if session.tracked or (
+                (session.prepared or session.portals) and self._names(kind, data, pos, end)
+            ):
                 return False
             if kind == _PARSE:
                 name_end = data.index(0, pos + 5, end)
@@ -193,7 +191,7 @@ class ClientFlow:
                     return False
             session.batch.append(kind)
             return True
-        if kind == _COPY_DATA or kind == _COPY_DONE or kind == _COPY_FAIL:
+        if kind in _COPY:
             if kind != _COPY_DATA:
                 session.copying_in = False
             return self.copy is None
@@ -201,6 +199,23 @@ class ClientFlow:
             session.expect.append(FUNCTION_CALL)
             return True
         return kind != _FLUSH or (self.copy is None and not session.batch)
+
+    def _names(self, kind: int, data: bytes, pos: int, end: int) -> bool:
+        """Whether a message names a prepared statement or portal that concerns the gateway."""
+        session = self.session
+        first = pos + 6 if kind in (_DESCRIBE, _CLOSE) else pos + 5
+        stop = data.find(0, first, end)
+        if stop < 0:
+            return True  # malformed: let the parser say so
+        name = data[first:stop]
+        if kind == _PARSE:
+            return name in session.prepared
+        if kind == _BIND:
+            second = data.find(0, stop + 1, end)
+            return second < 0 or name in session.portals or data[stop + 1 : second] in session.prepared
+        if kind == _EXECUTE:
+            return name in session.portals
+        return name in (session.prepared if data[pos + 5] == _STATEMENT else session.portals)
 
     def _track(self) -> None:
         """Give the messages of the open batch a slot each: from here on replies are attributed one by one."""
@@ -210,46 +225,35 @@ class ClientFlow:
         session.batch.clear()
         session.tracked = True
 
-    # -- messages that may concern us ---------------------------------------------------------------------------
+    # -- messages that may concern us ------------------------------------------------------------------
 
     def _concerned(self, kind: int, message: bytes) -> bool:
         """Handle a message that ``_passes`` did not let through. False: not consumed, to be tried again when unblocked."""
         session = self.session
-        if self.discarding:
+        if self.refusing.discarding:
             if kind == SYNC:
-                self.discarding = False
+                self.refusing.discarding = False
                 return self._sync()
             if kind == Frontend.TERMINATE:
                 session.effects.to_server(message)
             return True
         if kind == QUERY:
-            return self._query(message)
+            session.batch.clear()
+            session.tracked = False
+            return self._requests.query(message)
         if kind == SYNC:
             return self._sync()
         if kind == _FLUSH:
             if session.batch and not session.tracked:
                 self._track()
             if self.copy is None:
-                session.effects.to_server(messages.FLUSH)
+                session.effects.to_server(message)
             return True
         if kind in _COPY:
             return self._copy(kind, message)
         if not session.tracked:
             self._track()
-        if kind == _PARSE:
-            return self._parse(message)
-        if kind == _BIND:
-            return self._bind(message)
-        if kind == _DESCRIBE:
-            return self._describe(message)
-        if kind == _EXECUTE:
-            return self._execute(message)
-        return self._close(message)
-
-    def _relay(self, message: bytes, slot: Slot) -> bool:
-        self.session.expect.append(slot)
-        self.session.effects.to_server(message)
-        return True
+        return self._requests.extended(kind, message)
 
     def _sync(self) -> bool:
         session = self.session
@@ -261,147 +265,18 @@ class ClientFlow:
         session.effects.to_server(messages.SYNC)
         return True
 
-    # -- planning -----------------------------------------------------------------------------------------------
-
-    def _ready_to_plan(self, flags: int, *, simple: bool) -> bool:
-        """Whether catalog, search_path and names are known for sure; if not, sees to it and blocks."""
-        session = self.session
-        if (session.naming or session.catalog_touched) and self._between_cycles():
-            # Names and tables change when the server gets there: wait until it has.
-            self._waiting_drain = True
-            self.block()
-            return False
-        if not flags & Mention.CONCERNS:
-            return True
-        if session.catalog_touched and session.status == IDLE and not session.expect:
-            self._work(Refresh(), self._refreshed)
-            return False
-        if session.path is None:
-            self.block()
-            injected.ask_scope(session, simple=simple, done=self._scope_known)
-            return False
-        return True
-
-    def _between_cycles(self) -> bool:
-        """Whether replies are outstanding, and all of them will come without anything more from the client."""
-        expect = self.session.expect
-        if not expect:
-            return False
-        last = expect[-1]
-        return not isinstance(last, Slot) or last.step in (Step.SYNC, Step.QUERY)
-
-    def _refreshed(self, result: object, error: Exception | None) -> None:
-        if error is None:
-            self.session.catalog_touched = False
-            self.unblock()
+    def _refuse_malformed(self, kind: int, report: ErrorReport) -> None:
+        if kind == QUERY:
+            self.refusing.query(report)
+        elif kind in _NAMED:
+            self.refusing.step(report, Step.PARSE)
         else:
-            self._fatal(f"the catalog could not be read: {type(error).__name__}", "08006")
+            self.refusing.fatal(report.message)
 
-    def _scope_known(self, rows: list[list[bytes | None]] | None) -> None:
-        session = self.session
-        if rows:
-            path, user = rows[0]
-            session.path = injected.parse_path(path or b"")
-            session.user = (user or b"").decode()
-        else:
-            session.path = None
-            self._scope_failed = not self.discarding
-        self.unblock()
+    # -- waiting ---------------------------------------------------------------------------------------
 
-    _scope_failed = False
-
-    def _plan(self, text: bytes, oids: tuple[int, ...]) -> Rewrite | None:
-        session = self.session
-        engine = session.engines.current
-        encoding = session.parameters.get("client_encoding", "UTF8")
-        if encoding not in ("UTF8", "SQL_ASCII"):
-            raise GatewayError(
-                "0A000",
-                f"client_encoding {encoding} is not supported on statements that touch protected columns",
-                hint="SET client_encoding TO 'UTF8'.",
-            )
-        return engine.planner.plan(text, oids, session.scope())
-
-    def _query(self, message: bytes) -> bool:
-        session = self.session
-        text = messages.Query.parse(message).text
-        session.batch.clear()
-        session.tracked = False
-        flags = session.engines.current.flags(text, session)
-        if self._scope_failed:
-            self._scope_failed = False
-            self._refuse_query(_ABORTED, text)
-            return True
-        if not self._ready_to_plan(flags, simple=True):
-            return False
-        try:
-            rewrite = self._plan(text, ())
-            if rewrite is None:
-                session.expect.append(QUERY)
-                session.effects.to_server(message)
-                return True
-            sent, tokens = render(rewrite, session)
-        except Exception as error:
-            self._refuse_query(report_of(error, text), text)
-            return True
-        slot = Slot(
-            Step.QUERY, rewrite.statements, rewrite.fingerprint, rewrite.positions, text=text, sent_text=sent
-        )
-        for plan in rewrite.statements:
-            if plan.parameters is not None and any(p.use for p in plan.parameters) and plan.effect is None:
-                self._refuse_query(ErrorReport("42P02", "there is no parameter $1"), text)
-                return True
-
-        def send() -> None:
-            self._expect_query(slot)
-            session.effects.to_server(messages.Query(sent).build())
-            self._await_copy(slot)
-
-        self._store(tokens, rewrite.fingerprint, send, lambda report: self._refuse_query(report, text))
-        return True
-
-    def _expect_query(self, slot: Slot) -> None:
-        session = self.session
-        if any(plan.effect is not None for plan in slot.plans):
-            session.naming += 1
-        if any(plan.catalog_change for plan in slot.plans):
-            session.catalog_touched = True
-        session.expect.append(slot)
-
-    def _await_copy(self, slot: Slot) -> None:
-        if any(plan.copy is not None and plan.copy.incoming for plan in slot.plans):
-            self._waiting_copy = slot
-            self.block()
-
-    def _store(
-        self,
-        tokens: Tokens,
-        fingerprint: str,
-        send: Callable[[], None],
-        refuse: Callable[[ErrorReport], None],
-    ) -> None:
-        """Put what is not yet in the vault, with its audit record; then send. A search waits for neither."""
-        session = self.session
-        if not tokens.counts and not tokens.needed:
-            send()
-            return
-        record = session.record(Action.TOKENIZE, fingerprint, tokens.counts)
-        if not tokens.writes and not tokens.needed:
-            session.effects.post(record)
-            send()
-            return
-
-        def done(result: object, error: Exception | None) -> None:
-            if error is not None:
-                refuse(report_of(error))
-            else:
-                send()
-            if self._waiting_copy is None:
-                self.unblock()
-
-        self._work(Store(tokens.needed, record), done)
-
-    def _work(self, work: Work, done: Callable[[object, Exception | None], None]) -> None:
+    def work(self, work: Work, done: Callable[[object, Exception | None], None]) -> None:
+        """Block while ``work`` is done; ``done`` must unblock, or see to it that something does."""
         self.block()
 
         def finished(result: object, error: Exception | None) -> None:
@@ -411,190 +286,46 @@ class ClientFlow:
 
         self.session.effects.start(work, finished)
 
-    # -- refusals -----------------------------------------------------------------------------------------------
+    def await_drain(self) -> None:
+        """Block until all replies that are outstanding have come."""
+        self._awaits_drain = True
+        self.block()
 
-    def _audit_refusal(self, report: ErrorReport, fingerprint: str = "") -> None:
-        if report is not _ABORTED:
-            session = self.session
-            session.effects.post(session.record(Action.REFUSE, fingerprint, {}, denied=report.sqlstate))
+    def await_copy(self, slot: Slot) -> None:
+        """After a statement that copies into protected columns: block until the server wants the data, or ends."""
+        if any(plan.copy is not None and plan.copy.incoming for plan in slot.plans):
+            self._awaited_copy = slot
+            self.block()
 
-    def _refuse_query(self, report: ErrorReport, text: bytes) -> None:
-        """Answer a Query with an error, and leave the transaction as PostgreSQL would: failed, if there is one."""
+    def store(
+        self,
+        tokens: Tokens,
+        fingerprint: str,
+        send: Callable[[], None],
+        refuse: Callable[[ErrorReport], None],
+    ) -> None:
+        """Put values into the vault, with the audit record of it; then send. A mere search waits for neither."""
         session = self.session
-        self._audit_refusal(report)
-        if not session.expect and session.status == IDLE:
-            session.effects.to_client(report.encode() + messages.ReadyForQuery(b"I").build())
+        if not tokens.counts and not tokens.values:
+            send()
             return
-        session.expect.append(Slot(Step.QUERY, report=report))
-        session.effects.to_server(messages.Query(injected.FAILING).build())
-
-    def _refuse_step(self, report: ErrorReport, step: Step) -> None:
-        """Make the server fail at this place of the batch, so that order and transaction state are its own."""
-        session = self.session
-        if self.discarding:
+        record = session.record(Action.TOKENIZE, fingerprint, tokens.counts)
+        if not tokens.values:
+            session.effects.post(record)
+            send()
             return
-        self._audit_refusal(report)
-        session.expect.append(Slot(step, report=report))
-        session.effects.to_server(messages.Parse(injected.NAME, injected.FAILING).build())
-        self.discarding = True
 
-    def _refuse_message(self, kind: int, report: ErrorReport) -> None:
-        if kind == QUERY:
-            self._refuse_query(report, b"")
-        elif kind in _NAMED:
-            self._refuse_step(report, Step.PARSE)
-        else:
-            self._fatal(report.message)
+        def done(result: object, error: Exception | None) -> None:
+            if error is not None:
+                refuse(report_of(error))
+            else:
+                send()
+            if self._awaited_copy is None:
+                self.unblock()
 
-    def _fatal(self, message: str, sqlstate: str = "08P01") -> None:
-        session = self.session
-        session.effects.to_client(ErrorReport(sqlstate, message, severity="FATAL").encode())
-        session.effects.close(message)
+        self.work(Store(tokens.values, record), done)
 
-    # -- extended query -----------------------------------------------------------------------------------------
-
-    def _parse(self, message: bytes) -> bool:
-        session = self.session
-        parse = messages.Parse.parse(message)
-        name, text = parse.name, parse.text
-        flags = session.engines.current.flags(text, session)
-        if self._scope_failed:
-            self._scope_failed = False
-            self._refuse_step(_ABORTED, Step.PARSE)
-            return True
-        if flags:
-            if not self._ready_to_plan(flags, simple=False):
-                return False
-            try:
-                rewrite = self._plan(text, parse.oids)
-                rendered = render(rewrite, session) if rewrite is not None else None
-            except Exception as error:
-                self._refuse_step(report_of(error, text), Step.PARSE)
-                return True
-            if rewrite is not None and rendered is not None:
-                self._parse_rewritten(parse, rewrite, *rendered)
-                return True
-        undo = self._forget_statement(name) if not name else None
-        return self._relay(message, Slot(Step.PARSE, undo=undo))
-
-    def _parse_rewritten(self, parse: messages.Parse, rewrite: Rewrite, sent: bytes, tokens: Tokens) -> None:
-        session = self.session
-        plan = rewrite.statements[0] if rewrite.statements else StatementPlan("")
-        prepared = Prepared(plan, parse.oids, rewrite.fingerprint, literals=tokens.needed)
-        slot = Slot(
-            Step.PARSE, (plan,), rewrite.fingerprint, rewrite.positions, text=parse.text, sent_text=sent
-        )
-
-        def send() -> None:
-            if self.discarding:
-                return
-            # A Parse of an existing name fails in the server and leaves the old statement: restore it then.
-            old = session.prepared.get(parse.name)
-            session.prepared[parse.name] = prepared
-
-            def undo() -> None:
-                if old is not None and parse.name:
-                    session.prepared[parse.name] = old
-                else:
-                    session.prepared.pop(parse.name, None)
-
-            slot.undo = undo
-            session.expect.append(slot)
-            session.effects.to_server(messages.Parse(parse.name, sent, _sent_oids(plan, parse.oids)).build())
-
-        self._store(tokens, rewrite.fingerprint, send, lambda report: self._refuse_step(report, Step.PARSE))
-
-    def _forget_statement(self, name: bytes) -> Callable[[], None] | None:
-        old = self.session.prepared.pop(name, None)
-        if old is None or not name:
-            return None
-
-        def undo() -> None:
-            self.session.prepared[name] = old
-
-        return undo
-
-    def _forget_portal(self, name: bytes) -> Callable[[], None] | None:
-        old = self.session.portals.pop(name, None)
-        if old is None or not name:
-            return None
-
-        def undo() -> None:
-            self.session.portals[name] = old
-
-        return undo
-
-    def _bind(self, message: bytes) -> bool:
-        session = self.session
-        bind = messages.Bind.parse(message)
-        prepared = session.prepared.get(bind.statement)
-        if prepared is None:
-            undo = self._forget_portal(bind.portal)
-            return self._relay(message, Slot(Step.BIND, undo=undo))
-        try:
-            sent, tokens = bind_values(prepared, bind, session)
-        except Exception as error:
-            self._refuse_step(report_of(error), Step.BIND)
-            return True
-        tokens.needed.update((t, v) for t, v in prepared.literals.items() if not session.vault.is_known(t))
-        slot = Slot(Step.BIND, (prepared.plan,), prepared.fingerprint)
-
-        def send() -> None:
-            if self.discarding:
-                return
-            old = session.portals.get(bind.portal)
-            session.portals[bind.portal] = Portal(prepared, bind.result_formats)
-
-            def undo() -> None:
-                if old is not None and bind.portal:
-                    session.portals[bind.portal] = old
-                else:
-                    session.portals.pop(bind.portal, None)
-
-            slot.undo = undo
-            session.expect.append(slot)
-            session.effects.to_server(message if sent is bind else sent.build())
-
-        self._store(tokens, prepared.fingerprint, send, lambda report: self._refuse_step(report, Step.BIND))
-        return True
-
-    def _describe(self, message: bytes) -> bool:
-        session = self.session
-        target = messages.Describe.parse(message)
-        name = target.name
-        if target.kind == b"S":
-            prepared = session.prepared.get(name)
-            plans = (prepared.plan,) if prepared else ()
-            return self._relay(message, Slot(Step.DESCRIBE_STATEMENT, plans, parameters=prepared))
-        portal = session.portals.get(name)
-        if portal is None:
-            return self._relay(message, Slot(Step.DESCRIBE_PORTAL))
-        return self._relay(
-            message, Slot(Step.DESCRIBE_PORTAL, (portal.prepared.plan,), formats=portal.formats)
-        )
-
-    def _execute(self, message: bytes) -> bool:
-        session = self.session
-        portal = session.portals.get(messages.Execute.parse(message).portal)
-        if portal is None:
-            return self._relay(message, Slot(Step.EXECUTE))
-        prepared = portal.prepared
-        slot = Slot(Step.EXECUTE, (prepared.plan,), prepared.fingerprint, formats=portal.formats)
-        if prepared.plan.effect is not None:
-            session.naming += 1
-        if prepared.plan.catalog_change:
-            session.catalog_touched = True
-        self._relay(message, slot)
-        self._await_copy(slot)
-        return True
-
-    def _close(self, message: bytes) -> bool:
-        target = messages.Close.parse(message)
-        forget = self._forget_statement if target.kind == b"S" else self._forget_portal
-        undo = forget(target.name)
-        return self._relay(message, Slot(Step.CLOSE, undo=undo))
-
-    # -- COPY ---------------------------------------------------------------------------------------------------
+    # -- COPY ------------------------------------------------------------------------------------------
 
     def _copy(self, kind: int, message: bytes) -> bool:
         session = self.session
@@ -616,40 +347,12 @@ class ClientFlow:
                 self.copy = None
                 session.effects.to_server(messages.COPY_DONE)
 
-        if not tokens.counts:
-            send()
-            return True
-
-        def done(result: object, error: Exception | None) -> None:
-            if error is not None:
-                self._fail_copy(copy, report_of(error))
-            else:
-                send()
-            self.unblock()
-
-        record = session.record(Action.TOKENIZE, copy.slot.fingerprint, tokens.counts)
-        self._work(Store(tokens.needed, record), done)
+        self.store(tokens, copy.slot.fingerprint, send, lambda report: self._fail_copy(copy, report))
         return True
 
     def _fail_copy(self, copy: CopyIn, report: ErrorReport) -> None:
         """End the COPY by CopyFail; the server's error for it is shown as ours."""
         self.copy = None
-        self._audit_refusal(report, copy.slot.fingerprint)
+        self.refusing.audit(report, copy.slot.fingerprint)
         copy.slot.report = report
         self.session.effects.to_server(messages.CopyFail(b"refused by the gateway").build())
-
-
-def _sent_oids(plan: StatementPlan, declared: tuple[int, ...]) -> tuple[int, ...]:
-    """The parameter types to name upstream: the client's own, but text where a token goes in."""
-    sent = plan.sent_parameter_types or {}
-    if plan.parameters is None:
-        count = max([len(declared), *sent]) if sent else len(declared)
-        own = [declared[i] if i < len(declared) else 0 for i in range(count)]
-        return tuple(sent.get(i + 1, oid) for i, oid in enumerate(own))
-    oids = []
-    for index, parameter in enumerate(plan.parameters, 1):
-        own_oid = declared[parameter.source - 1] if parameter.source <= len(declared) else 0
-        oids.append(sent.get(index, own_oid))
-    while oids and oids[-1] == 0:
-        oids.pop()
-    return tuple(oids)

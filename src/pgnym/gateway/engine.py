@@ -14,16 +14,16 @@ _REMEMBERED_LENGTH = 4096
 
 
 class Touched(Protocol):
-    """What the mention test notes on a session."""
+    """What the mention test asks of a session."""
 
-    path: tuple[str, ...] | None
-    path_touched: bool
-    catalog_touched: bool
     naming: int
 
     @property
     def named(self) -> bool:
         """Whether the session holds prepared statements or cursors that concern the gateway."""
+
+    def note(self, flags: int) -> None:
+        """Note what a text with these flags may change."""
 
 
 class Engine:
@@ -38,15 +38,23 @@ class Engine:
         self._verdicts: dict[bytes, int] = {}
 
     def classify(self, text: bytes, session: Touched) -> bool:
-        """Whether the text must be planned. Notes on the session what it may change. The hot path of every statement."""
+        """Whether the text must be planned. If not, notes on the session what it may change. Run on every statement."""
         flags = self._verdicts.get(text)
         if flags is None:
             flags = self._judge(text)
-        return flags != 0 and self.note(flags, session) & Mention.CONCERNS != 0
+        if not flags:
+            return False
+        if flags & Mention.CONCERNS or (flags & Mention.NAMES and (session.named or session.naming)):
+            return True
+        session.note(flags)
+        return False
 
     def flags(self, text: bytes, session: Touched) -> int:
-        """As ``classify``, with all the flags of ``Mention``."""
-        return self.note(self._judge(text), session)
+        """All the flags of ``Mention``, with ``CONCERNS`` where names of the session make it so. Notes nothing."""
+        flags = self._judge(text)
+        if flags & Mention.NAMES and (session.named or session.naming):
+            flags |= Mention.CONCERNS
+        return flags
 
     def _judge(self, text: bytes) -> int:
         flags = session_flags(text)
@@ -57,15 +65,3 @@ class Engine:
                 self._verdicts.clear()
             self._verdicts[text] = int(flags)
         return int(flags)
-
-    @staticmethod
-    def note(flags: int, session: Touched) -> int:
-        """Note on the session what a text with these flags may change; the flags, with CONCERNS where names make it so."""
-        if flags & Mention.SETTINGS or (flags & Mention.ENDS and session.path_touched):
-            session.path = None
-            session.path_touched = True
-        if flags & Mention.DDL:
-            session.catalog_touched = True
-        if flags & Mention.NAMES and (session.named or session.naming):
-            flags |= Mention.CONCERNS
-        return flags

@@ -41,13 +41,14 @@ def ask_scope(
         expect.append(Slot(Step.QUERY, swallow=True, done=answered))
         send(messages.Query(_SCOPE).build())
         return
+    rows: list[list[bytes | None]] = []  # filled by the replies to Execute, given out with the last reply
     expect.extend(
         (
             Slot(Step.PARSE, swallow=True),
             Slot(Step.BIND, swallow=True),
-            Slot(Step.EXECUTE, swallow=True),
+            Slot(Step.EXECUTE, swallow=True, rows=rows),
             Slot(Step.CLOSE, swallow=True),
-            Slot(Step.CLOSE, swallow=True, done=answered),
+            Slot(Step.CLOSE, swallow=True, done=answered, rows=rows),
         )
     )
     send(

@@ -143,7 +143,7 @@ def missing_value(opened: Opened) -> GatewayError:
     return GatewayError(
         "XX001",
         f"a token in column {opened.column} has no value in the vault",
-        hint="`pgnym doctor` finds such rows. Was the row written around the gateway, or the vault restored from an old copy?",
+        hint="Was the row written around the gateway, or the vault restored from an old copy?",
     )
 
 

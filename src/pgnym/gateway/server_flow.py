@@ -328,7 +328,7 @@ class ServerFlow:
             session.expect.popleft()
             dropped.append(head)
         if not session.expect:
-            self.client.discarding = True
+            self.client.refusing.discarding = True
         for slot in reversed(dropped):
             if slot.undo is not None:
                 slot.undo()

@@ -16,6 +16,7 @@ from pgnym.gateway.slots import Portal, Prepared, Slot
 from pgnym.policy.budget import StatementBudget
 from pgnym.policy.roles import RolePolicy
 from pgnym.sql.plan import SessionAct, SessionScope, StatementPlan
+from pgnym.sql.words import Mention
 from pgnym.wire.codecs import Settings
 
 IDLE = ord("I")
@@ -103,6 +104,14 @@ class Session:
         """The settings that text input and output of values depend on. Raises ``CodecError`` for unsupported ones."""
         known = self.parameters
         return Settings.of(known.get("DateStyle", "ISO, MDY"), known.get("TimeZone", "UTC"))
+
+    def note(self, flags: int) -> None:
+        """Note what a text with these flags (``Mention``), now on its way, may change."""
+        if flags & Mention.SETTINGS or (flags & Mention.ENDS and self.path_touched):
+            self.path = None
+            self.path_touched = True
+        if flags & Mention.DDL:
+            self.catalog_touched = True
 
     def apply(self, act: SessionAct, name: str | None, inner: StatementPlan | None, fingerprint: str) -> None:
         """Note what a statement that has succeeded did to names (PREPARE, DEALLOCATE, DECLARE, CLOSE, DISCARD)."""

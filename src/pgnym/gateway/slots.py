@@ -46,6 +46,7 @@ class Prepared:
     declared: tuple[int, ...]
     fingerprint: str
     literals: dict[bytes, bytes] = field(default_factory=dict, repr=False)  # tokens of its constants → values
+    changes_settings: bool = False
 
 
 @dataclass(slots=True)

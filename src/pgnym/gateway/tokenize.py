@@ -27,11 +27,13 @@ _NAME = {Use.COMPARE: "compare with", Use.CARRY: "compare with", Use.WRITE: "wri
 
 @dataclass(slots=True)
 class Tokens:
-    """What tokenizing a message has brought: values to put (token → canonical), and how many tokens per domain."""
+    """What tokenizing a message has brought.
 
-    needed: dict[bytes, bytes] = field(default_factory=dict, repr=False)
+    ``values``: what must be in the vault before the message goes on (token → canonical); ``counts``: tokens per domain.
+    """
+
+    values: dict[bytes, bytes] = field(default_factory=dict, repr=False)
     counts: dict[str, int] = field(default_factory=dict)
-    writes: bool = False
 
 
 class Tokenizer:
@@ -70,9 +72,7 @@ class Tokenizer:
             token = session.vault.token(protection.prefix, identity)
         tokens.counts[protection.domain] = tokens.counts.get(protection.domain, 0) + 1
         if use.use is not Use.COMPARE:
-            tokens.writes = True
-            if token not in tokens.needed and not session.vault.is_known(token):
-                tokens.needed[token] = canonical
+            tokens.values[token] = canonical
         return token
 
     def _canonical(self, value: bytes, declared: int, binary: bool) -> bytes:

@@ -1,0 +1,141 @@
+"""Before a statement is planned: its session's names, search_path and role, and the catalog, must be known for sure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pgnym.gateway import injected
+from pgnym.gateway.effects import Refresh
+from pgnym.gateway.refusing import ABORTED
+from pgnym.gateway.reports import ErrorReport, GatewayError, report_of
+from pgnym.gateway.session import IDLE, Session
+from pgnym.gateway.slots import Slot, Step
+from pgnym.gateway.tokenize import Tokens, render
+from pgnym.sql.errors import Refused
+from pgnym.sql.plan import Rewrite
+from pgnym.sql.words import Mention
+
+if TYPE_CHECKING:
+    from pgnym.gateway.client_flow import ClientFlow
+
+# Names that the snapshot may not know yet: undefined_table, undefined_column, undefined_function, undefined_object,
+# invalid_schema_name.
+_UNKNOWN = frozenset(("42P01", "42703", "42883", "42704", "3F000"))
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A text that concerns the gateway: what to send, and the values to put before."""
+
+    rewrite: Rewrite
+    sent: bytes
+    tokens: Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A text that can't be carried out."""
+
+    report: ErrorReport
+
+
+class Planning:
+    """Plans the texts of one session. Where it must wait first, it blocks the flow and is asked again."""
+
+    def __init__(self, flow: ClientFlow) -> None:
+        self._flow = flow
+        self._session: Session = flow.session
+        self._aborted = False  # the server would not answer our question, as the transaction has failed
+        self._looked_again = False  # the catalog has been read for the text at hand
+
+    def plan(
+        self, text: bytes, oids: tuple[int, ...], flags: int, *, simple: bool
+    ) -> Planned | Refusal | bool:
+        """The outcome for a text. True: it does not concern us. False: the flow is blocked, ask again."""
+        session = self._session
+        if self._aborted:
+            self._aborted = False
+            return Refusal(ABORTED)
+        if not self._ready(flags, simple=simple):
+            return False
+        if not flags & Mention.CONCERNS:
+            return True
+        try:
+            encoding = session.parameters.get("client_encoding", "UTF8")
+            if encoding not in ("UTF8", "SQL_ASCII"):
+                raise GatewayError(
+                    "0A000",
+                    f"client_encoding {encoding} is not supported on statements that touch protected columns",
+                    hint="SET client_encoding TO 'UTF8'.",
+                )
+            rewrite = session.engines.current.planner.plan(text, oids, session.scope())
+            if rewrite is None:
+                self._looked_again = False
+                return True
+            if flags & Mention.SETTINGS and len(rewrite.statements) > 1:
+                raise GatewayError(
+                    "0A000",
+                    "statements on protected columns can't be in one text with SET, RESET or set_config",
+                    detail="What a name means could change in the middle of the text.",
+                    hint="Send the statements one by one.",
+                )
+            sent, tokens = render(rewrite, session)
+        except Refused as error:
+            if error.sqlstate in _UNKNOWN and not self._looked_again and self._idle():
+                self._looked_again = True
+                self._flow.work(Refresh(), self._refreshed)
+                return False
+            self._looked_again = False
+            return Refusal(report_of(error, text))
+        except Exception as error:
+            self._looked_again = False
+            return Refusal(report_of(error, text))
+        self._looked_again = False
+        return Planned(rewrite, sent, tokens)
+
+    def _idle(self) -> bool:
+        """Whether another connection sees the same catalog as the session: outside a transaction it does."""
+        return self._session.status == IDLE and not self._session.expect
+
+    def _ready(self, flags: int, *, simple: bool) -> bool:
+        session = self._session
+        if (session.naming or session.catalog_touched) and self._between_cycles():
+            self._flow.await_drain()  # names and tables change when the server gets there
+            return False
+        if not flags & Mention.CONCERNS:
+            return True
+        if session.catalog_touched and self._idle():
+            self._flow.work(Refresh(), self._refreshed)
+            return False
+        if session.path is None:
+            self._flow.block()
+            injected.ask_scope(session, simple=simple, done=self._scope_known)
+            return False
+        return True
+
+    def _between_cycles(self) -> bool:
+        """Whether replies are outstanding, and all of them will come without anything more from the client."""
+        expect = self._session.expect
+        if not expect:
+            return False
+        last = expect[-1]
+        return not isinstance(last, Slot) or last.step in (Step.SYNC, Step.QUERY)
+
+    def _refreshed(self, result: object, error: Exception | None) -> None:
+        if error is None:
+            self._session.catalog_touched = False
+            self._flow.unblock()
+        else:
+            report = report_of(error)
+            self._flow.refusing.fatal(report.message, report.sqlstate)
+
+    def _scope_known(self, rows: list[list[bytes | None]] | None) -> None:
+        session = self._session
+        if rows:
+            path, user = rows[0]
+            session.path = injected.parse_path(path or b"")
+            session.user = (user or b"").decode()
+        else:
+            self._aborted = not self._flow.refusing.discarding
+        self._flow.unblock()

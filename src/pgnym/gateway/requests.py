@@ -1,0 +1,244 @@
+"""Query and the extended-query messages where they concern the gateway: planned, tokenized, sent, replies expected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from typing import TYPE_CHECKING, TypeVar
+
+from pgnym.gateway.planning import Planned, Planning, Refusal
+from pgnym.gateway.reports import report_of
+from pgnym.gateway.slots import QUERY, Portal, Prepared, Slot, Step
+from pgnym.gateway.tokenize import bind_values
+from pgnym.sql.plan import StatementPlan
+from pgnym.sql.words import Mention
+from pgnym.wire import messages
+from pgnym.wire.frames import Frontend
+
+if TYPE_CHECKING:
+    from pgnym.gateway.client_flow import ClientFlow
+
+Undo = Callable[[], None]
+Named = TypeVar("Named")
+
+
+class Requests:
+    """Handles the messages that ``ClientFlow`` did not let pass. Each method says whether the message is consumed."""
+
+    def __init__(self, flow: ClientFlow) -> None:
+        self._flow = flow
+        self._session = flow.session
+        self._planning = Planning(flow)
+        self._handlers: dict[int, Callable[[bytes], bool]] = {
+            Frontend.PARSE: self._parse,
+            Frontend.BIND: self._bind,
+            Frontend.DESCRIBE: self._describe,
+            Frontend.EXECUTE: self._execute,
+            Frontend.CLOSE: self._close,
+        }
+
+    def extended(self, kind: int, message: bytes) -> bool:
+        """Parse, Bind, Describe, Execute or Close. Raises ``ProtocolViolation``."""
+        return self._handlers[kind](message)
+
+    # -- simple query ----------------------------------------------------------------------------------
+
+    def query(self, message: bytes) -> bool:
+        """Query. Raises ``ProtocolViolation``."""
+        session, flow = self._session, self._flow
+        text = messages.Query.parse(message).text
+        flags = session.engines.current.flags(text, session)
+        outcome = self._planning.plan(text, (), flags, simple=True)
+        if outcome is False:
+            return False
+        if outcome is True:
+            session.note(flags)
+            session.expect.append(QUERY)
+            session.effects.to_server(message)
+        elif isinstance(outcome, Refusal):
+            flow.refusing.query(outcome.report)
+        else:
+            self._send_query(text, outcome, flags)
+        return True
+
+    def _send_query(self, text: bytes, planned: Planned, flags: int) -> None:
+        session, flow = self._session, self._flow
+        rewrite, sent = planned.rewrite, planned.sent
+        slot = Slot(
+            Step.QUERY, rewrite.statements, rewrite.fingerprint, rewrite.positions, text=text, sent_text=sent
+        )
+
+        def send() -> None:
+            session.note(flags)
+            for plan in slot.plans:
+                self._expect_changes(plan)
+            session.expect.append(slot)
+            session.effects.to_server(messages.Query(sent).build())
+            flow.await_copy(slot)
+
+        flow.store(planned.tokens, rewrite.fingerprint, send, flow.refusing.query)
+
+    def _expect_changes(self, plan: StatementPlan) -> None:
+        """Note what a statement that is about to be sent will change when the server gets there."""
+        session = self._session
+        if plan.effect is not None:
+            session.naming += 1
+        if plan.catalog_change:
+            session.catalog_touched = True
+
+    # -- extended query --------------------------------------------------------------------------------
+
+    def _relay(self, message: bytes, slot: Slot) -> bool:
+        self._session.expect.append(slot)
+        self._session.effects.to_server(message)
+        return True
+
+    def _parse(self, message: bytes) -> bool:
+        session = self._session
+        parse = messages.Parse.parse(message)
+        flags = session.engines.current.flags(parse.text, session)
+        outcome = self._planning.plan(parse.text, parse.oids, flags, simple=False) if flags else True
+        if outcome is False:
+            return False
+        if isinstance(outcome, Refusal):
+            self._flow.refusing.step(outcome.report, Step.PARSE)
+            return True
+        if isinstance(outcome, Planned):
+            self._parse_planned(parse, outcome, flags)
+            return True
+        session.note(flags)
+        if flags & Mention.SETTINGS and parse.name:
+            # Executed again, it changes settings again: then the session's scope must be asked for anew.
+            prepared = Prepared(StatementPlan("SET"), parse.oids, "", changes_settings=True)
+            return self._relay(
+                message, Slot(Step.PARSE, undo=_assign(session.prepared, parse.name, prepared))
+            )
+        undo = _remove(session.prepared, parse.name) if not parse.name else None
+        return self._relay(message, Slot(Step.PARSE, undo=undo))
+
+    def _parse_planned(self, parse: messages.Parse, planned: Planned, flags: int) -> None:
+        session, flow = self._session, self._flow
+        rewrite, sent = planned.rewrite, planned.sent
+        plan = rewrite.statements[0] if rewrite.statements else StatementPlan("")
+        prepared = Prepared(
+            plan,
+            parse.oids,
+            rewrite.fingerprint,
+            literals=planned.tokens.values,
+            changes_settings=bool(flags & Mention.SETTINGS),
+        )
+        slot = Slot(
+            Step.PARSE, (plan,), rewrite.fingerprint, rewrite.positions, text=parse.text, sent_text=sent
+        )
+
+        def send() -> None:
+            if flow.refusing.discarding:
+                return
+            session.note(flags)
+            # A Parse of an existing name fails in the server and leaves the old statement: undo restores it.
+            slot.undo = _assign(session.prepared, parse.name, prepared)
+            session.expect.append(slot)
+            session.effects.to_server(messages.Parse(parse.name, sent, sent_oids(plan, parse.oids)).build())
+
+        flow.store(
+            planned.tokens, rewrite.fingerprint, send, lambda report: flow.refusing.step(report, Step.PARSE)
+        )
+
+    def _bind(self, message: bytes) -> bool:
+        session, flow = self._session, self._flow
+        bind = messages.Bind.parse(message)
+        prepared = session.prepared.get(bind.statement)
+        if prepared is None:
+            return self._relay(message, Slot(Step.BIND, undo=_remove(session.portals, bind.portal)))
+        try:
+            sent, tokens = bind_values(prepared, bind, session)
+        except Exception as error:
+            flow.refusing.step(report_of(error), Step.BIND)
+            return True
+        tokens.values.update(prepared.literals)
+        slot = Slot(Step.BIND, (prepared.plan,), prepared.fingerprint)
+
+        def send() -> None:
+            if flow.refusing.discarding:
+                return
+            slot.undo = _assign(session.portals, bind.portal, Portal(prepared, bind.result_formats))
+            session.expect.append(slot)
+            session.effects.to_server(message if sent is bind else sent.build())
+
+        flow.store(tokens, prepared.fingerprint, send, lambda report: flow.refusing.step(report, Step.BIND))
+        return True
+
+    def _describe(self, message: bytes) -> bool:
+        session = self._session
+        target = messages.Describe.parse(message)
+        if target.kind == b"S":
+            prepared = session.prepared.get(target.name)
+            plans = (prepared.plan,) if prepared else ()
+            return self._relay(message, Slot(Step.DESCRIBE_STATEMENT, plans, parameters=prepared))
+        portal = session.portals.get(target.name)
+        if portal is None:
+            return self._relay(message, Slot(Step.DESCRIBE_PORTAL))
+        slot = Slot(Step.DESCRIBE_PORTAL, (portal.prepared.plan,), formats=portal.formats)
+        return self._relay(message, slot)
+
+    def _execute(self, message: bytes) -> bool:
+        session = self._session
+        portal = session.portals.get(messages.Execute.parse(message).portal)
+        if portal is None:
+            return self._relay(message, Slot(Step.EXECUTE))
+        prepared = portal.prepared
+        if prepared.changes_settings:
+            session.note(Mention.SETTINGS)
+        slot = Slot(Step.EXECUTE, (prepared.plan,), prepared.fingerprint, formats=portal.formats)
+        self._expect_changes(prepared.plan)
+        self._relay(message, slot)
+        self._flow.await_copy(slot)
+        return True
+
+    def _close(self, message: bytes) -> bool:
+        session = self._session
+        target = messages.Close.parse(message)
+        if target.kind == b"S":
+            return self._relay(message, Slot(Step.CLOSE, undo=_remove(session.prepared, target.name)))
+        return self._relay(message, Slot(Step.CLOSE, undo=_remove(session.portals, target.name)))
+
+
+def _assign(names: MutableMapping[bytes, Named], name: bytes, value: Named) -> Undo:
+    """Set a name; what is returned restores it. The unnamed one is gone whatever becomes of its successor."""
+    old = names.get(name) if name else None
+    names[name] = value
+
+    def undo() -> None:
+        if old is None:
+            names.pop(name, None)
+        else:
+            names[name] = old
+
+    return undo
+
+
+def _remove(names: MutableMapping[bytes, Named], name: bytes) -> Undo | None:
+    """Forget a name; what is returned, if anything, restores it."""
+    old = names.pop(name, None)
+    if old is None or not name:
+        return None
+
+    def undo() -> None:
+        names[name] = old
+
+    return undo
+
+
+def sent_oids(plan: StatementPlan, declared: tuple[int, ...]) -> tuple[int, ...]:
+    """The parameter types to name upstream: the client's own, but text where a token goes in."""
+    sent = plan.sent_parameter_types or {}
+    if plan.parameters is None:
+        count = max([len(declared), *sent]) if sent else len(declared)
+        own = [declared[i] if i < len(declared) else 0 for i in range(count)]
+        return tuple(sent.get(i + 1, oid) for i, oid in enumerate(own))
+    oids = []
+    for index, parameter in enumerate(plan.parameters, 1):
+        own_oid = declared[parameter.source - 1] if parameter.source <= len(declared) else 0
+        oids.append(sent.get(index, own_oid))
+    while oids and oids[-1] == 0:
+        oids.pop()
+    return tuple(oids)
