@@ -274,7 +274,8 @@ def _group_types(run: Run, number: int, group: _Group, settled: Settled) -> None
             settled.sent[group.number] = TEXT_ARRAY if use.array else TEXT
             settled.shown[number] = declared
         return
-    if use.cast_oid and original_family != "text":
+    retypes = use.cast_oid not in _KEPT_CASTS or use.cast_typmod != -1
+    if use.cast_oid and (original_family != "text" or retypes):
         settled.shown[number] = use.cast_oid
     elif protection.type_oid != protection.stored_oid and not _is_named(group):
         settled.shown[number] = original

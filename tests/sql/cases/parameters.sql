@@ -95,7 +95,7 @@ SELECT 1 FROM customer WHERE loyalty_no = $1::integer
 -- a length in a cast
 SELECT 1 FROM customer WHERE email = $1::varchar(20)
 --> SELECT 1 FROM customer WHERE email = $1::text
---$ $1=email
+--$ $1=email $1 shown 1043
 
 -- a parameter in the output
 SELECT $1, email FROM customer

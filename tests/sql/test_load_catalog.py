@@ -1,0 +1,99 @@
+"""Building a snapshot from the rows of the catalog queries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pgnym.sql.catalog import Catalog
+from pgnym.sql.load import build_catalog, domain_prefix
+
+REGISTERED = (1, "public", "customer", "email", 5, "email", False, 1043, 64, 1043, False, "protected")
+RELATIONS: list[tuple[Any, ...]] = [
+    (10, "public", "customer", "p", None),
+    (11, "public", "customer_1", "r", None),
+    (12, "public", "mails", "v", " SELECT customer.email FROM public.customer;"),
+    (13, "public", "pair", "c", None),
+]
+COLUMNS: list[tuple[Any, ...]] = [
+    (10, "id", 1, 23, -1, False),
+    (10, "email", 3, 1043, 64, False),
+    (11, "email", 1, 1043, 64, False),
+    (12, "email", 1, 1043, 64, False),
+    (13, "x", 1, 23, -1, False),
+]
+CHECKS: list[tuple[Any, ...]] = [(10, "pgnym_1", [3]), (11, "pgnym_1", [1])]
+
+
+def build(registry: list[tuple[Any, ...]], checks: list[tuple[Any, ...]] = CHECKS) -> Catalog:
+    return build_catalog(
+        7, RELATIONS, COLUMNS, [(23, "pg_catalog", "int4", "N", 0, 1007, 0, 0)], [], checks, registry
+    )
+
+
+def test_a_check_and_its_entry_protect_a_column() -> None:
+    catalog = build([REGISTERED])
+    customer = catalog.relations["public", "customer"]
+    protection = customer.columns[1].protection
+    assert catalog.epoch == 7
+    assert protection is not None
+    assert protection.column == "public.customer.email"
+    assert protection.prefix == b"pn1aaf"
+    assert (protection.type_oid, protection.typmod, protection.stored_oid) == (1043, 64, 1043)
+    assert customer.columns[0].protection is None
+    assert customer.broken is None
+
+
+def test_a_partition_has_the_protection_of_its_parent() -> None:
+    partition = build([REGISTERED]).relations["public", "customer_1"]
+    assert partition.columns[0].protection is not None
+    assert partition.columns[0].protection.column == "public.customer.email"
+
+
+def test_a_renamed_table_keeps_its_protection() -> None:
+    entry = (*REGISTERED[:1], "old", "name", "mail", *REGISTERED[4:])
+    customer = build([entry]).relations["public", "customer"]
+    assert customer.columns[1].protection is not None
+    assert customer.broken is None
+
+
+def test_a_check_without_entry_breaks_the_table() -> None:
+    customer = build([]).relations["public", "customer"]
+    assert customer.broken is not None
+    assert "pgnym_1" in customer.broken
+
+
+def test_an_entry_without_check_breaks_the_table() -> None:
+    catalog = build([REGISTERED], [])
+    assert catalog.relations["public", "customer"].broken is not None
+    assert catalog.relations["public", "customer_1"].broken is None
+
+
+def test_an_entry_of_a_table_that_is_gone_breaks_nothing() -> None:
+    entry = (1, "public", "gone", *REGISTERED[3:])
+    assert all(r.broken is None for r in build([entry], []).relations.values())
+
+
+def test_a_column_between_two_states_breaks_the_table() -> None:
+    for state in ("migrating", "undoing"):
+        customer = build([(*REGISTERED[:-1], state)]).relations["public", "customer"]
+        assert customer.broken is not None
+        assert state in customer.broken
+        assert customer.columns[1].protection is None
+
+
+def test_a_check_over_several_columns_is_not_ours() -> None:
+    customer = build([REGISTERED], [(10, "pgnym_1", [1, 3])]).relations["public", "customer"]
+    assert customer.broken is not None
+
+
+def test_a_composite_type_is_found_by_oid_only() -> None:
+    catalog = build([REGISTERED])
+    assert ("public", "pair") not in catalog.relations
+    assert catalog.by_oid[13].kind == "c"
+
+
+def test_the_prefix_of_a_domain() -> None:
+    assert domain_prefix(0) == b"pn1aaa"
+    assert domain_prefix(31) == b"pn1aa7"
+    assert domain_prefix(32) == b"pn1aba"
+    assert domain_prefix(32767) == b"pn1777"
