@@ -499,7 +499,10 @@ def test_odd_json(oracle: Oracle, oid: int, value: str) -> None:
 @given(left=jsons(1), right=jsons(1))
 def test_jsonb_identity_is_equality(oracle: Oracle, left: str, right: str) -> None:
     for other in (right, left.replace(".5", ".50").replace("1e", "1.0e")):
-        pair = [canonical_from_text(3802, -1, v.encode()) for v in (left, other)]
+        try:
+            pair = [canonical_from_text(3802, -1, v.encode()) for v in (left, other)]
+        except CodecError:
+            continue  # the change hit an escape
         equal = oracle.run("SELECT $1::jsonb = $2::jsonb", *pair) == b"t"
         assert (identity(3802, pair[0]) == identity(3802, pair[1])) is equal
 

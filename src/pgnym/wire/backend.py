@@ -46,10 +46,20 @@ class RowDescription:
     def parse(cls, message: Buffer) -> RowDescription:
         """Read a whole message, header included. Raises ``ProtocolViolation``."""
         reader = Reader("RowDescription", Backend.ROW_DESCRIPTION, message)
-        fields = []
-        for _ in range(reader.uint16()):
-            name = reader.string()
-            fields.append(Field(name, *_field.unpack(reader.take(_field.size))))
+        count = reader.uint16()
+        fields: list[Field] = []
+        data, pos = reader.data, reader.pos
+        find, unpack, size = data.find, _field.unpack_from, _field.size
+        try:
+            for _ in range(count):
+                stop = find(0, pos)
+                if stop < 0:
+                    raise reader.error("string without end")
+                fields.append(Field(data[pos:stop], *unpack(data, stop + 1)))
+                pos = stop + 1 + size
+        except struct.error:
+            raise reader.error("message too short") from None
+        reader.pos = pos
         reader.done()
         return cls(tuple(fields))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final
 
 from pgnym.wire.codecs.base import CANONICAL, Codec, Settings
@@ -23,6 +24,8 @@ from pgnym.wire.errors import CodecError
 _int32 = struct.Struct("!i")
 _int64 = struct.Struct("!q")
 
+_MOMENT_ZERO: Final = datetime(2000, 1, 1)
+_DAY_ZERO: Final = date(2000, 1, 1).toordinal()
 FOREVER: Final = (1 << 63) - 1
 NEVER: Final = -(1 << 63)
 _DATE_FOREVER: Final = (1 << 31) - 1
@@ -36,6 +39,11 @@ END_INSTANT: Final = 106_751_983 * DAY
 """294277-01-01, the first instant that a timestamp may not have."""
 
 _PLAIN = re.compile(rb"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])\Z")
+# What nearly every client writes, for datetime's own parser; the rest goes the long way. 24:00 and second 60
+# do too.
+_USUAL = re.compile(
+    rb"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?\Z"
+)
 _ISO = re.compile(
     rb"(?:(?P<year>[0-9]{4,7})-(?P<month>[0-9]{1,2})-(?P<day>[0-9]{1,2})"
     rb"|(?P<slash>[0-9]{4,7})/(?P<month2>[0-9]{1,2})/(?P<day2>[0-9]{1,2})"
@@ -99,6 +107,8 @@ class Date(Codec):
 
     def send(self, canonical: bytes, typmod: int = -1) -> bytes:
         """Days from 2000-01-01."""
+        if len(canonical) == 10:
+            return _int32.pack(date.fromisoformat(canonical.decode()).toordinal() - _DAY_ZERO)
         if canonical.endswith(b"infinity"):
             return _int32.pack(_DATE_NEVER if canonical[:1] == b"-" else _DATE_FOREVER)
         return _int32.pack(_days(canonical))
@@ -117,9 +127,13 @@ class Timestamp(Codec):
     array_oid = 1115
     size = 8
     zoned = False
+    suffix = b""
 
     def parse(self, data: bytes, settings: Settings = CANONICAL) -> bytes:
         """ISO 8601 and close to it. Without time zone a given zone is read and dropped; with, it counts."""
+        usual = self._usual(data, settings)
+        if usual is not None:
+            return usual
         word = _infinity(data)
         if word is not None:
             return word
@@ -144,10 +158,14 @@ class Timestamp(Codec):
 
     def show(self, canonical: bytes, typmod: int = -1, settings: Settings = CANONICAL) -> bytes:
         """As DateStyle and, with time zone, TimeZone say."""
-        if canonical.endswith(b"infinity"):
-            return canonical
         if settings.date_format == "ISO" and (not self.zoned or settings.timezone == "UTC"):
             return canonical
+        if canonical.endswith(b"infinity"):
+            return canonical
+        if settings.date_format == "ISO" and _USUAL.match(canonical):
+            near = _in_zone(canonical, zone(settings.timezone))
+            if near is not None:
+                return near
         instant = _instant(canonical)
         if not self.zoned:
             return _styled_timestamp(instant, settings, b"")
@@ -175,7 +193,25 @@ class Timestamp(Codec):
         return self._text(self._checked(rounded if instant >= 0 else -rounded))
 
     def _text(self, instant: int) -> bytes:
-        return _timestamp_text(instant, b"")
+        return _timestamp_text(instant, self.suffix)
+
+    def _usual(self, data: bytes, settings: Settings) -> bytes | None:
+        """The canonical form of a usual spelling, None if it isn't one."""
+        found = _USUAL.match(data)
+        if found is None:
+            return None
+        try:
+            moment = datetime.fromisoformat(data.decode())
+            if not self.zoned:
+                moment = moment.replace(tzinfo=None)
+            elif found.group(1) is None:
+                if settings.timezone != "UTC":
+                    return None
+            else:
+                moment = moment.astimezone(UTC).replace(tzinfo=None)
+        except (ValueError, OverflowError):
+            return None
+        return _strip(moment.isoformat(" ")).encode() + self.suffix
 
     def _checked(self, instant: int) -> int:
         if not FIRST_INSTANT <= instant < END_INSTANT:
@@ -190,9 +226,7 @@ class Timestamptz(Timestamp):
     oid = 1184
     array_oid = 1185
     zoned = True
-
-    def _text(self, instant: int) -> bytes:
-        return _timestamp_text(instant, b"+00")
+    suffix = b"+00"
 
 
 def iso_8601(shown: bytes) -> bytes:
@@ -201,6 +235,22 @@ def iso_8601(shown: bytes) -> bytes:
     T after the date, minutes in the offset (JsonEncodeDateTime).
     """
     return _HOURS.sub(rb"\1:00", shown.replace(b" ", b"T", 1))
+
+
+def _strip(text: str) -> str:
+    """Without zeros at the end of a fraction (isoformat gives six digits or none)."""
+    return text.rstrip("0") if "." in text else text
+
+
+def _in_zone(canonical: bytes, where: tzinfo | None) -> bytes | None:
+    """A usual timestamptz in ISO style in a time zone; None near the ends of what datetime holds."""
+    moment = datetime.fromisoformat(canonical.decode())
+    if not 1 < moment.year < 9999:
+        return None
+    local = moment.astimezone(where or UTC)
+    offset = local.utcoffset() or timedelta()
+    shown = _strip(local.replace(tzinfo=None).isoformat(" ")).encode()
+    return shown + _offset_text(offset.days * 86_400 + offset.seconds)
 
 
 def _infinity(data: bytes) -> bytes | None:
@@ -327,8 +377,11 @@ def _days(canonical: bytes) -> int:
 
 def _instant(canonical: bytes) -> int:
     body, era = _era(canonical)
-    date_part, _, clock = body.partition(b" ")
-    clock = clock.removesuffix(b"+00")
+    clock = body.removesuffix(b"+00")
+    if clock[4:5] == b"-" and not era:
+        gone = datetime.fromisoformat(clock.decode()) - _MOMENT_ZERO
+        return gone.days * DAY + gone.seconds * 1_000_000 + gone.microseconds
+    date_part, _, clock = clock.partition(b" ")
     whole, _, fraction = clock.partition(b".")
     hour, minute, second = whole.split(b":")
     micros = ((int(hour) * 60 + int(minute)) * 60 + int(second)) * 1_000_000 + int(fraction.ljust(6, b"0"))

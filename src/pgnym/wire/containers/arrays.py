@@ -24,6 +24,13 @@ def replace(value: bytes, rest: tuple[Wrap, ...], context: Context, oid: int) ->
 
     ``oid``: type of the elements, 0 if unknown. Raises ``CodecError`` 22P02 if it isn't an array.
     """
+    if (
+        value[:1] == b"{"
+        and value[-1:] == b"}"
+        and b'"' not in value
+        and value.count(b"{") == value.count(b"}") == 1
+    ):
+        return b"{" + b",".join([_plain(e, rest, context, oid) for e in value[1:-1].split(b",")]) + b"}"
     bounds = _BOUNDS.match(value)
     pos = bounds.end() if bounds else 0
     parts = [value[:pos]]
@@ -51,6 +58,14 @@ def replace(value: bytes, rest: tuple[Wrap, ...], context: Context, oid: int) ->
     if depth or end == 0:
         raise _malformed()
     return b"".join(parts)
+
+
+def _plain(element: bytes, rest: tuple[Wrap, ...], context: Context, oid: int) -> bytes:
+    """An unquoted element of the usual array: one dimension, nothing quoted."""
+    if not context.pattern.search(element):
+        return element
+    new = context.inside(element, 0, rest, context, oid)
+    return element if new == element else quote(new)
 
 
 def quote(element: bytes) -> bytes:
