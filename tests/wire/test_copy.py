@@ -213,7 +213,7 @@ def test_round_trip_cut_anywhere(
     read = codec.read(batch.rows, range(options.columns))
     assert [list(row) for row in zip(*read.values, strict=True)] == table
     assert batch.head + b"".join(batch.rows) + batch.tail == raw
-    assert batch.head + read.build(read.values) + batch.tail == raw
+    assert batch.head + b"".join(read.build(read.values)) + batch.tail == raw
 
 
 @given(stream=streams(), column=st.integers(0, 2))
@@ -226,7 +226,7 @@ def test_only_replaced_fields_change(
     batch = run(codec, encoded(codec, table, eol))
     read = codec.read(batch.rows, [column])
     new: list[Value] = [None if value is None else b"pn1;," for value in read.values[0]]
-    changed = batch.head + read.build([new]) + batch.tail
+    changed = batch.head + b"".join(read.build([new])) + batch.tail
     for row, value in zip(table, new, strict=True):
         assert not isinstance(value, Marker)
         row[column] = value

@@ -203,6 +203,6 @@ def test_binary_copy_from(
             for batch in (codec.feed(raw[:cut]), codec.feed(raw[cut:]), codec.finish()):
                 read = codec.read(batch.rows, [1])
                 new = [[None if v is None else b"token" for v in read.values[0]]]
-                sink.write(batch.head + read.build(new) + batch.tail)
+                sink.write(batch.head + b"".join(read.build(new)) + batch.tail)
         rows = connection.execute("SELECT a, b FROM t ORDER BY id").fetchall()
     assert rows == [(a, None if b is None else "token") for a, b in table]

@@ -214,8 +214,10 @@ class ClientFlow:
             second = data.find(0, stop + 1, end)
             return second < 0 or name in session.portals or data[stop + 1 : second] in session.prepared
         if kind == _EXECUTE:
-            return name in session.portals
-        return name in (session.prepared if data[pos + 5] == _STATEMENT else session.portals)
+            return session.portal(name) is not None
+        if data[pos + 5] == _STATEMENT:
+            return name in session.prepared
+        return session.portal(name) is not None
 
     def _track(self) -> None:
         """Give the messages of the open batch a slot each: from here on replies are attributed one by one."""

@@ -70,7 +70,7 @@ class CopyIn:
                 new.append(
                     [token(v, declared, self._binary, tokens) if isinstance(v, bytes) else v for v in values]
                 )
-        return batch.head + rows.build(new) + batch.tail, tokens
+        return b"".join((batch.head, *rows.build(new), batch.tail)), tokens
 
     def _array(self, tokenizer: Tokenizer, declared: int, value: Value, tokens: Tokens) -> Value:
         if not isinstance(value, bytes):

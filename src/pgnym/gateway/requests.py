@@ -174,7 +174,7 @@ class Requests:
             prepared = session.prepared.get(target.name)
             plans = (prepared.plan,) if prepared else ()
             return self._relay(message, Slot(Step.DESCRIBE_STATEMENT, plans, parameters=prepared))
-        portal = session.portals.get(target.name)
+        portal = session.portal(target.name)
         if portal is None:
             return self._relay(message, Slot(Step.DESCRIBE_PORTAL))
         slot = Slot(Step.DESCRIBE_PORTAL, (portal.prepared.plan,), formats=portal.formats)
@@ -182,7 +182,7 @@ class Requests:
 
     def _execute(self, message: bytes) -> bool:
         session = self._session
-        portal = session.portals.get(messages.Execute.parse(message).portal)
+        portal = session.portal(messages.Execute.parse(message).portal)
         if portal is None:
             return self._relay(message, Slot(Step.EXECUTE))
         prepared = portal.prepared

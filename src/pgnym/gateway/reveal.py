@@ -7,7 +7,7 @@ planted in a free-text column stays a token.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from pgnym.vault.tokens import PREFIX_LENGTH, TOKEN_LENGTH, TOKEN_PATTERN
 from pgnym.wire.codecs import codec_for, element_oid
 from pgnym.wire.codecs.base import Codec, Settings
 from pgnym.wire.containers import Revealed, Wrap, substitute
-from pgnym.wire.copy import CopyOptions, CopyRows, Value, copy_codec
+from pgnym.wire.copy import Batch, CopyOptions, CopyRows, Value, copy_codec
 from pgnym.wire.datarow import Collected, Replacement, TokenColumn, TokenShape, collect, rebuild
 from pgnym.wire.frames import HEADER
 from pgnym.wire.messages import build_data_row, copy_data, parse_data_row
@@ -239,13 +239,16 @@ def wanted_tokens(
 
 
 class CopyReveal:
-    """CopyData messages of a COPY TO STDOUT. The server sends whole rows, one a message, but nothing promises it."""
+    """CopyData messages of a COPY TO STDOUT.
+
+    The server sends a row a message; nothing promises it, but clients rely on it, so message for message is kept.
+    """
 
     def __init__(self, columns: list[ColumnReveal], options: CopyOptions) -> None:
         self._columns = columns
         self._codec = copy_codec(options)
+        self._batches: list[Batch] = []
         self._read: CopyRows | None = None
-        self._around = (b"", b"")
 
     @classmethod
     def of(cls, slot: Slot, session: Session) -> CopyReveal | None:
@@ -263,13 +266,12 @@ class CopyReveal:
 
     def find(self, chunk: bytes) -> tuple[Collection[bytes], dict[str, int]]:
         """As ``Reveal``."""
-        data = _copy_payload(chunk)
-        batch = self._codec.feed(data)
-        self._around = batch.head, batch.tail
-        if not batch.rows:
+        self._batches = [self._codec.feed(payload) for payload in _payloads(chunk)]
+        rows = [row for batch in self._batches for row in batch.rows]
+        if not rows:
             self._read = None
             return (), {}
-        self._read = self._codec.read(batch.rows, [column.index for column in self._columns])
+        self._read = self._codec.read(rows, [column.index for column in self._columns])
         found = [
             {token for value in values if isinstance(value, bytes) for token in TOKEN_PATTERN.findall(value)}
             for values in self._read.values
@@ -282,22 +284,26 @@ class CopyReveal:
 
     def rebuild(self, chunk: bytes, values: Mapping[bytes, bytes]) -> bytes:
         """As ``Reveal``."""
-        head, tail = self._around
-        body = b""
+        rows: list[bytes] = []
         if self._read is not None:
             new: list[list[Value]] = []
             for column, old in zip(self._columns, self._read.values, strict=True):
                 new.append([column.substitute(v, values) if isinstance(v, bytes) else v for v in old])
-            body = self._read.build(new)
-        data = head + body + tail
-        return copy_data(data) if data else b""
+            rows = self._read.build(new)
+        out: list[bytes] = []
+        done = 0
+        for batch in self._batches:
+            own = rows[done : done + len(batch.rows)]
+            done += len(own)
+            data = b"".join((batch.head, *own, batch.tail))
+            if data:
+                out.append(copy_data(data))
+        return b"".join(out)
 
 
-def _copy_payload(chunk: bytes) -> bytes:
-    parts = []
+def _payloads(chunk: bytes) -> Iterator[bytes]:
     pos = 0
     while pos < len(chunk):
         end = pos + 1 + int.from_bytes(chunk[pos + 1 : pos + HEADER], "big")
-        parts.append(chunk[pos + HEADER : end])
+        yield chunk[pos + HEADER : end]
         pos = end
-    return b"".join(parts)

@@ -97,7 +97,16 @@ class Session:
     @property
     def named(self) -> bool:
         """Whether prepared statements or cursors of this session concern the gateway."""
-        return bool(self.prepared or self.cursors)
+        return bool(self.prepared or self.cursors or self.portals)
+
+    def portal(self, name: bytes) -> Portal | None:
+        """A portal that concerns the gateway: made by Bind, or by DECLARE, which makes portals too."""
+        found = self.portals.get(name)
+        if found is None and self.cursors:
+            plan = self.cursors.get(name.decode("utf-8", "replace"))
+            if plan is not None:
+                return Portal(Prepared(plan, (), ""), ())
+        return found
 
     @property
     def settings(self) -> Settings:
@@ -148,7 +157,8 @@ class Session:
             search_path=self.path or (),
             user=self.user,
             prepared=prepared,
-            cursors=self.cursors,
+            cursors={n.decode("utf-8", "replace"): p.prepared.plan for n, p in self.portals.items()}
+            | self.cursors,
             standard_strings=self.parameters.get("standard_conforming_strings", "on") == "on",
         )
 

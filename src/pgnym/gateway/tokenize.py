@@ -12,6 +12,7 @@ from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.session import Session
 from pgnym.gateway.slots import Prepared
 from pgnym.policy.sight import Sight
+from pgnym.sql.errors import Refused
 from pgnym.sql.plan import Rewrite, Use, ValueUse
 from pgnym.vault.tokens import TOKEN_PATTERN
 from pgnym.wire import codecs
@@ -37,14 +38,18 @@ class Tokens:
 
 
 class Tokenizer:
-    """Tokenizes the values that one ValueUse names, for one session; checks rights once."""
+    """Tokenizes the values that one ValueUse names, for one session; checks rights once.
 
-    __slots__ = ("_codec", "_passes_tokens", "_session", "_use")
+    ``position``: of the constant in the client's text (bytes), for errors.
+    """
 
-    def __init__(self, use: ValueUse, session: Session) -> None:
+    __slots__ = ("_codec", "_passes_tokens", "_position", "_session", "_use")
+
+    def __init__(self, use: ValueUse, session: Session, position: int | None = None) -> None:
         check_right(use, session)
         self._use = use
         self._session = session
+        self._position = position
         self._codec = codecs.codec_for(use.protection.codec_oid)
         # Who sees tokens may give them back; for everyone else a value that looks like a token is a value.
         sight = session.role.combined(
@@ -58,7 +63,14 @@ class Tokenizer:
         protection = use.protection
         if self._passes_tokens and TOKEN_PATTERN.fullmatch(value) and value.startswith(protection.prefix):
             return value
-        canonical = self._canonical(value, declared, binary)
+        try:
+            canonical = self._canonical(value, declared, binary)
+        except codecs.CodecError as error:
+            if self._position is None:
+                raise
+            raise Refused(
+                error.message, sqlstate=error.sqlstate, hint=error.hint, position=self._position
+            ) from None
         if use.use is Use.WRITE:
             canonical = self._codec.fit(canonical, protection.typmod)
         if not canonical:
@@ -147,7 +159,7 @@ def render(rewrite: Rewrite, session: Session) -> tuple[bytes, Tokens]:
         if isinstance(piece, bytes):
             parts.append(piece)
             continue
-        tokenizer = Tokenizer(piece.use, session)
+        tokenizer = Tokenizer(piece.use, session, piece.position)
         value = piece.value.encode()
         if piece.use.array:
             text = tokenizer.array(value, 0, False, tokens)

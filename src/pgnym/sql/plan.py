@@ -41,10 +41,14 @@ class ValueUse:
 
 @dataclass(frozen=True, slots=True)
 class LiteralPiece:
-    """A constant in the text, to be replaced by a quoted token. ``value`` is its decoded value (never shown: no repr)."""
+    """A constant in the text, to be replaced by a quoted token.
+
+    ``value`` is its decoded value (never shown: no repr); ``position`` its byte offset in the client's text.
+    """
 
     value: str
     use: ValueUse
+    position: int = 0
 
     def __repr__(self) -> str:
         return f"LiteralPiece(use={self.use!r})"

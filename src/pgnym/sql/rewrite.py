@@ -90,7 +90,7 @@ class Template:
                 except Refused as refusal:
                     refusal.position = start
                     raise
-                pieces.append(LiteralPiece(value, new.use))
+                pieces.append(LiteralPiece(value, new.use, start))
                 sent += TOKEN_LITERAL_LENGTH
             positions.append((sent, end))
             last = end

@@ -123,8 +123,8 @@ class CopyRows:
     columns: Sequence[int]
     values: list[list[Value]]
 
-    def build(self, new: Sequence[Sequence[Value]]) -> bytes:
-        """The rows with ``new`` values, shaped as ``values``.
+    def build(self, new: Sequence[Sequence[Value]]) -> list[bytes]:
+        """The rows, each on its own, with ``new`` values, shaped as ``values``.
 
         A value that is the same object as before stays as it was.
         """
@@ -134,7 +134,7 @@ class CopyRows:
                 if value is not old and not isinstance(value, Marker):
                     fields[column] = encode(value, fields[column])
         join = self.codec.join
-        return b"".join([join(row, fields) for row, fields in zip(self.rows, self.fields, strict=True)])
+        return [join(row, fields) for row, fields in zip(self.rows, self.fields, strict=True)]
 
 
 def bad_format(message: str) -> CodecError:
