@@ -41,9 +41,10 @@ def select_columns(run: Run, node: Node, scope: Scope) -> tuple[Field, ...]:
         _limit(run, node, scope)
         return columns
     from_clause(run, node.get("fromClause", ()), scope)
+    # In transformSelectStmt's order, so that of two errors the client sees the one that PostgreSQL would show.
+    columns = targets(run, node.get("targetList", ()), scope)
     if "whereClause" in node:
         infer(run, node["whereClause"], scope)
-    columns = targets(run, node.get("targetList", ()), scope)
     _group_by(run, node, scope, columns)
     if "havingClause" in node:
         infer(run, node["havingClause"], scope)
