@@ -152,12 +152,7 @@ class ClientFlow:
             return False
         if kind == _COPY_DATA:
             return self.copy is None
-        return (
-            kind == _BIND
-            and not self.session.prepared
-            and not self.session.portals
-            and not self.session.tracked
-        )
+        return kind == _BIND and not self.session.named and not self.session.tracked
 
     def _passes(self, kind: int, data: bytes, pos: int, end: int) -> bool:
         """Whether the message can go on as it is; does the book-keeping if so. The hot path of every message."""
@@ -180,9 +175,7 @@ class ClientFlow:
             session.batch.clear()
             return True
         if kind in _NAMED:
-            if session.tracked or (
-                (session.prepared or session.portals) and self._names(kind, data, pos, end)
-            ):
+            if session.tracked or (session.named and self._names(kind, data, pos, end)):
                 return False
             if kind == _PARSE:
                 name_end = data.index(0, pos + 5, end)
