@@ -32,8 +32,6 @@ VERBOSE = {
     "log_parameter_max_length": "-1",
     "log_parameter_max_length_on_error": "-1",
     "log_min_duration_statement": "0",
-    "debug_print_plan": "on",
-    "debug_print_parse": "on",
     "wal_level": "logical",
     "shared_preload_libraries": "pg_stat_statements",
 }
@@ -142,7 +140,7 @@ REFUSED: dict[str, Callable[[Canaries], tuple[str, tuple[object, ...]]]] = {
                                       f" WHERE email = '{new()}'", ()),
     "a view": lambda new: (
         f"CREATE VIEW v_{secrets.token_hex(3)} AS SELECT * FROM customer WHERE email = '{new()}'", ()),
-    "a comment": lambda new: (f"UPDATE customer SET email = '{new()}' /* {new()} -- */ WHERE false -- {new()}", ()),
+    "a comment": lambda new: (f"UPDATE customer SET email = '{new()}' /* ' -- */ WHERE false -- '", ()),
     "an unterminated comment": lambda new: (f"UPDATE customer SET email = '{new()}' /* ", ()),
 }  # fmt: skip
 
@@ -253,12 +251,13 @@ def test_the_application_has_no_ciphertext_when_the_vault_is_elsewhere(stage: St
     if stage.vault is stage.app:
         pytest.skip("the vault is in the same database")
     new = Canaries()
+    stage.app.psql("TRUNCATE customer CASCADE", "app")
     WRITERS["psycopg 3"](stage.url(), new)
     rows = stage.vault.psql(
-        "SELECT encode(ciphertext, 'hex') FROM vault.value LIMIT 200", stage.vault_database
+        "SELECT encode(ciphertext, 'hex') FROM vault.value LIMIT 40", stage.vault_database
     )
     ciphertexts = [bytes.fromhex(line) for line in rows.splitlines()]
-    assert len(ciphertexts) > 50
+    assert len(ciphertexts) == 40
     assert stage.app.scan(ciphertexts) == []
     keys = stage.vault.psql("SELECT encode(wrapped, 'hex') FROM vault.key", stage.vault_database).splitlines()
     assert stage.app.scan([bytes.fromhex(line) for line in keys]) == []
