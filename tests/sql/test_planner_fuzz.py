@@ -117,6 +117,6 @@ def test_plaintext_of_a_planned_statement_is_in_no_piece_that_is_sent() -> None:
             rewrite = PLANNER.plan(text.encode(), (), SCOPE)
         except Refused:
             continue
-        if rewrite is None or "VALUES ('a'), ('b')" in statement:
+        if rewrite is None or "DEALLOCATE p; EXECUTE" in statement:
             continue
         assert CANARY.encode() not in b"".join(p for p in rewrite.pieces if isinstance(p, bytes)), statement

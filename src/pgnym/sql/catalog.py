@@ -45,7 +45,8 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table (``r``, ``p``), view (``v``), materialized view (``m``), foreign table (``f``) or composite type (``c``).
+    """A table (``r``, ``p``), view (``v``), materialized view (``m``), foreign table (``f``), sequence
+    (``S``) or composite type (``c``).
 
     ``view_sql`` is ``pg_get_viewdef`` for views. ``broken`` says why statements on it must be refused (the registry and
     the table disagree: for instance a protected column without its CHECK).

@@ -52,6 +52,8 @@ def _constant(run: Run, node: Node, scope: Scope) -> Kind:
 @expression("ParamRef")
 def _parameter(run: Run, node: Node, scope: Scope) -> Kind:
     at = location(node)
+    if run.arguments is not None:
+        return run.arguments.get(str(node.get("number", 0)), PLAIN)
     if at is None:
         raise Refused("parameter without location is not supported")
     index = run.lexed.token_at(at)
@@ -70,6 +72,8 @@ def column(run: Run, node: Node, scope: Scope) -> Kind:
         source = source_named(scope, None, names[0])
         if source is not None:
             return row_of(source)
+        if run.arguments is not None and names[0] in run.arguments:
+            return run.arguments[names[0]]
         raise Refused(f'column "{names[0]}" does not exist', sqlstate="42703", position=at)
     if len(names) > 3:
         raise Refused("references with more than three names are not supported", position=at)

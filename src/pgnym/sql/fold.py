@@ -77,7 +77,7 @@ def evaluate(fold: Fold, constant: Callable[[int], str]) -> str:
         value = constant(fold.ordinal)
         if not fold.negative:
             return value
-        return value if value == "0" else f"-{value}"
+        return f"-{value}" if value.strip("0.") else value
     if isinstance(fold, Fixed):
         return fold.value
     function = FOLDABLE[fold.name, len(fold.arguments)]

@@ -29,6 +29,7 @@ from pgnym.sql.kinds import (
 from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope
 from pgnym.sql.select import window_definition
+from pgnym.sql.sql_functions import derive
 from pgnym.sql.unify import assign, compare, element, flow, groupable, require_plain, unsupported
 
 
@@ -132,9 +133,15 @@ def _other(call: Call, schema: str | None) -> Kind:
         if configured is not None:
             return configured
         if call.name in run.knowledge.dependents.function_names:
+            reason = f"The body of {call.name}() or its result type names a protected table."
+            try:
+                if len(user_defined) == 1:
+                    return derive(run, user_defined[0], call.arguments)
+            except Refused as refusal:
+                reason = f"Its body can't be followed: {refusal.message}"
             raise Refused(
                 f"function {call.name}() reads protected tables, and what it returns isn't known",
-                detail=f"The body of {call.name}() or its result type names a protected table.",
+                detail=reason,
                 hint=f"Configure its signature under `functions:` ({user_defined[0].schema}.{call.name}).",
                 position=call.position,
             )

@@ -42,10 +42,10 @@ class Run:
     """One run of inference over the statements of one text.
 
     ``occurrences``: constants and parameters by start of span (a node seen twice is one occurrence). ``edits``: further
-    replacements, by span. ``compared``: columns that need the right to compare beside those that
-    constants show. ``pins``: ordinals of constants whose value the plan depends on. ``type_named``: where the
-    type stands that names an output column, the ``AS`` clause that keeps that name when the
-    type is replaced, and where it would go.
+    replacements, by span. ``compared``: columns that need the right to compare beside those that constants show.
+    ``arguments``: within the body of a SQL function, the kinds of its arguments by number and name. ``pins``: ordinals of
+    constants whose value the plan depends on. ``type_named``: where the type stands that names an output column, with the
+    ``AS`` clause that keeps that name when the type is replaced, and where it would go.
     """
 
     knowledge: Knowledge
@@ -59,6 +59,7 @@ class Run:
     relations: set[int] = field(default_factory=set)
     late_casts: list[LateCast] = field(default_factory=list)
     compared: set[str] = field(default_factory=set)
+    arguments: Mapping[str, Kind] | None = None
     type_named: dict[int, tuple[bytes, int]] = field(default_factory=dict)
     view_depth: int = 0
     volatile: bool = False  # the plan depends on the session's own names: not to be cached

@@ -7,6 +7,7 @@ continued after white space with a line break (the lexer hands over the whole ru
 from __future__ import annotations
 
 import re
+from decimal import Decimal, InvalidOperation
 
 from pgnym.sql.errors import Refused
 
@@ -15,6 +16,8 @@ _ESCAPE = re.compile(
     rb"''|\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))", re.DOTALL
 )
 _CONTINUATION = re.compile(rb"(?:[ \t\f\v]|--[^\r\n]*)*[\r\n](?:[ \t\r\n\f\v]|--[^\r\n]*[\r\n])*'")
+# numeric itself goes to 131072 digits before the point; an exponent must not blow up the gateway
+_MAX_DIGITS = 2000
 _DOLLAR = re.compile(rb"\$[^$]*\$")
 
 
@@ -105,6 +108,8 @@ def _unescape(body: bytes) -> str:
         return b"'"
 
     decoded = _ESCAPE.sub(replace, body)
+    if b"\0" in decoded:
+        raise Refused("invalid byte sequence for encoding UTF8 in a string constant", sqlstate="22021")
     if high:
         raise Refused("invalid Unicode surrogate pair", sqlstate="42601")
     try:
@@ -117,10 +122,19 @@ def _unescape(body: bytes) -> str:
 
 
 def _number(raw: bytes) -> str:
-    """The canonical text of a number token (PostgreSQL 16 adds 0x, 0o, 0b and underscores)."""
+    """The text that PostgreSQL gives a number token: integers and numerics without exponent.
+
+    PostgreSQL 16 adds 0x, 0o, 0b and underscores.
+    """
     digits = raw.decode().replace("_", "").lower()
     if digits[:2] in ("0x", "0o", "0b"):
         return str(int(digits, 0))
     if digits.isdigit():
-        return str(int(digits))
-    return digits
+        return digits.lstrip("0") or "0"
+    try:
+        number = Decimal(digits)
+    except InvalidOperation:
+        raise Refused("unsupported form of number", sqlstate="42601") from None
+    if abs(number.adjusted()) > _MAX_DIGITS:
+        raise Refused("number is too large or too small to be written out", sqlstate="22003")
+    return format(number, "f")

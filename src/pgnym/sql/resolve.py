@@ -139,12 +139,14 @@ def column_named(scope: Scope, name: str, position: int | None) -> Kind | None:
 
 
 def source_named(scope: Scope, schema: str | None, name: str) -> Source | None:
-    """The FROM item that an alias (or ``schema.table``) means, in the innermost level that has it."""
+    """The FROM item that an alias (or ``schema.table``) means, in the innermost level that has it. Raises Refused 42P09."""
     level: Scope | None = scope
     while level is not None:
-        for source in level.sources():
-            if source.alias == name and (schema is None or source.schema == schema):
-                return source
+        found = [s for s in level.sources() if s.alias == name and (schema is None or s.schema == schema)]
+        if len(found) > 1:
+            raise Refused(f'table reference "{name}" is ambiguous', sqlstate="42P09")
+        if found:
+            return found[0]
         level = level.parent
     return None
 

@@ -52,15 +52,15 @@ def _infer_view(run: Run, relation: Relation) -> tuple[Field, ...]:
     for occurrence in inner.occurrences.values():
         kind = shape(occurrence.open) if occurrence.open is not None else None
         if isinstance(kind, Token):
-            _must_be_token(occurrence.fold, kind, lexed.cuts)
+            must_be_token(occurrence.fold, kind, lexed.cuts)
     names = [c.name for c in relation.columns]
     if len(names) != len(columns):
         raise Refused("its columns don't match its definition")
     return tuple(Field(n, frozen(c.kind)) for n, c in zip(names, columns, strict=True))
 
 
-def _must_be_token(fold: object, token: Token, cuts: Cuts) -> None:
-    """A constant that a view compares with a protected column must be a token already: nothing rewrites it later."""
+def must_be_token(fold: object, token: Token, cuts: Cuts) -> None:
+    """A constant in a stored definition that meets a protected column must be a token: nothing rewrites it later."""
     prefix = token.protection.prefix.decode()
     if isinstance(fold, Constant):
         value = evaluate(fold, lambda ordinal: decode(cuts.raw(ordinal)))

@@ -133,7 +133,34 @@ SELECT mask_it(email) FROM customer
 
 -- a function that reads protected tables
 SELECT * FROM customer_by_email('a')
---! 0A000 function customer_by_email() reads protected tables, and what it returns isn't known @ ["customer_by_email('a"]
+--> SELECT * FROM customer_by_email(<email:'a'>)
+--| - first_name:1043(44) last_name:1043(24) - phone:1043(28) email:1043(64) birth:1082 loyalty:23 notes country:1042(6) -
+
+-- a scalar SQL function
+SELECT mail_of(3), mail_of(customer_id) FROM invoice
+--| email email
+
+-- a SQL function that stores its argument
+SELECT set_mail(3, 'a@b')
+--> SELECT set_mail(3, <+email:'a@b'>)
+--= writes public.customer.email
+
+-- a SQL function with columns
+SELECT n.first, n.id FROM names_of('a@b') n WHERE n.first = 'A'
+--> SELECT n.first, n.id FROM names_of(<email:'a@b'>) n WHERE n.first = <first_name:'A'>
+--| first_name:1043(44) -
+
+-- a SQL function that inspects content
+SELECT low_mail(3)
+--! 0A000 function low_mail() reads protected tables, and what it returns isn't known @ ['low_mail(3)']
+
+-- a SQL function with a plain constant in its body
+SELECT stale()
+--! 0A000 function stale() reads protected tables, and what it returns isn't known @ ['stale()']
+
+-- one name for two tables
+SELECT customer.email FROM archive.customer, public.customer WHERE customer.email = 'a'
+--! 42P09 table reference "customer" is ambiguous
 
 -- a function with a configured signature
 SELECT customer_id, email FROM find_customer('a')
