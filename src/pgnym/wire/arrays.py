@@ -32,6 +32,9 @@ def map_array_text(value: bytes, element: Element) -> bytes:
     pos = bounds.end() if bounds else 0
     out = [value[:pos]]
     depth = 0
+    # Elements and inner arrays are parted by commas. Two elements in a row would otherwise become one that is
+    # two tokens.
+    complete = False
     body = value.rstrip(_SPACES)
     while pos < len(body):
         found = _TOKEN.match(body, pos)
@@ -40,6 +43,9 @@ def map_array_text(value: bytes, element: Element) -> bytes:
         pos = found.end()
         mark, quoted, bare = found.groups()
         if mark is not None:
+            if mark == b"{" and complete:
+                raise _malformed()
+            complete = mark == b"}"
             depth += {b"{": 1, b"}": -1, b",": 0}[mark]
             if depth < 0 or depth > MAX_DIMENSIONS or (depth == 0 and (mark == b"," or pos < len(body))):
                 raise _malformed()
@@ -47,11 +53,15 @@ def map_array_text(value: bytes, element: Element) -> bytes:
             continue
         if depth == 0:
             raise _malformed()
+        if quoted is None:
+            bare = bare.rstrip(_SPACES)
+            if not bare:
+                continue
+        if complete:
+            raise _malformed()
+        complete = True
         if quoted is not None:
             out.append(quote(element(_ESCAPED.sub(rb"\1", quoted))))
-            continue
-        bare = bare.rstrip(_SPACES)
-        if not bare:
             continue
         if bare.upper() == b"NULL":
             out.append(b"NULL")
