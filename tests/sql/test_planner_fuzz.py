@@ -28,6 +28,7 @@ def answer(text: bytes, types: tuple[int, ...] = ()) -> None:
         refusal = caught
     if refusal is not None:
         assert len(refusal.sqlstate) == 5
+        assert refusal.sqlstate != "XX000", refusal.detail
         assert refusal.message
         assert refusal.position is None or 0 <= refusal.position <= len(text)
         assert CANARY not in " ".join((refusal.message, refusal.detail, refusal.hint))

@@ -292,6 +292,8 @@ def _policy(run: Run, node: Node, touched: bool) -> Planned:
 def _statistics(run: Run, node: Node, touched: bool) -> Planned:
     if touched:
         for item in node.get("relations", ()):
+            if "RangeVar" not in item:
+                raise Refused("CREATE STATISTICS only allows one table in its FROM list", sqlstate="0A000")
             _relation, source = _source(run, item["RangeVar"])
             for element in node.get("exprs", ()):
                 if "expr" in element["StatsElem"]:

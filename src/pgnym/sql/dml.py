@@ -151,6 +151,10 @@ def _set_clause(run: Run, nodes: list[Node], scope: Scope, target: Target) -> No
             source_tag, source = split(value["source"])
             number = value.get("colno", 1) - 1
             if source_tag == "RowExpr":
+                if len(source.get("args", ())) != value.get("ncolumns", 0):
+                    raise Refused(
+                        "number of columns does not match number of values", sqlstate="42601", position=at
+                    )
                 item = source["args"][number]
                 if split(item)[0] == "SetToDefault":
                     continue
@@ -158,6 +162,11 @@ def _set_clause(run: Run, nodes: list[Node], scope: Scope, target: Target) -> No
             else:
                 row = infer(run, value["source"], scope)
                 known = shape(row)
+                width = len(known.fields) if isinstance(known, Row) else 1
+                if width != value.get("ncolumns", 0):
+                    raise Refused(
+                        "number of columns does not match number of values", sqlstate="42601", position=at
+                    )
                 kind = known.fields[number] if isinstance(known, Row) else row
         else:
             kind = infer(run, column["val"], scope)

@@ -50,6 +50,9 @@ class Call:
         return f"function {self.name}()"
 
 
+_NULLARY = frozenset(
+    {"count", "json_build_object", "jsonb_build_object", "json_build_array", "jsonb_build_array"}
+)
 Builtin = Callable[[Call], Kind]
 _BUILTINS: dict[str, Builtin] = {}
 
@@ -84,6 +87,8 @@ def _call(run: Run, node: Node, scope: Scope) -> Kind:
     if len(names) == 1 or schema == "pg_catalog":
         builtin = _BUILTINS.get(name)
         if builtin is not None and (name not in run.catalog.functions or schema == "pg_catalog"):
+            if not arguments and name not in _NULLARY:
+                raise Refused(f"function {name}() does not exist", sqlstate="42883", position=at)
             return builtin(call)
         folded = _fold(call, node)
         if folded is not None:

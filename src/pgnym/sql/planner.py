@@ -6,6 +6,7 @@ its statements is planned once per statement. Refusals are kept as well; they ho
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -169,6 +170,10 @@ class Planner:
             return template, tuple(sorted(pins)), volatile
         except Refused as refusal:
             return _anchored(refusal, lexed.cuts), tuple(sorted(pins)), volatile
+        except (LookupError, TypeError, AttributeError, ValueError, AssertionError) as error:
+            # a tree of a form that isn't foreseen: fail closed; where it happened, but no value of it
+            internal = Refused("internal error while planning", sqlstate="XX000", detail=_place(error))
+            return _anchored(internal, lexed.cuts), (), True
         except RecursionError:
             return (
                 _anchored(Refused("statement is too deeply nested", sqlstate="54001"), lexed.cuts),
@@ -191,6 +196,12 @@ def _pin_strings(run: Run, statement: Statement) -> None:
     for ordinal, start in enumerate(lexed.cuts.starts):
         if statement.start <= start < statement.end and not lexed.is_comment(ordinal):
             run.pins.add(ordinal)
+
+
+def _place(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "unknown place"
+    return f"{type(error).__name__} at {where}"
 
 
 def _matching(variants: tuple[_Variant, ...], cuts: Cuts) -> _Outcome | None:

@@ -1,7 +1,7 @@
 """Functions in SQL: what they return follows from their body, given the kinds of their arguments.
 
-Only bodies of plain queries and data changes: each statement is inferred in a run of its own, with the arguments' kinds in place of ``$1`` and of argument names, so that a constant or parameter of the
-call meets what the body does with it.
+Only bodies of plain queries and data changes: each statement is inferred in a run of its own, with the arguments' kinds
+in place of ``$1`` and of argument names, so that a constant or parameter of the call meets what the body does with it.
 """
 
 from __future__ import annotations
