@@ -118,6 +118,8 @@ class ClientFlow:
             end = pos + 1 + length
             if end > size:
                 if self._may_stream(kind):
+                    if kind == _BIND:
+                        session.batch.append(kind)
                     self._skip = end - size
                     pos = size
                 break
