@@ -6,9 +6,10 @@ medians of many short runs are compared, with their spread.
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -17,15 +18,19 @@ from scenarios import Scenario
 from targets import Bench, Target, pgbench
 
 TPS = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
+DONE = re.compile(r"^number of transactions actually processed: ([0-9]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One run: transactions per second, and with a single client its latencies' p50 and p99 in
-    microseconds.
+    """One run: transactions per second, and with a single client its latencies' p50 and p99 in microseconds.
+
+    ``cpu``: microseconds of processor time of the proxy per transaction, which a busy machine disturbs less than any
+    speed. None without a proxy, or without a ``/proc``.
     """
 
     tps: float
+    cpu: float | None = None
     p50: float | None = None
     p99: float | None = None
 
@@ -51,16 +56,24 @@ class Cell:
         return min(speeds), max(speeds)
 
     @property
+    def cpu(self) -> float | None:
+        """Median over the rounds of the proxy's processor time per transaction, in microseconds."""
+        return _median(sample.cpu for sample in self.samples)
+
+    @property
     def p50(self) -> float | None:
         """Median over the rounds of the median latency, in microseconds."""
-        values = [sample.p50 for sample in self.samples if sample.p50 is not None]
-        return median(values) if values else None
+        return _median(sample.p50 for sample in self.samples)
 
     @property
     def p99(self) -> float | None:
         """Median over the rounds of the 99th percentile, in microseconds."""
-        values = [sample.p99 for sample in self.samples if sample.p99 is not None]
-        return median(values) if values else None
+        return _median(sample.p99 for sample in self.samples)
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
 
 
 def measure(
@@ -108,14 +121,19 @@ def once(
         script = folder / f"{scenario.name}.sql"
         script.write_text(scenario.script.replace("PERSONS", str(persons)))
         arguments += ["-f", str(script)]
+    if scenario.connect:
+        arguments.append("-C")
     if clients == 1:
         arguments += ["-l", f"--log-prefix={folder / 'log'}"]
+    before = processor_time(target.pid)
     printed = pgbench(bench, target, *arguments)
-    found = TPS.search(printed)
-    if found is None:
+    after = processor_time(target.pid)
+    found, done = TPS.search(printed), DONE.search(printed)
+    if found is None or done is None:
         raise ValueError(f"pgbench printed no tps: {printed[-300:]}")
+    cpu = None if before is None or after is None else (after - before) * 1e6 / max(1, int(done[1]))
     if clients != 1:
-        return Sample(float(found[1]))
+        return Sample(float(found[1]), cpu)
     times: list[int] = []
     for log in folder.glob("log.*"):
         # client, transaction, time in µs, … (PostgreSQL documentation, pgbench, "Per-Transaction Logging")
@@ -123,4 +141,13 @@ def once(
         log.unlink()
     if len(times) < 2:
         raise ValueError(f"{scenario.name} through {target.name}: fewer than two transactions in {seconds} s")
-    return Sample(float(found[1]), median(times), quantiles(times, n=100)[98])
+    return Sample(float(found[1]), cpu, median(times), quantiles(times, n=100)[98])
+
+
+def processor_time(pid: int | None) -> float | None:
+    """Seconds of processor time, user and system, that a process has used (proc(5), ``stat``, fields 14 and 15)."""
+    path = Path(f"/proc/{pid}/stat")
+    if pid is None or not path.exists():
+        return None
+    fields = path.read_text().rpartition(")")[2].split()  # the name before it may hold blanks
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -54,6 +54,19 @@ def table(cells: Sequence[Cell], console: Console) -> None:
         speed.add_row(*row, end_section=clients == max(c.clients for c in cells if c.scenario == scenario))
     console.print(speed)
 
+    proxies = [name for name in names if any(c.cpu is not None for c in cells if c.target == name)]
+    work = Table(title="processor time of the proxy per transaction, µs (median)", title_justify="left")
+    work.add_column("scenario")
+    work.add_column("clients", justify="right")
+    for name in proxies:
+        work.add_column(name, justify="right")
+    for scenario, clients in dict.fromkeys((cell.scenario, cell.clients) for cell in cells):
+        times = [by[scenario, clients, name].cpu for name in proxies]
+        row = [SCENARIOS[scenario].title, str(clients)]
+        work.add_row(*row, *("–" if time is None else f"{time:,.0f}" for time in times))
+    if proxies:
+        console.print(work)
+
     latency = Table(title="latency of a single client, µs: p50 / p99 (added to direct)", title_justify="left")
     latency.add_column("scenario")
     for name in names:
@@ -78,7 +91,7 @@ def save(cells: Sequence[Cell], folder: Path, about: Mapping[str, Any]) -> Path:
     by = index(cells)
     rows: list[dict[str, Any]] = []
     for cell in cells:
-        row = asdict(cell) | {"tps": cell.tps, "p50_us": cell.p50, "p99_us": cell.p99}
+        row = asdict(cell) | {"tps": cell.tps, "cpu_us": cell.cpu, "p50_us": cell.p50, "p99_us": cell.p99}
         for other in ("direct", "pgbouncer"):
             base = by.get((cell.scenario, cell.clients, other))
             row[f"ratio_to_{other}"] = cell.tps / base.tps if base is not None else None

@@ -129,7 +129,7 @@ async def _prepare(server: EmbeddedPostgres, password: str, persons: int, with_p
         version: str = await admin.fetchval("SHOW server_version")
         await admin.execute(f"CREATE ROLE {USER} LOGIN PASSWORD '{password}'")  # our own base64 text
         await admin.execute(f"CREATE DATABASE {PLAIN} OWNER {USER}")
-        here = Bench(server, password, (), None, ())
+        here = Bench(server, password, (), ())
         await asyncio.to_thread(_pgbench_tables, here)
         owner = await asyncpg.connect(server.url(database=PLAIN))
         try:
@@ -179,7 +179,7 @@ def _profile(
         ) as bench:
             target = bench.targets[0]
             once(bench, target, scenario, count, 1, persons, folder)  # caches and plans as in steady state
-            profiler.begin(bench.pgnym_pid)
+            profiler.begin(target.pid)
             sample = once(bench, target, scenario, count, seconds, persons, folder)
             profiler.end()
         console.print(

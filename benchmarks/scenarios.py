@@ -52,6 +52,7 @@ class Scenario:
     quick: bool = True
     rows: int = 1
     clients: tuple[int, ...] | None = None
+    connect: bool = False
 
 
 _BY_ID = PICK + "SELECT member_no, full_name FROM person WHERE id = :id;\n"
@@ -95,6 +96,15 @@ _SCENARIOS = (
         f"SELECT id, member_no, full_name FROM person WHERE id <= {WIDE_ROWS};\n",
         rows=WIDE_ROWS,
         clients=(1, 8),
+    ),
+    Scenario(
+        "connect",
+        "a new connection and SELECT 1",
+        "simple",
+        "SELECT 1;\n",
+        quick=False,
+        clients=(1, 8),
+        connect=True,
     ),
 )
 SCENARIOS = {scenario.name: scenario for scenario in _SCENARIOS}

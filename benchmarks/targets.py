@@ -40,11 +40,15 @@ log_disconnections = 0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where pgbench connects to: ``port`` and ``database`` (plain values, or the protected twin)."""
+    """Where pgbench connects to: ``port`` and ``database`` (plain values, or the protected twin).
+
+    ``pid``: of the proxy, if there is one.
+    """
 
     name: str
     port: int
     database: str
+    pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,6 @@ class Bench:
     server: EmbeddedPostgres
     password: str
     targets: tuple[Target, ...]
-    pgnym_pid: int | None
     notes: tuple[str, ...]
 
 
@@ -75,7 +78,6 @@ def targets(
     """
     found: list[Target] = []
     notes: list[str] = []
-    pid: int | None = None
     with ExitStack() as stack:
         if "direct" in names:
             found.append(Target("direct", server.port, PLAIN))
@@ -85,23 +87,21 @@ def targets(
                 notes.append("pgbouncer is not installed: left out")
             else:
                 port = free_port()
-                stack.enter_context(_pgbouncer(program, folder, server.port, port, password))
-                found.append(Target("pgbouncer", port, PLAIN))
+                child = stack.enter_context(_pgbouncer(program, folder, server.port, port, password))
+                found.append(Target("pgbouncer", port, PLAIN, child.pid))
         if "forwarder" in names:
             port = free_port()
             script = str(Path(__file__).with_name("forwarder.py"))
             command = [sys.executable, script, "--listen", str(port), "--upstream", str(server.port)]
-            stack.enter_context(Child(command, ready="forwarder ready", log=folder / "forwarder.log"))
-            found.append(Target("forwarder", port, PLAIN))
+            child = Child(command, ready="forwarder ready", log=folder / "forwarder.log")
+            found.append(Target("forwarder", port, PLAIN, stack.enter_context(child).pid))
         if "pgnym" in names:
             if config is None:
                 notes.append("pgnym was left out")
             else:
                 child = _gateway(config, folder / "pgnym.log", environment, wrapper)
-                stack.enter_context(child)
-                pid = child.pid
-                found.append(Target("pgnym", _port(config), PROTECTED))
-        yield Bench(server, password, tuple(found), pid, tuple(notes))
+                found.append(Target("pgnym", _port(config), PROTECTED, stack.enter_context(child).pid))
+        yield Bench(server, password, tuple(found), tuple(notes))
 
 
 def _pgbouncer(program: str, folder: Path, upstream: int, port: int, password: str) -> Child:
