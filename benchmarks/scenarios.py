@@ -43,6 +43,7 @@ NUMBER = f"\\set no random(1, PERSONS) + {FIRST_NUMBER}\n"
 class Scenario:
     """``script`` None: pgbench's own ``-S``. ``mode``: pgbench's ``-M``. ``rows`` per transaction.
     ``quick``: also part of the quick run. ``clients``: the numbers of clients it is measured at, if not all.
+    ``connect``: a new connection for each transaction.
     """
 
     name: str
