@@ -145,6 +145,7 @@ EXTENDED = [
     case("an SQL statement by protocol", query("PREPARE w AS SELECT email, born FROM person WHERE id = 1"), Z,
          describe("S", "w") + bind(statement="w", results=[1]) + execute() + SYNC, Z),
     case("too few parameters", parse(BY_MAIL) + bind() + SYNC, Z, own_errors=True),
+    case("too many parameters", parse(BY_MAIL) + bind([b"ada@example.org", b"x"]) + execute() + SYNC, Z, own_errors=True),
     case("an undecodable binary date", parse("SELECT id FROM person WHERE born = $1") + bind([b"12345678"], formats=[1])
          + execute() + SYNC, Z, own_errors=True),
 ]  # fmt: skip

@@ -59,18 +59,20 @@ def gateway(made: Deployment) -> Iterator[Gateway]:
 
 @pytest.fixture
 def alive(gateway: Gateway) -> Iterator[Gateway]:
-    """The gateway; after the test it must still serve."""
+    """The gateway; after the test it must still serve, and what was wrong must not have been stored."""
     yield gateway
     assert gateway.running
     with psycopg.connect(gateway.url(), autocommit=True) as connection:
+        stored = connection.execute("DELETE FROM person RETURNING id, email").fetchall()
         connection.execute("INSERT INTO person (id, email) VALUES (1, 'probe@x.org')")
         assert connection.execute("SELECT email FROM person WHERE id = 1").fetchone() == ("probe@x.org",)
         connection.execute("DELETE FROM person")
+    assert stored == []
 
 
 def refused(made: Deployment, *arguments: str, code: int = 1, **options: Any) -> str:
     """Run pgnym; it must fail with ``code``, in a few lines and without a traceback. Its stderr."""
-    done = made.pgnym(*arguments, check=False, **options)
+    done = made.pgnym(*arguments, check=False, seconds=15, **options)
     assert done.returncode == code, done.stderr + done.stdout
     assert "Traceback" not in done.stderr
     assert made.master_key not in done.stderr + done.stdout
@@ -102,7 +104,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], list[str]]] = {
     ),
     "a table without its schema": (lambda c: c["tables"].update(person={"columns": {"x": {}}}), ["tables.person"]),
     "a listener without TLS beyond loopback": (
-        lambda c: c["gateway"].update(listen="0.0.0.0:6432"), ["gateway.listen", "tls"]),
+        lambda c: c["gateway"].update(listen="0.0.0.0:6432"), ["gateway.tls", "0.0.0.0:6432"]),
     "a key file that isn't there": (
         lambda c: c.update(keys={"master_key_file": "nowhere/key"}), ["keys.master_key_file", "nowhere/key"]),
     "a certificate that isn't there": (
@@ -120,7 +122,7 @@ def test_a_wrong_configuration_is_told_by_path_and_reason(made: Deployment, name
         pytest.skip("what plan doesn't read")
     wrong = copied(made)
     change(wrong.config)
-    said = refused(wrong, verb)
+    said = refused(wrong, verb, sealed=name == "a key file that isn't there")
     for word in expected:
         assert word in said
 
@@ -131,7 +133,7 @@ def test_no_configuration_file(tmp_path: Path) -> None:
         [*command(), "serve", "-c", str(missing)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert str(missing) in done.stderr
+    assert missing.name in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -140,7 +142,7 @@ def test_a_file_that_is_no_yaml(tmp_path: Path) -> None:
     file.write_text("gateway: [unclosed")
     done = subprocess.run([*command(), "serve", "-c", str(file)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert str(file) in done.stderr
+    assert file.name in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -252,7 +254,10 @@ def test_a_wrong_vault_password(made: Deployment) -> None:
         with Gateway(good) as gateway, psycopg.connect(gateway.url(), autocommit=True) as connection:
             connection.execute("INSERT INTO person (id, email) VALUES (1, 'x')")
         wrong = copied(good, vault_password="wrong-" + SECRET)
-        with pytest.raises(GatewayError, match="pgnym_gateway") as caught, Gateway(wrong):
+        with (
+            pytest.raises(GatewayError, match=r"refused the login[^$]*vault\.user") as caught,
+            Gateway(wrong),
+        ):
             pass
         assert SECRET not in str(caught.value)
         assert "Traceback" not in str(caught.value)
@@ -388,7 +393,7 @@ STATEMENTS: dict[str, tuple[str, str]] = {
     "an ambiguous column": (f"SELECT * FROM person a, person b WHERE email = '{SECRET}'", "42702"),
     "a type that does not match": (f"SELECT * FROM person WHERE email = '{SECRET}' AND score = 'x'", "22P02"),
     "too long": (f"INSERT INTO person (id, name) VALUES (1, '{SECRET} {SECRET}')", "22001"),
-    "deeply nested": (f"SELECT {'(' * 3000}1{')' * 3000} FROM person WHERE email = '{SECRET}'", "54001"),
+    "deeply nested": (f"SELECT {'(' * 20_000}1{')' * 20_000} FROM person WHERE email = '{SECRET}'", "42601"),
     "a computed value": (f"UPDATE person SET email = score || '{SECRET}'", "0A000"),
 }  # fmt: skip
 

@@ -29,7 +29,7 @@ pytestmark = [
 ]
 
 WRITERS = 4
-SHORT_ROUNDS = 3
+SHORT_ROUNDS = 4
 LONG_ROUNDS = int(os.environ.get("PGNYM_SOAK_ROUNDS", "40"))
 SEED = int(os.environ.get("PGNYM_SOAK_SEED", random.SystemRandom().randrange(2**32)))
 

@@ -63,20 +63,30 @@ class Deployment:
         return environment
 
     def pgnym(
-        self, *arguments: str, sealed: bool = False, check: bool = True, stdin: str | None = None
+        self,
+        *arguments: str,
+        sealed: bool = False,
+        check: bool = True,
+        stdin: str | None = None,
+        seconds: float = 120,
     ) -> subprocess.CompletedProcess[str]:
         """Run ``pgnym ARGUMENTS -c FILE``; raises ``GatewayError`` on an exit code other than 0 if ``check``."""
         with tempfile.TemporaryDirectory(prefix="pgnym-cli-") as directory:
             file = Path(directory) / "pgnym.yaml"
             file.write_text(yaml.safe_dump(self.config, sort_keys=False))
-            done = subprocess.run(
-                [*command(), *arguments, "-c", str(file)],
-                capture_output=True,
-                text=True,
-                check=False,
-                input=stdin,
-                env=self.environment(sealed=sealed),
-            )
+            try:
+                done = subprocess.run(
+                    [*command(), *arguments, "-c", str(file)],
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    input=stdin,
+                    env=self.environment(sealed=sealed),
+                    timeout=seconds,
+                )
+            except subprocess.TimeoutExpired as error:
+                said = (error.stderr or b"").decode(errors="replace")
+                raise GatewayError(f"pgnym {arguments[0]}: still running after {seconds} s: {said}") from None
         if check and done.returncode != 0:
             said = done.stderr + done.stdout
             raise GatewayError(f"pgnym {' '.join(arguments)}: exit code {done.returncode}\n{said}")
