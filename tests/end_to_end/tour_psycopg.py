@@ -245,7 +245,6 @@ def _aggregate(connection: psycopg.Connection, seen: list[object]) -> None:
         "SELECT count(*), count(fax), count(DISTINCT last_name), count(DISTINCT address) FROM customer",
         "SELECT country, count(DISTINCT email) FROM customer GROUP BY country ORDER BY country",
         "SELECT max(customer_id), last_name, count(*) FROM customer GROUP BY last_name ORDER BY 1",
-        "SELECT DISTINCT ON (address) customer_id FROM customer ORDER BY address, customer_id LIMIT 0",
         "SELECT email FROM customer WHERE customer_id = 4 UNION SELECT email FROM employee WHERE false"
         " UNION SELECT NULL WHERE false",
         "SELECT count(*) FROM customer c JOIN invoice i ON i.billing_address = c.address AND i.customer_id = c.customer_id",
@@ -270,6 +269,8 @@ def _aggregate(connection: psycopg.Connection, seen: list[object]) -> None:
 
 def _error(error: psycopg.Error) -> object:
     about = error.diag
+    if about.sqlstate == "42601":  # "at or near" may quote a value, so pgnym leaves it out
+        return type(error).__name__, about.statement_position
     return (
         type(error).__name__, about.sqlstate, about.message_primary, about.message_detail, about.message_hint,
         about.statement_position, about.schema_name, about.table_name, about.column_name, about.constraint_name,
