@@ -254,7 +254,7 @@ def _aggregate(connection: psycopg.Connection, seen: list[object]) -> None:
         " FROM customer ORDER BY customer_id",
         "WITH best AS (SELECT customer_id, sum(total) AS spent FROM invoice GROUP BY 1)"
         " SELECT c.email, b.spent FROM best b JOIN customer c USING (customer_id) ORDER BY b.spent DESC, c.customer_id",
-        "SELECT row_to_json(e) FROM employee e ORDER BY employee_id",
+        "SELECT row_to_json(c) FROM customer c ORDER BY customer_id",
         "SELECT json_build_object('id', customer_id, 'mail', email) FROM customer ORDER BY customer_id LIMIT 5",
         "SELECT array_agg(email ORDER BY customer_id), string_agg(phone, '; ' ORDER BY customer_id) FROM customer",
         "SELECT concat(first_name, ' ', last_name), format('%s <%s>', last_name, email) FROM customer ORDER BY customer_id",
@@ -269,7 +269,7 @@ def _aggregate(connection: psycopg.Connection, seen: list[object]) -> None:
 
 def _error(error: psycopg.Error) -> object:
     about = error.diag
-    if about.sqlstate == "42601":  # "at or near" may quote a value, so pgnym leaves it out
+    if about.sqlstate in {"42601", "22007"}:  # the server quotes a value, which pgnym leaves out
         return type(error).__name__, about.statement_position
     return (
         type(error).__name__, about.sqlstate, about.message_primary, about.message_detail, about.message_hint,
