@@ -98,7 +98,8 @@ EXTENDED = [
     case("everything until sync is discarded after an error",
          extended("SELECT 1/0") + extended("SELECT 2") + query("SELECT 3") + SYNC, Z),
     case("an error in parse discards", parse("SELECT no such") + bind() + describe("P") + execute() + SYNC,
-    Z), case("an error in bind discards", parse("SELECT $1::int") + bind([b"x"]) + execute() + SYNC, Z),
+    Z),
+    case("an error in bind discards", parse("SELECT $1::int") + bind([b"x"]) + execute() + SYNC, Z),
     case("too few parameters", parse("SELECT $1::int") + bind() + execute() + SYNC, Z),
     case("too many parameters", parse("SELECT 1") + bind([b"x"]) + execute() + SYNC, Z),
     case("a pipeline of batches", extended("SELECT 1") + SYNC + extended("SELECT 2") + SYNC
@@ -127,14 +128,17 @@ EXTENDED = [
     case("the unnamed statement parsed again", parse("SELECT 1") + parse("SELECT 'two', 2") + bind() + describe("P")
          + execute() + SYNC, Z),
     case("a named statement parsed again is an error", parse("SELECT 1", "a") + parse("SELECT 2", "a") + SYNC,
-    Z), case("a name doesn't count when its parse failed", parse("SELEC", "f") + SYNC, Z,
+    Z),
+    case("a name doesn't count when its parse failed", parse("SELEC", "f") + SYNC, Z,
          parse("SELECT 'good'", "f") + bind(statement="f") + execute() + SYNC, Z),
     case("a parse discarded after an error leaves no name", extended("SELECT 1/0") + parse("SELECT 1", "d") +
     SYNC, Z,
          bind(statement="d") + execute() + SYNC, Z),
     case("a statement that was closed", parse("SELECT 1", "c") + close("S", "c") + bind(statement="c") + SYNC,
-    Z), case("close of unknown names", close("S", "nope") + close("P", "nope") + close("S") + close("P") +
-    SYNC, Z), case("closing a portal keeps its statement", parse("SELECT 7", "k") + bind(portal="p", statement="k")
+    Z),
+    case("close of unknown names", close("S", "nope") + close("P", "nope") + close("S") + close("P") +
+    SYNC, Z),
+    case("closing a portal keeps its statement", parse("SELECT 7", "k") + bind(portal="p", statement="k")
          + close("P", "p") + bind(portal="p", statement="k") + execute("p") + SYNC, Z),
     case("a portal ends with its transaction", parse("SELECT 7", "k") + bind(portal="p", statement="k") +
     SYNC, Z,      execute("p") + SYNC, Z),
@@ -153,12 +157,16 @@ EXTENDED = [
          + execute() + bind([struct.pack("!i", 1), b"2", b"x"], statement="f", formats=[1, 0, 0], results=[0, 1, 0])
          + describe("P") + execute() + SYNC, Z),
     case("one format code for no parameter", parse("SELECT 1") + bind(formats=[1], results=[1]) + execute() +
-    SYNC, Z), case("a wrong number of format codes", parse("SELECT $1::int") + bind([b"1"], formats=[0, 0]) +
-    SYNC, Z), case("a wrong number of result formats", parse("SELECT 1, 2, 3") + bind(results=[0, 1]) + SYNC,
-    Z), case("an unknown format code", parse("SELECT 1") + bind(results=[7]) + execute() + SYNC, Z),
+    SYNC, Z),
+    case("a wrong number of format codes", parse("SELECT $1::int") + bind([b"1"], formats=[0, 0]) + SYNC, Z,
+         own_errors=True),
+    case("a wrong number of result formats", parse("SELECT 1, 2, 3") + bind(results=[0, 1]) + SYNC, Z,
+         own_errors=True),
+    case("an unknown format code", parse("SELECT 1") + bind(results=[7]) + execute() + SYNC, Z),
     case("NULLs", parse("SELECT $1::text, $2::int, NULL") + bind([None, None]) + execute() + SYNC, Z),
     case("an empty string is no NULL", parse("SELECT $1::text, $1 IS NULL") + bind([b""]) + execute() + SYNC,
-    Z), case("an empty statement", parse("") + bind() + describe("P") + execute() + SYNC, Z),
+    Z),
+    case("an empty statement", parse("") + bind() + describe("P") + execute() + SYNC, Z),
     case("several statements in a parse are refused", parse("SELECT 1; SELECT 2") + SYNC, Z),
     case("a transaction by extended messages", extended("BEGIN") + extended("SELECT 1") + SYNC, Z,
          extended("SELECT 1/0") + SYNC, Z, extended("SELECT 2") + SYNC, Z, extended("ROLLBACK") + SYNC, Z),
@@ -194,14 +202,17 @@ COPY = [
          + copy_data(b"") + copy_data(b"\xc3") + copy_data(b"\xbc\n51\t") + copy_data(b"x\n") + COPY_DONE, Z,
          query("SELECT * FROM t WHERE id BETWEEN 50 AND 59 ORDER BY id"), Z),
     case("copy in with an end mark", query("COPY t FROM STDIN"), Wait(b"G"), copy_data(b"42\tx\n\\.\n") +
-    COPY_DONE, Z), case("copy in without a last newline", query("COPY t FROM STDIN"), Wait(b"G"),
-    copy_data(b"43\tx") + COPY_DONE, Z), case("copy in csv and binary",
+    COPY_DONE, Z),
+    case("copy in without a last newline", query("COPY t FROM STDIN"), Wait(b"G"),
+    copy_data(b"43\tx") + COPY_DONE, Z),
+    case("copy in csv and binary",
          query("COPY t FROM STDIN (FORMAT csv)"), Wait(b"G"), copy_data(b'44,"a,""b"\n')
          + COPY_DONE, Z, query("COPY t FROM STDIN (FORMAT binary)"), Wait(b"G"), copy_data(PGCOPY
          + struct.pack("!hiii", 2, 4, 45, 1) + b"b" + struct.pack("!h", -1)) + COPY_DONE, Z,
          query("SELECT * FROM t WHERE id IN (44, 45) ORDER BY id"), Z),
     case("CopyFail", query("COPY t FROM STDIN"), Wait(b"G"), copy_data(b"46\tx\n") + copy_fail("never mind"),
-    Z), case("late CopyData after an error is dropped", query("COPY t FROM STDIN"), Wait(b"G"),
+    Z),
+    case("late CopyData after an error is dropped", query("COPY t FROM STDIN"), Wait(b"G"),
     copy_data(b"x\tbad\n"),      copy_data(b"47\tx\n") + copy_data(b"48\tx\n") + COPY_DONE, Z),
     case("CopyFail after an error is dropped", query("COPY t FROM STDIN"), Wait(b"G"), copy_data(b"x\tbad\n")
          + copy_fail("too late"), Z),
@@ -235,33 +246,38 @@ ANY_TIME = [
     case("LISTEN and NOTIFY in one session", query("LISTEN news"), Z, query("NOTIFY news, 'hello'"), Z,
          query("NOTIFY news; SELECT 1"), Z, query("UNLISTEN *"), Z),
     case("a notification while idle", query("LISTEN news"), Z, notify_beside, Wait(b"A"), query("UNLISTEN *"),
-    Z), case("a notification in a transaction waits", query("LISTEN news; BEGIN"), Z, notify_beside,
+    Z),
+    case("a notification in a transaction waits", query("LISTEN news; BEGIN"), Z, notify_beside,
     query("SELECT 1"), Z,      query("COMMIT"), Z),
     case("ParameterStatus on SET", query("SET application_name = 'renamed'"), Z,
          query("SET TimeZone = 'Asia/Tokyo'"),
          Z, query("SELECT '2020-01-01 00:00+00'::timestamptz"), Z, query("RESET ALL"), Z),
     case("ParameterStatus on rollback", query("BEGIN; SET DateStyle = 'German'"), Z, query("ROLLBACK"), Z),
     case("SET LOCAL", query("BEGIN; SET LOCAL IntervalStyle = 'iso_8601'; SELECT '1 day'::interval; COMMIT"),
-    Z), case("set_config and current_setting", query("SELECT set_config('my.setting', 'x', false)"), Z,
+    Z),
+    case("set_config and current_setting", query("SELECT set_config('my.setting', 'x', false)"), Z,
          query("SHOW my.setting"), Z),
     case("client_encoding", query("SET client_encoding = 'UTF8'"), Z, query("SHOW client_encoding"), Z),
     case("search_path", query("CREATE SCHEMA IF NOT EXISTS s; CREATE TABLE IF NOT EXISTS s.t (x int);"
          " SET search_path = s, public"), Z,
          query("SELECT * FROM t"), Z, query("RESET search_path"), Z, new_tables=True),
     case("SET ROLE", query("SET ROLE pg_monitor"), Z, query("SELECT current_user"), Z, query("RESET ROLE"),
-    Z), case("a function call", function_call(1610, []) + query("SELECT 1"), ZZ),
+    Z),
+    case("a function call", function_call(1610, []) + query("SELECT 1"), ZZ),
     case("a function call with arguments", function_call(177, [b"2", b"3"]), Z,
          function_call(177, [struct.pack("!i", 2), struct.pack("!i", 3)], binary=True), Z),
     case("a function call that fails", function_call(154, [b"1", b"0"]), Z, function_call(4294967, []), Z),
     case("cancel by simple query", query("SELECT pg_sleep(60)"), cancel_when_running, Z, split=False),
     case("cancel by extended query", extended("SELECT pg_sleep(60)") + SYNC, cancel_when_running, Z,
-    split=False), case("a cancel while idle changes nothing",
+    split=False),
+    case("a cancel while idle changes nothing",
          lambda talk: cancel(talk.host, talk.port, talk.client.backend_key)),
     case("savepoints", query("BEGIN; SAVEPOINT a"), Z, query("SELECT 1/0"), Z, query("ROLLBACK TO a"), Z,
          query("SELECT 1"), Z, query("COMMIT"), Z),
     case("explain", query("EXPLAIN (COSTS OFF) SELECT * FROM t WHERE id = 1"), Z),
     case("a prepared transaction is refused", query("BEGIN; PREPARE TRANSACTION 'x'"), Z, query("ROLLBACK"),
-    Z), case("show and checkpoint", query("SHOW server_encoding; SHOW transaction_isolation"), Z),
+    Z),
+    case("show and checkpoint", query("SHOW server_encoding; SHOW transaction_isolation"), Z),
 ]  # fmt: skip
 
 ENDS = [
@@ -283,21 +299,22 @@ ENDS = [
 ]
 
 MALFORMED = [
-    case("a query without its zero byte", message(b"Q", b"SELECT 1"), Z, own_errors=True),
-    case("a query with something behind its zero byte", message(b"Q", b"SELECT 1\0SELECT 2\0"), Z, own_errors=True),
+    case("a query without its zero byte", message(b"Q", b"SELECT 1"), Z),
+    case("a query with something behind its zero byte", message(b"Q", b"SELECT 1\0SELECT 2\0"), Z),
     case("a parse cut short", message(b"P", b"s\0SELECT 1\0\0"), SYNC, Z, own_errors=True),
     case("a parse with too many types announced", message(b"P", b"s\0SELECT 1\0\0\x09"), SYNC, Z, own_errors=True),
-    case("a bind cut short", parse("SELECT $1::text") + message(b"B", b"\0\0\0\0\0\x01\0\0\0\x09ab"), SYNC,
-    Z), case("a bind with a negative length", parse("SELECT $1::text")
+    case("a bind cut short", parse("SELECT $1::text") + message(b"B", b"\0\0\0\0\0\x01\0\0\0\x09ab"), SYNC, Z,
+         own_errors=True),
+    case("a bind with a negative length", parse("SELECT $1::text")
          + message(b"B", b"\0\0\0\0\0\x01\xff\xff\xff\xf0\0\0"), SYNC, Z, own_errors=True),
     case("a bind with surplus bytes", parse("SELECT 1") + message(b"B", b"\0\0\0\0\0\0\0\0more"), SYNC, Z, own_errors=True),
-    case("a describe of neither statement nor portal", message(b"D", b"X\0"), SYNC, Z, own_errors=True),
-    case("a close of neither statement nor portal", message(b"C", b"X\0"), SYNC, Z, own_errors=True),
+    case("a describe of neither statement nor portal", message(b"D", b"X\0"), SYNC, Z),
+    case("a close of neither statement nor portal", message(b"C", b"X\0"), SYNC, Z),
     case("an execute cut short", message(b"E", b"p\0\0"), SYNC, Z, own_errors=True),
     case("a sync with a body", message(b"S", b"x"), Z, own_errors=True),
-    case("invalid UTF-8 in a query", query(b"SELECT '\xff\xfe'"), Z, own_errors=True),
-    case("invalid UTF-8 in a parameter", parse("SELECT $1::text") + bind([b"\xc3("]) + execute() + SYNC, Z, own_errors=True),
-    case("a zero byte in a parameter", parse("SELECT $1::text") + bind([b"a\0b"]) + execute() + SYNC, Z, own_errors=True),
+    case("invalid UTF-8 in a query", query(b"SELECT '\xff\xfe'"), Z),
+    case("invalid UTF-8 in a parameter", parse("SELECT $1::text") + bind([b"\xc3("]) + execute() + SYNC, Z),
+    case("a zero byte in a parameter", parse("SELECT $1::text") + bind([b"a\0b"]) + execute() + SYNC, Z),
 ]  # fmt: skip
 
 
