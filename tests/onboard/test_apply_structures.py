@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from pgnym import onboard
+from pgnym.onboard import applying
 from support.cluster import Cluster
 from support.workbench import Workbench, workbench
 
@@ -361,7 +362,9 @@ def test_rows_written_while_it_runs_are_neither_lost_nor_left_plain(postgres: Cl
     asyncio.run(work())
 
 
-def test_a_second_run_waits_its_turn_by_failing(postgres: Cluster, database: str) -> None:
+def test_a_second_run_is_refused(postgres: Cluster, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(applying, "RUN_TIMEOUT", "100ms")
+
     async def work(bench: Workbench) -> None:
         await bench.app.execute("CREATE TABLE person (id int, name text, born date)")
         async with workbench(postgres, database, PERSON) as other:

@@ -28,6 +28,7 @@ from pgnym.onboard import defaults, registry, rows, storage, survey, views
 from pgnym.onboard.clean import clean
 from pgnym.onboard.errors import OnboardError
 from pgnym.onboard.logins import ensure_login
+from pgnym.onboard.minting import Cell, Mint
 from pgnym.onboard.model import (
     ColumnWork,
     Connection,
@@ -45,12 +46,12 @@ from pgnym.onboard.model import (
     silent,
 )
 from pgnym.onboard.planning import keys_between
-from pgnym.onboard.rows import Cell
 from pgnym.vault.migrations import migrate
 from pgnym.vault.tokens import prefix
 
 LOCK = 0x70676E796D01  # pgnym, 1: one apply or undo at a time in a database
 LOCK_TIMEOUT = "60s"
+RUN_TIMEOUT = "10s"
 
 FIRED = """
 WITH RECURSIVE tree(oid) AS (
@@ -109,16 +110,25 @@ async def apply(plan: OnboardPlan, tools: Tools) -> list[str]:
 
 @asynccontextmanager
 async def exclusively(app: Connection) -> AsyncIterator[None]:
-    """Hold the lock that keeps a second run out. Raises OnboardError if one is under way."""
-    if not await app.fetchval("SELECT pg_catalog.pg_try_advisory_lock($1)", LOCK):
-        raise OnboardError("another apply or undo is under way on this database", "wait for its end")
+    """Hold the lock that keeps a second run out. Raises OnboardError if one is under way.
+
+    A run that was killed holds its lock until its server process has finished the statement it is at: hence the wait.
+    """
+    try:
+        await app.execute(f"SET lock_timeout = '{RUN_TIMEOUT}'")
+        await app.execute(f"SELECT pg_catalog.pg_advisory_lock({LOCK})")
+        await app.execute("RESET lock_timeout")
+    except asyncpg.LockNotAvailableError:
+        raise OnboardError(
+            "another apply or undo is under way on this database", "wait for its end"
+        ) from None
     try:
         yield
     except asyncpg.PostgresError as error:
         raise refusal(error) from None
     finally:
         if not app.is_closed():
-            await app.execute("SELECT pg_catalog.pg_advisory_unlock($1)", LOCK)
+            await app.execute(f"SELECT pg_catalog.pg_advisory_unlock({LOCK})")
 
 
 def refusal(error: asyncpg.PostgresError) -> OnboardError:
@@ -149,7 +159,8 @@ async def protect(tools: Tools, group: Group, tenant: Tokens) -> list[str]:
             domain = await registry.domain_id(tools.vault, column.domain, column.randomized)
             domains[work.table.oid, column.column.name] = domain
     prefixes = {key: prefix(domain) for key, domain in domains.items()}
-    await fill_vault(tools, group, tenant, prefixes)
+    mint = Mint(tenant, tools.identity)
+    await fill_vault(tools, group, mint, prefixes)
     identifiers: dict[Key, int] = {}
     for work in group.tables:
         for column in work.columns:
@@ -160,7 +171,7 @@ async def protect(tools: Tools, group: Group, tenant: Tokens) -> list[str]:
             await lock(tools.app, [work.table for work in group.tables])
             for work in group.tables:
                 await still_as_planned(tools.app, work)
-            materialized = await change(tools, group, tenant, identifiers, prefixes)
+            materialized = await change(tools, group, mint, identifiers, prefixes)
     except (OnboardError, asyncpg.PostgresError):
         fresh = [
             identifiers[w.table.oid, c.column.name]
@@ -182,14 +193,14 @@ async def announce(app: Connection) -> None:
         await app.execute("CREATE TEMPORARY TABLE pgnym_announcement () ON COMMIT DROP")
 
 
-async def fill_vault(tools: Tools, group: Group, tenant: Tokens, prefixes: Mapping[Key, bytes]) -> None:
+async def fill_vault(tools: Tools, group: Group, mint: Mint, prefixes: Mapping[Key, bytes]) -> None:
     """Put what is there now into the vault, while the application runs on."""
     async with survey.pinned(tools.app, "repeatable_read"):
         for work in group.tables:
             cells = [cell(work.table, c, prefixes, output(c)) for c in work.columns]
             tick = rows.ticker(tools.report, Stage.VAULT, work.table.label, work.table.rows)
             for leaf in work.table.leaves:
-                await rows.preload(tools.app, leaf, cells, tenant, tools.identity, tick)
+                await rows.preload(tools.app, leaf, cells, mint, tick)
 
 
 async def lock(app: Connection, tables: Sequence[Table]) -> None:
@@ -211,7 +222,7 @@ async def still_as_planned(app: Connection, work: TableWork) -> None:
 
 
 async def change(
-    tools: Tools, group: Group, tenant: Tokens, identifiers: Mapping[Key, int], prefixes: Mapping[Key, bytes]
+    tools: Tools, group: Group, mint: Mint, identifiers: Mapping[Key, int], prefixes: Mapping[Key, bytes]
 ) -> list[str]:
     """The change itself, within the transaction. Returns the materialized views that were computed anew."""
     app = tools.app
@@ -226,15 +237,13 @@ async def change(
     for work in group.tables:
         await retype(app, work)
     for work in group.tables:
-        await tokenize(tools, work, tenant, prefixes)
+        await tokenize(tools, work, mint, prefixes)
         cells = {c.column.name: cell(work.table, c, prefixes, "") for c in work.columns}
-        new: dict[bytes, bytes] = {}
         for name, value in constants[work.table.oid].items():
-            token = rows.token_of(cells[name], value, tenant, tools.identity, new)
+            ((token,),) = await mint.tokens([cells[name]], [[value]])
             await app.execute(
                 f"ALTER TABLE {work.table.sql} ALTER COLUMN {quoted(name)} SET DEFAULT '{token}'"
             )
-        await tenant.put(new)
         await app.execute(f"ALTER TABLE {work.table.sql} {', '.join(checks(work, identifiers, prefixes))}")
     for key in keys:
         await app.execute(f"ALTER TABLE {key.table} ADD CONSTRAINT {quoted(key.name)} {key.definition}")
@@ -242,7 +251,7 @@ async def change(
     return await views.refresh(app, copies)
 
 
-async def tokenize(tools: Tools, work: TableWork, tenant: Tokens, prefixes: Mapping[Key, bytes]) -> None:
+async def tokenize(tools: Tools, work: TableWork, mint: Mint, prefixes: Mapping[Key, bytes]) -> None:
     """Replace the values of all rows of a table, without the application's triggers."""
     fired = await triggers_off(tools.app, work.table)
     cells = [
@@ -251,7 +260,7 @@ async def tokenize(tools: Tools, work: TableWork, tenant: Tokens, prefixes: Mapp
     ]
     tick = rows.ticker(tools.report, Stage.ROWS, work.table.label, work.table.rows)
     for leaf in work.table.leaves:
-        await rows.tokenize(tools.app, leaf, cells, tenant, tools.identity, tick)
+        await rows.tokenize(tools.app, leaf, cells, mint, tick)
     await tools.app.execute("SET CONSTRAINTS ALL IMMEDIATE")  # ALTER TABLE refuses while checks are pending
     await triggers_on(tools.app, fired)
 

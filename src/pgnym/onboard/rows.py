@@ -1,19 +1,19 @@
 """Rows from plaintext to tokens and back, in batches of one transaction.
 
-Values come out as results and go in as COPY data into a temporary table: neither is ever part of a statement
-or a parameter, so a server that logs all statements logs no value. Tokens reach the rows by one UPDATE per
-batch, joined by physical row address (ctid); a cursor opened before sees the rows as they were, so that none
-is met twice.
+Values come out as results and go in as COPY data into a temporary table: neither is ever part of a statement or a
+parameter, so a server that logs all statements logs no value. Tokens reach the rows by one UPDATE per batch, joined by
+physical row address (ctid); a cursor opened before sees the rows as they were, so that none is met twice.
 """
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from pgnym.onboard.errors import OnboardError
-from pgnym.onboard.model import Connection, Identity, Progress, Report, Row, Stage, Tokens, quoted
+from pgnym.onboard.minting import Cell, Mint
+from pgnym.onboard.model import Connection, Progress, Report, Row, Stage, Tokens, quoted
 
 BATCH = 5000  # rows; one vault round trip, some hundred milliseconds of work
 SCRATCH = "pgnym_batch"
@@ -21,85 +21,33 @@ CURSORS = itertools.count(1)
 
 # Only the nested loop over row addresses is wanted: a hash join would read the whole table once per batch.
 JOIN_SETTINGS = ("enable_hashjoin", "enable_mergejoin", "enable_material", "jit")
+# What COPY's text format escapes (PostgreSQL documentation, COPY, "Text Format").
+ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One column of the rows to be changed.
-
-    ``read``: the SQL expression of its present value as text. ``keep``: NULL from ``read`` means leave it as
-    it is.
-    """
-
-    name: str
-    read: str
-    prefix: bytes
-    randomized: bool
-    casefold: bool
-    codec_oid: int
-    keep: bool = False
+Columns = Sequence[Sequence[str | None]]
+Convert = Callable[[Columns], Awaitable[Columns]]
 
 
 async def preload(
-    app: Connection,
-    leaf: str,
-    cells: Sequence[Cell],
-    tenant: Tokens,
-    identity: Identity,
-    tick: Callable[[int], None],
+    app: Connection, leaf: str, cells: Sequence[Cell], mint: Mint, tick: Callable[[int], None]
 ) -> None:
-    """Put the values of the deterministic columns into the vault before the table is locked; changes no
-    row."""
+    """Put the values of the deterministic columns into the vault before the table is locked; changes no row."""
     cells = [c for c in cells if not c.randomized]
     if not cells:
         return
     query = f"SELECT {', '.join(c.read for c in cells)} FROM ONLY {leaf}"  # noqa: S608 - quoted names
     async for rows in batches(app, query):
-        new: dict[bytes, bytes] = {}
-        for row in rows:
-            for cell, value in zip(cells, row, strict=True):
-                if value:
-                    token_of(cell, value, tenant, identity, new)
-        await tenant.put(new)
+        await mint.tokens(cells, list(zip(*rows, strict=True)))
         tick(len(rows))
 
 
-def token_of(cell: Cell, value: str, tenant: Tokens, identity: Identity, new: dict[bytes, bytes]) -> str:
-    """The token of a value, which is noted in ``new`` to be put."""
-    canonical = value.encode()
-    if cell.randomized:
-        token = tenant.random_token(cell.prefix)
-    else:
-        same = identity(cell.codec_oid, canonical, cell.casefold)
-        token = tenant.token(cell.prefix, same)
-        if cell.casefold:
-            canonical = same  # the spelling of before is not kept: one token, one value
-    new[token] = canonical
-    return token.decode("ascii")
-
-
 async def tokenize(
-    app: Connection,
-    leaf: str,
-    cells: Sequence[Cell],
-    tenant: Tokens,
-    identity: Identity,
-    tick: Callable[[int], None],
+    app: Connection, leaf: str, cells: Sequence[Cell], mint: Mint, tick: Callable[[int], None]
 ) -> None:
-    """Replace the values of one relation's rows by tokens; each value is in the vault before its token is in
-    the row."""
+    """Replace the values of one relation's rows by tokens; each value is in the vault before its token is in the row."""
 
-    async def convert(rows: Sequence[Row]) -> list[tuple[object, ...]]:
-        new: dict[bytes, bytes] = {}
-        records: list[tuple[object, ...]] = []
-        for row in rows:
-            out: list[object] = [row[0]]
-            for i, cell in enumerate(cells, 1):
-                value = row[i]
-                out.append(token_of(cell, value, tenant, identity, new) if value else value)
-            records.append(tuple(out))
-        await tenant.put(new)
-        return records
+    async def convert(columns: Columns) -> Columns:
+        return await mint.tokens(cells, columns)
 
     await change(app, leaf, cells, convert, tick)
 
@@ -109,13 +57,16 @@ async def reveal(
 ) -> None:
     """Replace the tokens of one relation's rows by their values. OnboardError if one doesn't open."""
 
-    async def convert(rows: Sequence[Row]) -> list[tuple[object, ...]]:
-        wanted = {value.encode() for row in rows for value in list(row)[1:] if value}
+    async def convert(columns: Columns) -> Columns:
+        wanted = {value.encode() for column in columns for value in column if value}
         values = await opened(wanted, tenants)
         if len(values) < len(wanted):
             text = f"{leaf}: {len(wanted) - len(values)} tokens have no value in the vault"
-            raise OnboardError(text, "is this the right vault? Erased subjects' rows must be deleted first")
-        return [(row[0], *(values[v.encode()].decode() if v else v for v in list(row)[1:])) for row in rows]
+            raise OnboardError(text, "is this the right vault? Rows of erased subjects must be deleted first")
+        return [
+            [values[value.encode()].decode().translate(ESCAPES) if value else value for value in column]
+            for column in columns
+        ]
 
     await change(app, leaf, cells, convert, tick)
 
@@ -132,13 +83,9 @@ async def opened(tokens: set[bytes], tenants: Sequence[Tokens]) -> dict[bytes, b
 
 
 async def change(
-    app: Connection,
-    leaf: str,
-    cells: Sequence[Cell],
-    convert: Callable[[Sequence[Row]], Awaitable[list[tuple[object, ...]]]],
-    tick: Callable[[int], None],
+    app: Connection, leaf: str, cells: Sequence[Cell], convert: Convert, tick: Callable[[int], None]
 ) -> None:
-    """Read all rows, convert them batch by batch, write them back."""
+    """Read all rows, convert them batch by batch (to COPY's text format), write them back."""
     for setting in JOIN_SETTINGS:
         await app.execute(f"SET LOCAL {setting} = off")
     names = [f"v{i}" for i in range(len(cells))]
@@ -151,17 +98,23 @@ async def change(
     update = f"UPDATE ONLY {leaf} t SET {assignments} FROM pg_temp.{SCRATCH} b WHERE t.ctid = b.tid"  # noqa: S608
     something = " OR ".join(f"{c.read} <> ''" for c in cells)
     reads = ", ".join(c.read for c in cells)
-    query = f"SELECT ctid, {reads} FROM ONLY {leaf} WHERE {something}"  # noqa: S608 - quoted names
-    columns = ["tid", *names]
+    query = f"SELECT ctid::text, {reads} FROM ONLY {leaf} WHERE {something}"  # noqa: S608 - quoted names
     async for rows in batches(app, query):
-        records = await convert(rows)
+        addresses, *columns = zip(*rows, strict=True)
         await app.execute(f"TRUNCATE pg_temp.{SCRATCH}")
-        await app.copy_records_to_table(SCRATCH, schema_name="pg_temp", records=records, columns=columns)
+        data = lines([addresses, *await convert(columns)])
+        await app.copy_to_table(SCRATCH, schema_name="pg_temp", source=io.BytesIO(data))
         done = await app.execute(update)
-        if done != f"UPDATE {len(records)}":
-            raise OnboardError(f"{leaf}: {len(records)} rows were to change, the server said {done}")
+        if done != f"UPDATE {len(rows)}":
+            raise OnboardError(f"{leaf}: {len(rows)} rows were to change, the server said {done}")
         tick(len(rows))
     await app.execute(f"DROP TABLE pg_temp.{SCRATCH}")
+
+
+def lines(columns: Columns) -> bytes:
+    """COPY data in text format; the values are escaped already."""
+    filled = [["\\N" if value is None else value for value in column] for column in columns]
+    return ("\n".join(map("\t".join, zip(*filled, strict=True))) + "\n").encode()
 
 
 async def batches(app: Connection, query: str) -> AsyncIterator[list[Row]]:

@@ -3,6 +3,8 @@ group."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,10 +14,12 @@ from pgnym.onboard import defaults, registry, rows, storage, survey, views
 from pgnym.onboard.applying import Tools, exclusively, lock, triggers_off, triggers_on
 from pgnym.onboard.clean import clean
 from pgnym.onboard.errors import OnboardError
+from pgnym.onboard.minting import Cell
 from pgnym.onboard.model import Column, Connection, Stage, Table, Tokens, quoted
 from pgnym.onboard.registry import Registered
-from pgnym.onboard.rows import Cell
 from pgnym.vault.tokens import prefix
+
+SESSION_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +73,17 @@ async def undo(tools: Tools, label: str) -> list[str]:
 
 async def gateways(vault: Connection, user: str) -> int:
     """How many sessions the gateway's login has: one that runs would write tokens into a table that holds plaintext again,
-    until it has noticed.
+    until it has noticed. Sessions of a process that is gone get a moment to end.
     """
-    found: int = await vault.fetchval(
-        "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE usename = $1 AND application_name LIKE 'pgnym%'",
-        user,
-    )
-    return found
+    deadline = time.monotonic() + SESSION_SECONDS
+    while True:
+        found: int = await vault.fetchval(
+            "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE usename = $1 AND application_name LIKE 'pgnym%'",
+            user,
+        )
+        if found == 0 or time.monotonic() > deadline:
+            return found
+        await asyncio.sleep(0.1)
 
 
 async def joined(tools: Tools, table: Table) -> list[Held]:
