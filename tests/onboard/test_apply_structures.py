@@ -228,8 +228,10 @@ def test_constant_defaults_become_tokens_and_come_back(postgres: Cluster, databa
     async def work() -> None:
         async with workbench(postgres, database, yaml) as bench:
             await bench.app.execute(
-                "CREATE TABLE t (id serial, a varchar(9) DEFAULT 'it''s', b date DEFAULT '2020-02-29', c char(4) DEFAULT 'x',"
-                " d text DEFAULT '', e numeric(6,2) DEFAULT 1.5, f text DEFAULT NULL); INSERT INTO t DEFAULT VALUES"
+                "CREATE TABLE t (id serial, a varchar(9) DEFAULT 'it''s', b date DEFAULT '2020-02-29',"
+                " c char(4) DEFAULT 'x',"
+                " d text DEFAULT '', e numeric(6,2) DEFAULT 1.5, f text DEFAULT NULL);"
+                "INSERT INTO t DEFAULT VALUES"
             )
             read = "SELECT a::text, b::text, c::bpchar, d, e::text, f FROM t ORDER BY id"
             await bench.apply()

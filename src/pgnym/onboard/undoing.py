@@ -48,12 +48,7 @@ async def undo(tools: Tools, label: str) -> list[str]:
                 raise OnboardError(f"{label}: there is no such table")
             group = await joined(tools, table)
         if not group:
-            left = [
-                r.id for r in (await registry.read(tools.vault)).values() if r.place[:2] == (schema, name)
-            ]
-            if left:  # a run was killed when the plaintext was back but the registry not yet told
-                await registry.forget(tools.vault, left)
-                await clean(tools.app, [table], [], tools.report)
+            if await forget_leftovers(tools, table):
                 return [label]
             raise OnboardError(f"{label}: none of its columns is protected")
         identifiers = [row.id for held in group for _, row in held.columns]
@@ -69,6 +64,23 @@ async def undo(tools: Tools, label: str) -> list[str]:
         await registry.forget(tools.vault, identifiers)
         await clean(tools.app, [held.table for held in group], [], tools.report)
     return [held.table.label for held in group]
+
+
+async def forget_leftovers(tools: Tools, table: Table) -> bool:
+    """What is left of a run that was killed when the plaintext was back but the registry not yet told.
+
+    Returns whether ``table`` was part of it. The others of its group are forgotten with it.
+    """
+    bound = await survey.bindings(tools.app)
+    left = [
+        r for r in (await registry.read(tools.vault)).values() if r.state == "undoing" and r.id not in bound
+    ]
+    if not any(r.place[:2] == (table.schema, table.name) for r in left):
+        return False
+    tables = {place: await survey.table(tools.app, *place) for place in {r.place[:2] for r in left}}
+    await registry.forget(tools.vault, [r.id for r in left])
+    await clean(tools.app, [found for found in tables.values() if found is not None], [], tools.report)
+    return True
 
 
 async def gateways(vault: Connection, user: str) -> int:
