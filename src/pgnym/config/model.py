@@ -40,14 +40,8 @@ class Gateway(Part, frozen=True):
     mode: Literal["enforce", "observe"] = "enforce"
     max_connections: Positive = 1000
     login_timeout: Seconds = 60
-    idle_timeout: Seconds = 0
     drain_seconds: Seconds = 30
-    max_message_bytes: Annotated[int, Meta(ge=65536, le=0x3FFFFFFF)] = 0x3FFFFFFF
-    max_statement_bytes: Annotated[int, Meta(ge=1024, le=0x3FFFFFFF)] = 16 * 1024 * 1024
-    buffer_bytes: Annotated[int, Meta(ge=16384)] = 256 * 1024
-    plan_cache: NotNegative = 4096
     value_cache_bytes: NotNegative = 64 * 1024 * 1024
-    value_cache_seconds: Seconds = 60
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -87,7 +81,6 @@ class Vault(Part, frozen=True):
     url: str | None = None
     user: Name = "pgnym_gateway"
     password_file: str | None = None
-    connections: Positive = 8
     timeout: Seconds = 10
 
 
