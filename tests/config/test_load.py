@@ -157,8 +157,8 @@ def test_nothing_at_all_is_a_configuration() -> None:
         (
             column("{search: [equality], tokens: randomized}"),
             "tables.public.t.columns.c.search",
+            "can't be searched",
             "deterministic",
-            "",
         ),
         (
             column("{normalize: email}"),
@@ -185,7 +185,7 @@ def test_nothing_at_all_is_a_configuration() -> None:
         (
             "tables: {public.t: {columns: {a: {}}, subject: a}}",
             "tables.public.t.subject",
-            "can't be protected too",
+            "can't be protected itself",
             "",
         ),
         (

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from pgnym import onboard
-from support.cluster import Cluster
+from support.cluster import PASSWORD, Cluster
 from support.workbench import workbench
 
 pytestmark = pytest.mark.server
@@ -197,3 +197,28 @@ def test_no_value_of_before_is_left_in_the_files(
     finally:
         if separate:
             postgres.psql("DROP DATABASE vault_of_leak_test WITH (FORCE)")
+
+
+def test_the_owner_needs_to_be_no_superuser(system_postgres: Cluster, chinook_sql: Path) -> None:
+    """On the installed version of PostgreSQL, over TLS, as a role that owns the database and may create roles."""
+    cluster = system_postgres
+    cluster.psql(f"CREATE ROLE chinook_owner LOGIN CREATEROLE PASSWORD '{PASSWORD}'")
+    cluster.psql("CREATE DATABASE owned OWNER chinook_owner TEMPLATE template0")
+    cluster.psql(f"SET ROLE chinook_owner; {chinook_sql.read_text()}", "owned")
+
+    async def work() -> None:
+        async with workbench(cluster, "owned", CHINOOK, owner="chinook_owner") as bench:
+            before = {table: await contents(bench.app, table) for table in PROTECTED}
+            assert await bench.apply() == []  # nothing is left to advise: the catalogs were cleaned too
+            assert (await bench.verify()).findings == ()
+            with pytest.raises(onboard.OnboardError, match="only a superuser"):
+                await onboard.scrub_wal(bench.app)
+            for table in PROTECTED:
+                await bench.undo(f"public.{table}")
+            assert {table: await contents(bench.app, table) for table in PROTECTED} == before
+
+    try:
+        asyncio.run(work())
+    finally:
+        cluster.psql("DROP DATABASE owned WITH (FORCE)")
+        cluster.psql("DROP ROLE pgnym_gateway; DROP ROLE chinook_owner")

@@ -15,7 +15,7 @@ from pgnym.config import Config, parse
 from pgnym.vault.keys import MasterKey
 from pgnym.vault.store import Vault
 from pgnym.wire.codecs import identity
-from support.cluster import Cluster
+from support.cluster import SUPERUSER, Cluster
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -62,15 +62,22 @@ class Workbench:
 
 @asynccontextmanager
 async def workbench(
-    cluster: Cluster, database: str, yaml: str, vault: tuple[Cluster, str] | None = None
+    cluster: Cluster,
+    database: str,
+    yaml: str,
+    vault: tuple[Cluster, str] | None = None,
+    owner: str = SUPERUSER,
 ) -> AsyncIterator[Workbench]:
-    """A workbench for ``database`` under the configuration ``yaml``; ``vault``: the server and database it lies in."""
+    """A workbench for ``database`` under the configuration ``yaml``, used as ``owner``.
+
+    ``vault``: the server and database that the vault lies in, if not the same.
+    """
     config = parse(yaml)
     store, name = vault or (cluster, database)
     if vault is not None:
         config = parse(f"{yaml}\nvault: {{url: 'postgresql://{store.host}:{store.port}/{name}'}}")
-    app: Connection = await asyncpg.connect(cluster.url(database))
-    owner: Connection = await asyncpg.connect(store.url(name))
+    app: Connection = await asyncpg.connect(cluster.url(database, user=owner))
+    vault_owner: Connection = await asyncpg.connect(store.url(name, user=owner))
     opened: list[Vault] = []
 
     async def open_tenant(tenant: str) -> onboard.Tokens:
@@ -87,4 +94,4 @@ async def workbench(
         for each in opened:
             await each.close()
         await app.close()
-        await owner.close()
+        await vault_owner.close()
