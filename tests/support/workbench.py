@@ -88,7 +88,7 @@ async def workbench(
 
     try:
         yield Workbench(
-            config, app, owner, onboard.Tools(config, app, owner, open_tenant, identity, PASSWORD)
+            config, app, vault_owner, onboard.Tools(config, app, vault_owner, open_tenant, identity, PASSWORD)
         )
     finally:
         for each in opened:
