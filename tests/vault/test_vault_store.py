@@ -584,3 +584,20 @@ def test_shown_objects_hold_no_secret(postgres: Cluster, database: str) -> None:
 def test_a_value_costs_what_is_documented() -> None:
     assert ciphers.OVERHEAD == 29
     assert store.KNOWN_TTL + 3600 < store.PURGE_GRACE / 4
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_vault_closes_while_its_watch_wakes_up(postgres: Cluster, database: str, turns: int) -> None:
+    """A cancellation that meets the wake-up must not be lost (asyncio.wait_for loses it before Python 3.12)."""
+
+    async def scenario(made: VaultDatabase) -> None:
+        async with made.vault(same_cluster=True) as vault:
+            await until(lambda: vault.watch.listening)
+            await asyncio.sleep(0.01)  # into its wait
+            vault.watch.pending()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            async with asyncio.timeout(5):
+                await vault.watch.stop()
+
+    run(postgres, database, scenario)

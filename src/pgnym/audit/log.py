@@ -109,6 +109,7 @@ class AuditLog:
             pass  # what is left is counted below
         if self._flusher is not None:
             self._flusher.cancel()
+            await asyncio.wait([self._flusher])
         for lane in self._lanes:
             await lane.close()
         if self._queue:

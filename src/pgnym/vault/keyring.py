@@ -163,7 +163,7 @@ class Keyring:
             if added is not None:
                 return added, True
             row = await connection.fetchrow(find, name)
-            assert row is not None  # noqa: S101 - another added it, and tenants are never deleted
+            assert row is not None  # another added it, and tenants are never deleted
         if row["master_key"] != self._master.id:
             raise wrong_master_key(self._master, f"the KEK of tenant {name}", row["master_key"])
         return row["id"], False

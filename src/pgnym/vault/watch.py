@@ -87,9 +87,11 @@ class Watch:
             await connection.execute(
                 "SET synchronous_commit = local"
             )  # a flush here is what is asked; see _FLUSH
-        except Exception as error:
+        except BaseException as error:
             connection.terminate()
-            raise translated(error) from None
+            if isinstance(error, Exception):
+                raise translated(error) from None
+            raise  # stopped while it connected
         if connection.is_closed():
             raise translated(ConnectionError())
         self._connection = connection
@@ -117,7 +119,9 @@ class Watch:
 
     async def _serve(self, connection: Connection) -> None:
         try:
-            await asyncio.wait_for(self._something.wait(), _PROBE)
+            # Not wait_for: before Python 3.12 it may swallow the cancellation that ``stop`` sends.
+            async with asyncio.timeout(_PROBE):
+                await self._something.wait()
         except TimeoutError:
             await connection.execute("SELECT 1")  # raises if the connection is half open
             return
