@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import asyncpg
 
+from pgnym.vault import tokens
 from pgnym.vault.keys import MasterKey
 from pgnym.vault.migrations import migrate
-from pgnym.vault.store import Vault
+from pgnym.vault.store import TenantVault, Vault
 from support.cluster import Cluster
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 GATEWAY_PASSWORD = "gateway-pw"
 MASTER = bytes(range(32))
+PREFIX = tokens.prefix(5)
 _numbers = itertools.count(1)
 
 
@@ -93,3 +95,19 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110 - several things may bring it about
             await asyncio.sleep(0.01)
+
+
+def run(postgres: Cluster, database: str, scenario: Callable[[VaultDatabase], Awaitable[None]]) -> None:
+    """Runs a scenario on a fresh vault."""
+
+    async def outer() -> None:
+        async with migrated(postgres, database) as made:
+            await scenario(made)
+
+    asyncio.run(outer())
+
+
+def some(tenant: TenantVault, count: int, start: int = 0) -> dict[bytes, bytes]:
+    """Values and their tokens."""
+    values = [b"person %d" % n for n in range(start, start + count)]
+    return {tenant.token(PREFIX, value): value for value in values}
