@@ -65,6 +65,34 @@ def test_a_put_during_a_purge_leaves_the_value_there(postgres: Cluster, database
     asyncio.run(scenario())
 
 
+def test_a_value_that_is_purged_after_the_put_passed_it_is_put_again(
+    postgres: Cluster, database: str
+) -> None:
+    async def scenario() -> None:
+        async with (
+            migrated(postgres, database) as made,
+            made.vault(cache_bytes=0) as vault,
+            made.owner() as first,
+            made.owner() as second,
+        ):
+            tenant = await vault.tenant("main")
+            values = some(tenant, 2)
+            early, late = (token.decode() for token in sorted(values))
+            await tenant.put(values)
+            await second.execute(AGE)
+            vault.clear()
+            await first.execute("BEGIN")
+            assert await first.execute("DELETE FROM vault.value WHERE token = $1", late) == "DELETE 1"
+            put = asyncio.create_task(tenant.put(values))
+            await _is_waiting(second, made.database)  # for the late one: it saw the early one, which is there
+            assert await second.execute("DELETE FROM vault.value WHERE token = $1", early) == "DELETE 1"
+            await first.execute("COMMIT")
+            await put
+            assert await tenant.get(values) == values
+
+    asyncio.run(scenario())
+
+
 def test_puts_and_purges_at_random(postgres: Cluster, database: str) -> None:
     async def scenario() -> None:
         async with (
