@@ -22,6 +22,8 @@ from pgnym.wire.frames import Backend, Buffer
 _head = struct.Struct("!BIH").unpack_from
 _length = struct.Struct("!i").unpack_from
 _pack = struct.Struct("!I").pack
+_WORDS = [_pack(length) for length in range(256)]
+"""Length words of short values: a look-up is half the price of packing. No token is longer."""
 _PADDING = b"\0" * 8
 """Lets a length be read where a row promises more columns than it has; the row is then refused by its end."""
 
@@ -37,6 +39,8 @@ class TokenShape:
     def __init__(self, pattern: re.Pattern[bytes], length: int) -> None:
         if pattern.groups:
             raise ValueError("the token pattern must have no groups")
+        if not 0 < length < len(_WORDS):
+            raise ValueError("the token length is out of range")
         self.pattern = pattern
         self.length = length
         # A value that is one token: no text value contains its length word, as it has NULs in it.
@@ -119,8 +123,7 @@ def rebuild(found: Collected, replacements: Sequence[Replacement]) -> bytes:
         place = slice(3 + 2 * position, None, stride)
         old = parts[place]
         if isinstance(replacement, Mapping):
-            encoded = {_pack(len(token)) + token: _pack(len(v)) + v for token, v in replacement.items()}
-            new = list(map(encoded.get, old, old))
+            new = list(map(_encoded(replacement).get, old, old))
         else:
             new = _apply(replacement, old)
         sizes = list(map(add, sizes, map(sub, map(len, new), map(len, old))))
@@ -156,17 +159,17 @@ def _cut(chunk: bytes, columns: Sequence[TokenColumn], found: Collected) -> None
             for want in wants if count >= expected else wants[:count]:
                 # A length read past the row's end does no harm: where it leads is judged once, below.
                 (size,) = length(data, pos)
+                if size > 0:
+                    stop = pos + 4 + size
+                elif size >= -1:
+                    stop = pos + 4
+                else:
+                    raise _malformed("negative value length")
                 if want:
                     put(data[done:pos])
-                    done = pos + 4 + size if size > 0 else pos + 4
-                    put(data[pos:done])
-                    pos = done
-                elif size > 0:
-                    pos += 4 + size
-                else:
-                    pos += 4
-                if size < -1:
-                    raise _malformed("negative value length")
+                    put(data[pos:stop])
+                    done = stop
+                pos = stop
             if pos > after:
                 raise _malformed("value beyond message")
             if count < expected:
@@ -175,6 +178,15 @@ def _cut(chunk: bytes, columns: Sequence[TokenColumn], found: Collected) -> None
     except struct.error:
         raise _malformed("message too short") from None
     put(data[done:end])
+
+
+def _encoded(replacement: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """The same with length words before tokens and values, as the slices of a row have them."""
+    words = _WORDS
+    return {
+        words[len(token)] + token: (words[len(value)] if len(value) < 256 else _pack(len(value))) + value
+        for token, value in replacement.items()
+    }
 
 
 def _apply(replace: Callable[[bytes], bytes], old: list[bytes]) -> list[bytes]:
