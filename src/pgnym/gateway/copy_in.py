@@ -15,8 +15,8 @@ from pgnym.wire.codecs import element_oid
 from pgnym.wire.copy import Batch, CopyCodec, CopyOptions, Value, copy_codec
 
 
-def copy_options(plan: CopyPlan, columns: int) -> CopyOptions:
-    """The stream's options as the codec takes them."""
+def copy_options(plan: CopyPlan, columns: int, session: Session) -> CopyOptions:
+    """The stream's options as the codec takes them, on the session's server."""
     return CopyOptions(
         columns=columns,
         format=plan.format,  # type: ignore[arg-type]  # the planner gives text, csv or binary
@@ -27,6 +27,8 @@ def copy_options(plan: CopyPlan, columns: int) -> CopyOptions:
         header=plan.header,
         force_null=plan.force_null,
         force_not_null=plan.force_not_null,
+        # From PostgreSQL 18 on a line \\. is data in csv; before, it ended the stream.
+        end_marker=plan.format == "text" or session.server_major < 18,
         default=None if plan.default is None else plan.default.encode(),
     )
 
@@ -36,7 +38,7 @@ class CopyIn:
 
     def __init__(self, plan: CopyPlan, session: Session, slot: Slot) -> None:
         self.slot = slot
-        self._codec: CopyCodec = copy_codec(copy_options(plan, len(plan.columns)))
+        self._codec: CopyCodec = copy_codec(copy_options(plan, len(plan.columns), session))
         self._binary = plan.format == "binary"
         self._columns = [index for index, use in enumerate(plan.columns) if use is not None]
         self._tokenizers = [Tokenizer(use, session) for use in plan.columns if use is not None]

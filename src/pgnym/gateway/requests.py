@@ -145,10 +145,12 @@ class Requests:
 
     def _bind(self, message: bytes) -> bool:
         session, flow = self._session, self._flow
-        bind = messages.Bind.parse(message)
-        prepared = session.prepared.get(bind.statement)
+        portal, statement = message[5:].split(b"\0", 2)[:2] if message.count(b"\0", 5) > 1 else (b"", b"")
+        prepared = session.prepared.get(statement)
         if prepared is None:
-            return self._relay(message, Slot(Step.BIND, undo=_remove(session.portals, bind.portal)))
+            # Not ours: what may be wrong with it is for the server to say.
+            return self._relay(message, Slot(Step.BIND, undo=_remove(session.portals, portal)))
+        bind = messages.Bind.parse(message)
         try:
             sent, tokens = bind_values(prepared, bind, session)
         except Exception as error:

@@ -262,7 +262,7 @@ class CopyReveal:
             column = None if output is None else ColumnReveal.of(index, output, int(binary), 0, session)
             if column is not None:
                 columns.append(column)
-        return cls(columns, copy_options(plan.copy, len(plan.outputs))) if columns else None
+        return cls(columns, copy_options(plan.copy, len(plan.outputs), session)) if columns else None
 
     def find(self, chunk: bytes) -> tuple[Collection[bytes], dict[str, int]]:
         """As ``Reveal``."""

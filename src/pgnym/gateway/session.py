@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -98,6 +99,12 @@ class Session:
     def named(self) -> bool:
         """Whether prepared statements or cursors of this session concern the gateway."""
         return bool(self.prepared or self.cursors or self.portals)
+
+    @property
+    def server_major(self) -> int:
+        """The server's major version, from its ``server_version`` parameter; 0 if it has not said."""
+        digits = re.match(r"\d+", self.parameters.get("server_version", ""))
+        return int(digits[0]) if digits else 0
 
     def portal(self, name: bytes) -> Portal | None:
         """A portal that concerns the gateway: made by Bind, or by DECLARE, which makes portals too."""

@@ -178,15 +178,16 @@ def bind_values(prepared: Prepared, bind: Bind, session: Session) -> tuple[Bind,
     values: list[bytes | None] = []
     formats: list[int] = []
     shown = plan.shown_parameter_types or {}
+    required = max(len(prepared.declared), *(p.source for p in plan.parameters), 0)
+    if len(bind.values) != required:
+        # As the server words it in exec_bind_message().
+        raise GatewayError(
+            "08P01",
+            f"bind message supplies {len(bind.values)} parameters, but prepared statement "
+            f'"{bind.statement.decode("utf-8", "replace")}" requires {required}',
+        )
     for parameter in plan.parameters:
         index = parameter.source - 1
-        if index >= len(bind.values):
-            # As the server words it in exec_bind_message().
-            raise GatewayError(
-                "08P01",
-                f"bind message supplies {len(bind.values)} parameters, but prepared statement "
-                f'"{bind.statement.decode("utf-8", "replace")}" requires {max(p.source for p in plan.parameters)}',
-            )
         value = bind.values[index]
         code = bind.format_of(index)
         use = parameter.use
