@@ -34,7 +34,16 @@ _BUFFER = memoryview(bytearray(256 * 1024))
 
 
 class Leg(asyncio.BufferedProtocol):
-    """One of the two sockets of a connection."""
+    """One of the two sockets of a connection.
+
+    What one event brings about is written at its end, in one piece: a message at a time would cost a system call each here,
+    and wake the peer for each.
+    """
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.gate = ReadGate()
+        self._out: list[Bytes] = []
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """asyncio: where to read into."""
@@ -43,51 +52,77 @@ class Leg(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """asyncio: so much was read."""
         self.received(bytes(_BUFFER[:nbytes]))
+        self.gate.check()
 
     def received(self, data: bytes) -> None:
         """Bytes from the peer."""
         raise NotImplementedError
 
+    def send(self, data: Bytes) -> None:
+        """Write at the end of the event."""
+        self._out.append(data)
+
+    def flush(self) -> None:
+        """Write what has been sent, unless the peer is gone."""
+        out = self._out
+        if out:
+            transport = self.transport
+            if transport is not None and not transport.is_closing():
+                transport.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
+
+    def end(self) -> None:
+        """Close once all is written."""
+        self.flush()
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.close()
+
 
 class ReadGate:
-    """Reading from one peer is paused while anyone holds it: the flow that is busy, or the other peer's full buffer."""
+    """Reading from one peer is paused while anyone holds it: the flow that is busy, or the other peer's full buffer.
 
-    __slots__ = ("_holders", "_transport")
+    It is paused only once something has come that must wait: most holds are over before, and cost nothing.
+    """
+
+    __slots__ = ("_holders", "_paused", "_transport")
 
     def __init__(self) -> None:
         self._holders: set[str] = set()
+        self._paused = False
         self._transport: asyncio.Transport | None = None
 
     def attach(self, transport: asyncio.Transport) -> None:
         """The transport to pause."""
         self._transport = transport
-        if self._holders:
-            transport.pause_reading()
+        self.check()
 
     def hold(self, who: str, held: bool) -> None:
         """Hold or let go."""
-        before = bool(self._holders)
         if held:
             self._holders.add(who)
-        else:
-            self._holders.discard(who)
+            return
+        self._holders.discard(who)
+        if self._paused and not self._holders:
+            self._paused = False
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def check(self) -> None:
+        """Pause if held. Called after each read."""
         transport = self._transport
-        if transport is not None and before != bool(self._holders) and not transport.is_closing():
-            if before:
-                transport.resume_reading()
-            else:
-                transport.pause_reading()
+        if self._holders and not self._paused and transport is not None and not transport.is_closing():
+            self._paused = True
+            transport.pause_reading()
 
 
 class ClientConnection(Leg):
     """The client's leg, and the owner of all that belongs to the connection."""
 
     def __init__(self, runtime: Runtime, initial: bytes, address: str, direct_tls: bool) -> None:
+        super().__init__()
         self.runtime = runtime
         self.address = address
-        self.transport: asyncio.Transport
         self.server = ServerConnection(self)
-        self.gate = ReadGate()
         self.session: Session | None = None
         self.key: BackendKeyData | None = None
         self._initial = initial
@@ -125,6 +160,7 @@ class ClientConnection(Leg):
                 self._flow.feed(data)
             except Exception as error:
                 self._broken(error)
+            self.flush_both()
         elif self._login is not None:
             self._guard(self._login.from_client, data)
         else:
@@ -184,6 +220,7 @@ class ClientConnection(Leg):
             await login.prepare()
             await self.runtime.connector.connect(lambda: self.server)
             self.server.send(login.request.build())
+            self.server.flush()
         except Exception as error:
             self._refuse(error)
             return
@@ -212,6 +249,7 @@ class ClientConnection(Leg):
             step(data)
         except Exception as error:
             self._refuse(error)
+        self.flush_both()
 
     def login_message(self, data: bytes) -> None:
         """Bytes from the server while the client logs in."""
@@ -224,8 +262,7 @@ class ClientConnection(Leg):
         if report.sqlstate == "XX000":
             self.runtime.log.error("login from %s failed: %s", self.address, type(error).__name__)
         fatal = ErrorReport(report.sqlstate, report.message, report.detail, report.hint, severity="FATAL")
-        if not self._lost:
-            self.transport.write(fatal.encode())
+        self.send(fatal.encode())
         self.close("login refused")
 
     def _broken(self, error: Exception) -> None:
@@ -242,7 +279,12 @@ class ClientConnection(Leg):
     def to_client(self, data: Bytes) -> None:
         """Effects: send to the client."""
         if not self._closing:
-            self.transport.write(data)
+            self.send(data)
+
+    def flush_both(self) -> None:
+        """The end of an event: write what it has brought about."""
+        self.server.flush()
+        self.flush()
 
     def to_server(self, data: Bytes) -> None:
         """Effects: send upstream."""
@@ -271,8 +313,7 @@ class ClientConnection(Leg):
             if self.session is not None:
                 self.session.closed = True
             self.server.end()
-            if not self._lost:
-                self.transport.close()
+            self.end()
 
     def drain(self) -> None:
         """End the connection as soon as no transaction is open."""
@@ -284,6 +325,7 @@ class ClientConnection(Leg):
         flow = self.server.flow
         if session.status == IDLE and not session.expect and not self._flow.blocked and flow is not None:
             flow.shut_down()
+            self.flush_both()
 
     def close_now(self) -> None:
         """Close without waiting for anything."""
@@ -291,7 +333,8 @@ class ClientConnection(Leg):
         if self.session is not None:
             self.session.closed = True
         self.server.end()
-        self.transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     def spawn(self, work: object) -> None:
         """Run a coroutine that ends with the connection."""
@@ -312,6 +355,7 @@ class ClientConnection(Leg):
             done(result, failure)
         except Exception as error:
             self._broken(error)
+        self.flush_both()
 
     async def _do(self, work: Work) -> object:
         runtime, session = self.runtime, self.session
@@ -340,10 +384,9 @@ class ServerConnection(Leg):
     """The server's leg."""
 
     def __init__(self, client: ClientConnection) -> None:
+        super().__init__()
         self._client = client
-        self.gate = ReadGate()
         self.flow: ServerFlow | None = None
-        self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the server is there."""
@@ -361,6 +404,7 @@ class ServerConnection(Leg):
             flow.feed(data)
         except Exception as error:
             self._client._broken(error)
+        self._client.flush_both()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio: the server is gone."""
@@ -373,13 +417,3 @@ class ServerConnection(Leg):
     def resume_writing(self) -> None:
         """asyncio: it does again."""
         self._client.gate.hold("server is slow", False)
-
-    def send(self, data: Bytes) -> None:
-        """Write to the server, unless it is gone."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(data)
-
-    def end(self) -> None:
-        """Close once all is written: the server sees the end as from a client that went away."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.close()
