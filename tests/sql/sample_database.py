@@ -1,0 +1,134 @@
+"""The sample catalog as real tables: with plain columns, or with tokens under CHECK constraints."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from base64 import b32encode
+from collections.abc import Iterator
+
+from sample_catalog import BPCHAR, CITEXT, DATE, INT4, NUMERIC, RELATIONS, TEXT, TIMESTAMP, VARCHAR
+
+from pgnym.sql.catalog import Column, Protection, Relation
+
+_TYPES = {
+    INT4: "int4", TEXT: "text", VARCHAR: "varchar", BPCHAR: "char", DATE: "date", NUMERIC: "numeric",
+    TIMESTAMP: "timestamp", CITEXT: "citext",
+}  # fmt: skip
+TOKEN = re.compile(r"pn1[a-z2-7]{27}")
+
+_ROWS: dict[str, list[tuple[str | None, ...]]] = {
+    "public.customer": [
+        ("1", "A", "B", "b", "1", "a", "1962-02-18", "12", "n1", "DE", "1"),
+        ("2", "F", "x", "x", "+49", "a@b", "1970-01-01", "-5", "n2", "FR", "2"),
+        ("3", "A", "B", None, None, None, None, None, None, None, None),
+        ("4", "é", "", "co", "2", "", "1962-02-18", "0", "", "DE", "1"),
+        ("5", "x", "A", "a", "3", "b", None, "7", "n1", "DE", "2"),
+    ],
+    "public.employee": [
+        ("1", "B", "A", "title", None, "a"),
+        ("2", "x", "x", "b", "1", "b"),
+        ("3", None, "F", None, "1", None),
+    ],
+    "public.invoice": [
+        ("1", "1", "2020-01-01 00:00:00", "a", "DE", "10.50"),
+        ("2", "1", None, "b", None, "3"),
+        ("3", "2", None, None, "FR", "4"),
+    ],
+    "public.artist": [("1", "a"), ("2", "x")],
+    "public.album": [("1", "t", "1")],
+    "archive.customer": [("1", "a", "2020"), ("2", "x", "2021")],
+    "staging.contact": [("1", "a", "x"), ("2", "b", "web"), ("3", None, None)],
+    "public.Odd Name": [("1", "a"), ("2", "ü")],
+    "public.account": [("1", "anna", "2020-01-01 00:00:00", "p"), ("2", "b", None, "q")],
+}
+
+_MORE = """
+CREATE VIEW customer_contact AS
+  SELECT c.customer_id AS id, c.email AS mail, c.first_name || ' ' || c.last_name AS full_name FROM customer c;
+CREATE VIEW contact_of_contact AS SELECT mail FROM customer_contact WHERE id > 3;
+CREATE VIEW album_title AS SELECT title FROM album;
+CREATE FUNCTION add_tax(numeric) RETURNS numeric LANGUAGE plpgsql AS 'BEGIN RETURN $1; END';
+CREATE FUNCTION find_customer(text) RETURNS SETOF customer LANGUAGE plpgsql AS
+  'BEGIN RETURN QUERY SELECT * FROM customer WHERE email = $1; END';
+CREATE FUNCTION customer_by_email(text) RETURNS SETOF customer LANGUAGE sql AS
+  'SELECT * FROM public.customer WHERE email = $1';
+CREATE FUNCTION mail_of(who int) RETURNS varchar LANGUAGE sql AS 'SELECT email FROM customer WHERE customer_id = who';
+CREATE FUNCTION set_mail(int, text) RETURNS void LANGUAGE sql AS
+  'UPDATE customer SET email = $2 WHERE customer_id = $1';
+CREATE FUNCTION names_of(mail text, OUT first varchar, OUT id int) RETURNS SETOF record LANGUAGE sql AS
+  'SELECT first_name, customer_id FROM customer WHERE email = mail';
+CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+"""
+
+
+class Tokens:
+    """Deterministic tokens, and the values they stand for. Not secure: for comparing results only."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, str] = {}
+
+    def token(self, protection: Protection, value: str) -> str:
+        """The token of a value; the empty string stays itself."""
+        if value == "":
+            return value
+        if protection.type_oid == BPCHAR:
+            value = value.ljust(protection.typmod - 4)
+        if protection.casefold:
+            value = value.lower()
+        body = (
+            b32encode(hashlib.sha256(f"{protection.domain}:{value}".encode()).digest()[:15]).decode().lower()
+        )
+        token = protection.prefix.decode() + body
+        self._values[token] = value
+        return token
+
+    def reveal(self, text: str) -> str:
+        """A text with all tokens in it replaced."""
+        return TOKEN.sub(lambda m: self._values[m.group()], text)
+
+
+def schema(*, tokens: bool) -> Iterator[str]:
+    """The statements that make the tables: with their original types, or with those that hold tokens."""
+    yield "CREATE EXTENSION IF NOT EXISTS citext"
+    yield "CREATE SCHEMA archive; CREATE SCHEMA staging"
+    for relation in tables():
+        columns = ", ".join(_column(c, tokens) for c in relation.columns)
+        extra = ", UNIQUE (email)" if relation.oid == 101 else ""
+        yield f'CREATE TABLE {relation.schema}."{relation.name}" ({columns}{extra})'
+    yield _MORE
+
+
+def tables() -> list[Relation]:
+    """The sample relations that are tables of their own."""
+    return [r for r in RELATIONS if f"{r.schema}.{r.name}" in _ROWS]
+
+
+def rows(tokens: Tokens | None) -> Iterator[str]:
+    """The statements that fill the tables."""
+    for relation in tables():
+        for row in _ROWS[f"{relation.schema}.{relation.name}"]:
+            values = ", ".join(_value(v, c, tokens) for v, c in zip(row, relation.columns, strict=True))
+            yield f'INSERT INTO {relation.schema}."{relation.name}" VALUES ({values})'
+
+
+def _value(value: str | None, column: Column, tokens: Tokens | None) -> str:
+    if value is None:
+        return "NULL"
+    if column.protection is not None and tokens is not None:
+        value = tokens.token(column.protection, value)
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _column(column: Column, tokens: bool) -> str:
+    guard = column.protection
+    if guard is None:
+        return f'"{column.name}" {_TYPES[column.type_oid]}'
+    if not tokens:
+        size = f"({guard.typmod - 4})" if guard.typmod != -1 else ""
+        return f'"{column.name}" {_TYPES[guard.type_oid]}{size}'
+    kind = _TYPES[guard.stored_oid]
+    if guard.stored_oid == VARCHAR and guard.typmod != -1:
+        kind = f"varchar({max(guard.typmod - 4, 30)})"
+    check = f"""CHECK ("{column.name}" = '' OR "{column.name}" ~ '^{guard.prefix.decode()}[a-z2-7]{{24}}$')"""
+    return f'"{column.name}" {kind} {check}'
