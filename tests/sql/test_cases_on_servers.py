@@ -35,7 +35,7 @@ _ARGUMENTS: dict[int, Any] = {
     1009: ["a", "b"], 1015: ["a", "b"], 1182: [datetime.date(1962, 2, 18)], 1007: [12, -5],
 }  # fmt: skip
 # What differs between two databases, or between two runs: object identifiers, physical places.
-_INCOMPARABLE = ("ctid", "tableoid", "EXPLAIN", "CONCURRENTLY", "array_agg(DISTINCT")
+_INCOMPARABLE = ("ctid", "tableoid", "EXPLAIN", "CONCURRENTLY", "array_agg(DISTINCT", "TABLESAMPLE")
 
 
 def planned() -> list[tuple[Case, Rewrite]]:

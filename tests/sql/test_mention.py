@@ -30,6 +30,8 @@ MENTIONS = Mentions(sample_catalog())
         "SELECT NULL::customer",
         "DO 'BEGIN DELETE FROM customer; END'",
         "SELECT 1/*customer*/",
+        "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS $$SELECT count(*) FROM customer$$",
+        "DO $x$DELETE FROM customer$x$",
     ],
 )
 def test_what_may_touch_a_protected_relation_counts(text: str) -> None:
@@ -58,6 +60,13 @@ def test_without_protection_nothing_counts() -> None:
 
 
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=12)
+
+
+def test_a_name_with_a_dollar_sign_counts() -> None:
+    protection = Protection("s.t.c", "d", b"pn1aaa", False, 25, -1, 25, 25)
+    relation = Relation(1, "s", "a$b", "r", (Column("c", 1, 25, -1, protection),))
+    mentions = Mentions(Catalog(1, {("s", "a$b"): relation}, {1: relation}))
+    assert mentions.concerns(b"SELECT * FROM A$b")
 
 
 @given(NAMES, st.sampled_from([" ", ",", "(", ".", "\n", "/**/"]))

@@ -22,7 +22,10 @@ def identifiers(text: str) -> set[str]:
             found.add(quoted.replace('""', '"'))
             found.update(w.lower() for w in re.findall(r"[^\W\d][\w$]*", quoted))
         else:
-            found.add(bare.lower())
+            folded = bare.lower()
+            found.add(folded)
+            if "$" in folded:
+                found.update(folded.split("$"))  # the end of a dollar-quoted string
     return found
 
 

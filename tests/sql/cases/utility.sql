@@ -357,6 +357,14 @@ CREATE FUNCTION f(int) RETURNS bigint LANGUAGE sql AS 'SELECT count(email) FROM 
 CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS $$ SELECT count(*) FROM customer WHERE email = 'secret' $$
 --! 0A000 CREATE FUNCTION with constants in a body that names protected tables is not supported
 
+-- a function whose body ends with the table's name
+CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS $$SELECT count(*) FROM artist WHERE name = 'x' AND 1 IN (TABLE customer)$$
+--! 0A000 CREATE FUNCTION with constants in a body that names protected tables is not supported
+
+-- DO with a nested dollar quote
+DO $a$BEGIN EXECUTE $b$UPDATE artist SET name = 'x' WHERE name IN (TABLE customer)$b$; EXECUTE $b$DELETE FROM customer$b$; END$a$
+--! 0A000 DO with constants in a body that names protected tables is not supported
+
 -- DO without constants
 DO 'BEGIN DELETE FROM customer; END'
 
