@@ -13,7 +13,7 @@ from typing import Any
 from pgnym.sql.catalog import Catalog, Relation, Type
 from pgnym.sql.dependents import Dependents, find_dependents, types_by_name
 from pgnym.sql.errors import Refused
-from pgnym.sql.kinds import Kind, LateCast, Occurrence, Open, Plain
+from pgnym.sql.kinds import Kind, LateCast, Occurrence, Open
 from pgnym.sql.lexer import Lexed
 from pgnym.sql.plan import SessionScope
 from pgnym.sql.resolve import Field, Scope, relation_named
@@ -157,8 +157,3 @@ def open_at(run: Run, start: int, end: int, **attributes: Any) -> Open:
     occurrence.open = node
     run.occurrences[start] = occurrence
     return node
-
-
-def plain(what: str) -> Plain:
-    """A plain kind with a name for refusals."""
-    return Plain(what)

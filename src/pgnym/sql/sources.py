@@ -7,7 +7,7 @@ from dataclasses import replace
 from pgnym.sql.catalog import Relation
 from pgnym.sql.errors import Refused
 from pgnym.sql.infer import Node, Run, infer, infer_all, location, split
-from pgnym.sql.kinds import PLAIN, Kind, Plain, Row, column_token, frozen, protected, shape
+from pgnym.sql.kinds import PLAIN, Kind, Plain, Row, column_token, protected, shape
 from pgnym.sql.resolve import Field, Item, Scope, Source
 from pgnym.sql.select import note_named, query_columns
 from pgnym.sql.unify import compare, flow, require_plain
@@ -273,8 +273,3 @@ def _table_function(run: Run, fields: Node, scope: Scope, tag: str) -> Item:
     alias = fields.get("alias") or {"aliasname": tag.lower()}
     columns = _column_aliases(tuple(Field(n, PLAIN) for n in names), alias)
     return Item((Source(alias["aliasname"], columns),), columns)
-
-
-def resolved(columns: tuple[Field, ...]) -> tuple[Field, ...]:
-    """Columns whose open kinds are settled."""
-    return tuple(Field(c.name, frozen(c.kind)) for c in columns)
