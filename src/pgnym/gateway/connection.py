@@ -383,6 +383,11 @@ class ClientConnection(Leg):
 class ServerConnection(Leg):
     """The server's leg."""
 
+    @property
+    def tls(self) -> bool:
+        """Whether it is encrypted."""
+        return self.transport is not None and self.transport.get_extra_info("ssl_object") is not None
+
     def __init__(self, client: ClientConnection) -> None:
         super().__init__()
         self._client = client

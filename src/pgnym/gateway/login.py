@@ -47,6 +47,7 @@ class Login:
         self._from_client = bytearray()
         self._session: Session | None = None
         self._authenticated = False
+        self._sasl = False
 
     def _read_options(self, request: StartupMessage) -> dict[str, str]:
         """The ``pgnym.*`` settings among the start-up parameters and ``options``. Only two exist for clients."""
@@ -103,7 +104,9 @@ class Login:
                 return
             if kind != Frontend.PASSWORD:
                 raise ProtocolViolation("expected a password or SASL response")
-            self._connection.to_server(bytes(buffer[start:end]))
+            message = bytes(buffer[start:end])
+            self._check_binding(message)
+            self._connection.to_server(message)
         del buffer[:rest]
 
     def from_server(self, data: bytes) -> None:
@@ -124,6 +127,19 @@ class Login:
         if out:
             self._connection.to_client(bytes(out))
 
+    def _check_binding(self, message: bytes) -> None:
+        """Refuse a SCRAM exchange that the server would refuse, and say what to do about it.
+
+        A client that could bind to a TLS channel says so (gs2 flag ``y``, RFC 5802 section 6). Over TLS the server then
+        takes it for a downgrade, as it does offer binding, which can't be relayed to a client on another TLS connection.
+        """
+        if self._sasl and self._connection.server.tls and b"\0" in message and b"y,," in message:
+            raise LoginRefused(
+                "28000",
+                "SCRAM authentication can't be relayed with TLS on both sides and channel binding asked for",
+                hint="Connect with channel_binding=disable, or set upstream.sslmode: disable where the network is trusted.",
+            )
+
     def _relayed(self, kind: int, message: bytes) -> bytes:
         if kind == Backend.AUTHENTICATION:
             authentication = Authentication.parse(message)
@@ -131,6 +147,7 @@ class Login:
                 self._authenticated = True
             elif authentication.kind == AuthKind.SASL:
                 # Channel binding would bind to the server's certificate, which the client never sees (RFC 5929).
+                self._sasl = True
                 return authentication.without_channel_binding().build()
         elif kind == Backend.PARAMETER_STATUS:
             status = ParameterStatus.parse(message)

@@ -176,7 +176,7 @@ def _context(section: str, tls: Tls) -> ssl.SSLContext | None:
     try:
         return server_context(tls.cert, tls.key)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"{section}.tls", f"the certificate or key can't be used: {error}") from error
+        raise ConfigError(f"{section}.tls", f"{tls.cert} and {tls.key} can't be used: {error}") from error
 
 
 def _reload_certificates(config: Config, contexts: _Contexts) -> None:

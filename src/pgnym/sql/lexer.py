@@ -122,5 +122,7 @@ def syntax_error(error: ParseError, characters: str) -> Refused:
         if not near.strip('"').replace("_", "").isalpha():
             message = head
     location = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], int) else None
+    if location is None and message.endswith("at end of input"):
+        location = len(characters)
     position = None if location is None else len(characters[:location].encode())
     return Refused(message, sqlstate="42601", position=position)

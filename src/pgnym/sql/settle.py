@@ -8,7 +8,7 @@ from pgnym.sql.casts import cast_fits
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Applied, Constant, Fixed
 from pgnym.sql.infer import Run
-from pgnym.sql.kinds import ArrayOf, Occurrence, Token, shape
+from pgnym.sql.kinds import ArrayOf, LateCast, Occurrence, Token, shape
 from pgnym.sql.plan import Parameter, Use, ValueUse
 from pgnym.sql.rewrite import Edit, Hole
 from pgnym.sql.types import TEXT, TEXT_ARRAY, VARCHAR, array_of, family
@@ -16,6 +16,8 @@ from pgnym.sql.unify import describe
 
 _STRENGTH = {Use.COMPARE: 0, Use.CARRY: 1, Use.WRITE: 2}
 _KEPT_CASTS = frozenset({TEXT, VARCHAR, TEXT_ARRAY, 1015})
+# A date where a timestamp is meant is midnight, whatever the settings; (declared type, type of the column).
+_WIDENED = frozenset({(1082, 1114)})
 
 
 @dataclass(slots=True)
@@ -32,6 +34,7 @@ class Settled:
 def settle(run: Run) -> Settled:
     """Judge all occurrences. Raises Refused when a constant or its cast doesn't fit the domain that it met."""
     edits = [Edit(start, end, new) for (start, end), new in run.edits.items()]
+    _distribute_casts(run)
     compares: set[str] = set()
     parameters: list[Occurrence] = []
     for occurrence in run.occurrences.values():
@@ -49,6 +52,31 @@ def settle(run: Run) -> Settled:
     return settled
 
 
+def _distribute_casts(run: Run) -> None:
+    """A cast with a length around several constants to be stored (Django's bulk_update: ``(CASE …)::varchar(24)``).
+
+    Each constant is cut as the cast would cut it. Columns among them have the same length, so the cast leaves them alone.
+    """
+    for cast in run.late_casts:
+        if _distributed(run, cast):
+            for occurrence in cast.kind.root().occurrences:
+                if not occurrence.cast_oid:
+                    occurrence.cast_oid = cast.cast_oid
+                    occurrence.cast_typmod = cast.cast_typmod
+
+
+def _distributed(run: Run, cast: LateCast) -> bool:
+    kind = shape(cast.kind)
+    if (
+        cast.cast_typmod == -1
+        or cast.cast_array
+        or not isinstance(kind, Token)
+        or kind.typmod != cast.cast_typmod
+    ):
+        return False
+    return all(use is Use.WRITE for use, _ in cast.kind.root().uses) and cast_fits(run, cast, kind, False)
+
+
 def _late_cast_edits(run: Run) -> list[Edit]:
     """Casts of what turned out to be tokens: they must name the column's type, and become casts to text."""
     edits: dict[tuple[int, int], Edit] = {}
@@ -59,9 +87,10 @@ def _late_cast_edits(run: Run) -> list[Edit]:
             kind = shape(kind.element)
         if not isinstance(kind, Token):
             continue
-        if not cast_fits(run, cast, kind, is_array) or cast.cast_typmod != -1:
+        distributed = _distributed(run, cast)
+        if not cast_fits(run, cast, kind, is_array) or (cast.cast_typmod != -1 and not distributed):
             raise _unfit(cast.cast_name, kind, cast.span[0])
-        if cast.cast_oid not in _KEPT_CASTS and cast.cast_name != "citext":
+        if distributed or (cast.cast_oid not in _KEPT_CASTS and cast.cast_name != "citext"):
             edits[cast.span] = Edit(*cast.span, b"text[]" if is_array else b"text")
     return list(edits.values())
 
@@ -297,4 +326,6 @@ def _declared_fits(run: Run, declared: int, use: ValueUse) -> bool:
 
         inner = element_of(run.catalog, declared)
         return inner != 0 and family(run.catalog, inner) in (original, "text")
+    if (declared, use.protection.type_oid) in _WIDENED:
+        return True
     return family(run.catalog, declared) in (original, "text")
