@@ -53,6 +53,10 @@ def test_tls_on_each_leg(
     root = str(system_postgres.certificates.authority) if upstream == "verify-full" else None
     with Gateway(with_upstream(app, sslmode=upstream, sslrootcert=root)) as gateway:
         url = f"{gateway.url()}?sslmode={client}&sslrootcert={certificates.authority}&gssencmode=disable"
+        if client != "disable" and upstream != "disable":
+            with pytest.raises(psycopg.OperationalError, match="channel_binding=disable"):
+                psycopg.connect(url)
+            url += "&channel_binding=disable"
         with psycopg.connect(url, autocommit=True) as connection:
             assert connection.pgconn.ssl_in_use == (client != "disable")
             encrypted = connection.execute(
@@ -77,7 +81,7 @@ def test_an_upstream_with_another_certificate_is_refused(app: Deployment, certif
 
 def test_a_large_result_over_tls_on_both_legs(app: Deployment, certificates: Certificates) -> None:
     with Gateway(app) as gateway:
-        url = f"{gateway.url()}?sslmode=verify-full&sslrootcert={certificates.authority}"
+        url = f"{gateway.url()}?sslmode=verify-full&sslrootcert={certificates.authority}&channel_binding=disable"
         with psycopg.connect(url) as connection:
             rows = connection.execute("SELECT repeat('x', 1000) FROM generate_series(1, 20000)").fetchall()
             assert len(rows) == 20_000
