@@ -176,8 +176,16 @@ class RowReveal:
     @classmethod
     def of(cls, slot: Slot, session: Session) -> RowReveal | None:
         """None when no column of the statement reveals anything to the session."""
-        columns = reveals_of(slot.outputs, slot, session)
-        return cls(columns) if columns else None
+        fields = tuple((f.format, f.type_oid) for f in slot.fields or ())
+
+        def make() -> RowReveal | None:
+            columns = reveals_of(slot.outputs, slot, session)
+            return cls(columns) if columns else None
+
+        # One is enough for all executions: a session reveals one chunk at a time.
+        made = session.derive(slot.outputs, (slot.formats, fields), make)
+        assert made is None or isinstance(made, cls)
+        return made
 
     def find(self, chunk: bytes) -> tuple[Collection[bytes], dict[str, int]]:
         """As ``Reveal``."""

@@ -23,9 +23,10 @@ from pgnym.gateway.session import IDLE, Session
 from pgnym.gateway.slots import QUERY, SYNC, Slot, Step
 from pgnym.policy.budget import Over
 from pgnym.policy.roles import RolePolicy
+from pgnym.sql.plan import OutputColumn
 from pgnym.wire.errors import ProtocolViolation
 from pgnym.wire.frames import BACKEND, Backend, run_end
-from pgnym.wire.messages import ParameterDescription, ParameterStatus, RowDescription, parse_data_row
+from pgnym.wire.messages import Field, ParameterDescription, ParameterStatus, RowDescription, parse_data_row
 
 _HEADER = struct.Struct("!BI").unpack_from
 _BOUNDS: Final = BACKEND.bounds
@@ -196,10 +197,9 @@ class ServerFlow:
 
     def _parameter(self, message: bytes) -> None:
         status = ParameterStatus.parse(message)
-        name = status.name.decode("utf-8", "replace")
-        self.session.parameters[name] = status.value.decode("utf-8", "replace")
-        if name in ("search_path", "session_authorization", "is_superuser"):
-            self.session.path = None
+        self.session.set_parameter(
+            status.name.decode("utf-8", "replace"), status.value.decode("utf-8", "replace")
+        )
 
     # -- where a slot is at the head -------------------------------------------------------------------
 
@@ -269,19 +269,29 @@ class ServerFlow:
         return _RELAY
 
     def _settle_names(self, slot: Slot) -> None:
-        if any(plan.effect is not None for plan in slot.plans):
-            self.session.naming = max(0, self.session.naming - 1)
+        if slot.plans:
+            self.session.naming -= sum(plan.effect is not None for plan in slot.plans)
 
     def _described(self, slot: Slot, message: bytes) -> object:
         if slot.swallow:
             return b""
-        description = RowDescription.parse(message)
-        slot.fields = description.fields
-        shown = show_columns(description.fields, slot.outputs, self.session)
-        answer: object = _RELAY if shown is description.fields else RowDescription(shown).build()
+        outputs = slot.outputs
+        if outputs:
+            # Prepared statements are described again and again, in the same words.
+            slot.fields, answer = self.session.derive(outputs, message, lambda: self._shown(outputs, message))  # type: ignore[misc]
+        else:
+            answer = _RELAY
         if slot.step in (Step.DESCRIBE_STATEMENT, Step.DESCRIBE_PORTAL):
             self._end(slot)
         return answer
+
+    def _shown(
+        self, outputs: tuple[OutputColumn | None, ...], message: bytes
+    ) -> tuple[tuple[Field, ...], object]:
+        """The server's fields, and the description that the client gets."""
+        fields = RowDescription.parse(message).fields
+        shown = show_columns(fields, outputs, self.session)
+        return fields, _RELAY if shown is fields else RowDescription(shown).build()
 
     def _completed(self, slot: Slot, kind: int) -> object:
         if slot.step is Step.QUERY:

@@ -21,6 +21,7 @@ from pgnym.sql.words import Mention
 from pgnym.wire.codecs import Settings
 
 IDLE = ord("I")
+_MOST_DERIVED = 256
 FAILED = ord("E")
 
 
@@ -66,7 +67,7 @@ class Session:
 
     ``expect`` is the queue of replies to come (see ``slots.py``); ``batch`` the types of messages forwarded since the last
     Sync that nothing has tracked yet. ``prepared`` holds only statements that concern the gateway, by protocol and SQL name
-    alike, since PostgreSQL has one namespace for both.
+    alike, since PostgreSQL has one namespace for both. ``derived`` remembers what follows from a plan for this session.
     """
 
     effects: Effects
@@ -89,6 +90,8 @@ class Session:
     catalog_touched: bool = False
     naming: int = 0  # statements under way that will change the names of prepared statements or cursors
     status: int = IDLE
+    derived: dict[object, tuple[object, object]] = field(default_factory=dict, repr=False)
+    _settings: Settings | None = None
     copying_in: bool = False  # the server is in copy-in mode for a statement that does not concern us
     injected: int = 0  # own statements under way on the client's upstream session
     waiters: list[Callable[[], None]] = field(default_factory=list)
@@ -118,8 +121,18 @@ class Session:
     @property
     def settings(self) -> Settings:
         """The settings that text input and output of values depend on. Raises ``CodecError`` for unsupported ones."""
-        known = self.parameters
-        return Settings.of(known.get("DateStyle", "ISO, MDY"), known.get("TimeZone", "UTC"))
+        if self._settings is None:
+            known = self.parameters
+            self._settings = Settings.of(known.get("DateStyle", "ISO, MDY"), known.get("TimeZone", "UTC"))
+        return self._settings
+
+    def set_parameter(self, name: str, value: str) -> None:
+        """The server has reported a parameter (ParameterStatus)."""
+        self.parameters[name] = value
+        self._settings = None
+        self.derived.clear()
+        if name in ("search_path", "session_authorization", "is_superuser"):
+            self.path = None
 
     def note(self, flags: int) -> None:
         """Note what a text with these flags (``Mention``), now on its way, may change."""
@@ -128,6 +141,18 @@ class Session:
             self.path_touched = True
         if flags & Mention.DDL:
             self.catalog_touched = True
+
+    def derive(self, of: object, key: object, make: Callable[[], object]) -> object:
+        """``make()``, remembered for the object ``of`` (a plan's outputs) and ``key`` until a session parameter changes."""
+        full = (id(of), key)
+        known = self.derived.get(full)
+        if known is not None:
+            return known[1]
+        if len(self.derived) >= _MOST_DERIVED:
+            self.derived.clear()
+        made = make()
+        self.derived[full] = (of, made)  # keeping ``of`` keeps its id
+        return made
 
     def apply(self, act: SessionAct, name: str | None, inner: StatementPlan | None, fingerprint: str) -> None:
         """Note what a statement that has succeeded did to names (PREPARE, DEALLOCATE, DECLARE, CLOSE, DISCARD)."""
