@@ -94,6 +94,16 @@ class AuditLog:
         except VaultError as error:
             raise _unavailable(error) from error
 
+    def submit(self, record: AuditRecord) -> asyncio.Future[None] | None:
+        """As ``write``, without a coroutine: the future of the commit. None where ``write`` must be used.
+
+        The future raises a VaultError if the record could not be written.
+        """
+        tenant = self._vault.opened(record.tenant)
+        if tenant is None or self._relaxed or record.time.tzinfo is None:
+            return None
+        return self._batcher.enqueue((tenant, record, pack_details(record)))
+
     async def close(self, within: float = 15.0) -> None:
         """Writes what is still to be written, for at most ``within`` seconds, and ends the connections.
 

@@ -300,7 +300,21 @@ class ClientConnection(Leg):
 
     def start(self, work: Work, done: Callable[[object, Exception | None], None]) -> None:
         """Effects: do work for the session."""
+        if isinstance(work, Lookup) and not work.tokens and work.record is not None:
+            committed = self.runtime.record_only(work.record)
+            if committed is not None:
+                committed.add_done_callback(lambda future: self._committed(future, done))
+                return
         self.spawn(self._perform(work, done))
+
+    def _committed(
+        self, future: asyncio.Future[None], done: Callable[[object, Exception | None], None]
+    ) -> None:
+        if future.cancelled():
+            error: BaseException | None = GatewayError("57P01", "the gateway is shutting down")
+        else:
+            error = future.exception()
+        self._done(done, {}, error if isinstance(error, Exception) else None)
 
     def post(self, record: AuditRecord) -> None:
         """Effects: an audit record that nothing waits for."""
@@ -349,6 +363,11 @@ class ClientConnection(Leg):
             result = await self._do(work)
         except Exception as error:
             failure = error
+        self._done(done, result, failure)
+
+    def _done(
+        self, done: Callable[[object, Exception | None], None], result: object, failure: Exception | None
+    ) -> None:
         if self.session is None or self.session.closed:
             return
         try:

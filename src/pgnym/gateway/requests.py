@@ -13,6 +13,7 @@ from pgnym.sql.plan import StatementPlan
 from pgnym.sql.words import Mention
 from pgnym.wire import messages
 from pgnym.wire.frames import Frontend
+from pgnym.wire.frontend import bind_result_formats
 
 if TYPE_CHECKING:
     from pgnym.gateway.client_flow import ClientFlow
@@ -145,11 +146,18 @@ class Requests:
 
     def _bind(self, message: bytes) -> bool:
         session, flow = self._session, self._flow
-        portal, statement = message[5:].split(b"\0", 2)[:2] if message.count(b"\0", 5) > 1 else (b"", b"")
-        prepared = session.prepared.get(statement)
+        portal_end = message.find(0, 5)
+        statement_end = message.find(0, portal_end + 1)
+        portal, statement = message[5:portal_end], message[portal_end + 1 : statement_end]
+        prepared = session.prepared.get(statement) if 5 <= portal_end < statement_end else None
         if prepared is None:
             # Not ours: what may be wrong with it is for the server to say.
             return self._relay(message, Slot(Step.BIND, undo=_remove(session.portals, portal)))
+        if prepared.plan.parameters is None and not prepared.literals:
+            # Nothing in it becomes a token; only the formats that results will have are of interest.
+            result_formats = bind_result_formats(message, statement_end + 1)
+            undo = _assign(session.portals, portal, Portal(prepared, result_formats))
+            return self._relay(message, Slot(Step.BIND, (prepared.plan,), prepared.fingerprint, undo=undo))
         bind = messages.Bind.parse(message)
         try:
             sent, tokens = bind_values(prepared, bind, session)
@@ -171,12 +179,12 @@ class Requests:
 
     def _describe(self, message: bytes) -> bool:
         session = self._session
-        target = messages.Describe.parse(message)
-        if target.kind == b"S":
-            prepared = session.prepared.get(target.name)
+        name = message[6:-1]  # a name that is malformed is not ours, and for the server to judge
+        if message[5:6] == b"S":
+            prepared = session.prepared.get(name)
             plans = (prepared.plan,) if prepared else ()
             return self._relay(message, Slot(Step.DESCRIBE_STATEMENT, plans, parameters=prepared))
-        portal = session.portal(target.name)
+        portal = session.portal(name)
         if portal is None:
             return self._relay(message, Slot(Step.DESCRIBE_PORTAL))
         slot = Slot(Step.DESCRIBE_PORTAL, (portal.prepared.plan,), formats=portal.formats)
@@ -184,7 +192,7 @@ class Requests:
 
     def _execute(self, message: bytes) -> bool:
         session = self._session
-        portal = session.portal(messages.Execute.parse(message).portal)
+        portal = session.portal(message[5:-5])
         if portal is None:
             return self._relay(message, Slot(Step.EXECUTE))
         prepared = portal.prepared

@@ -9,8 +9,9 @@ record and for values that are not in memory; meanwhile the flow is *blocked* an
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 from pgnym.audit.records import Action
 from pgnym.gateway.client_flow import ClientFlow
@@ -39,7 +40,7 @@ _READY, _STATUS, _ERROR, _NOTICE = (
 _ROW, _COPY_DATA, _COPY_IN = Backend.DATA_ROW, Backend.COPY_DATA, Backend.COPY_IN_RESPONSE
 # Messages that must be seen whole even where nothing concerns us.
 _WATCHED: Final = frozenset((_READY, _STATUS, _COPY_IN, _ERROR))
-_ANYTIME: Final = frozenset((_STATUS, Backend.NOTIFICATION_RESPONSE))
+_NEVER_DROPPED: Final = frozenset((_READY, _STATUS, Backend.NOTIFICATION_RESPONSE))
 _RELAY: Final = object()
 _HELD: Final = object()
 # As a server says it when its administrator shuts it down.
@@ -60,6 +61,7 @@ class ServerFlow:
         self._out: list[bytes | memoryview] = []
         self._dropping = False  # an answer was cut off: nothing more of this cycle reaches the client
         self._ended = False  # the gateway is draining, and the client's last transaction is over
+        self._handlers = self._handle()
         self._reveal: tuple[Slot, int, Reveal | None] | None = None
 
     # -- feeding ---------------------------------------------------------------------------------------
@@ -195,60 +197,69 @@ class ServerFlow:
                 if session.draining and not self.blocked and not self.client.blocked:
                     self._ended = True
 
-    def _parameter(self, message: bytes) -> None:
+    def _parameter(self, message: bytes) -> object:
         status = ParameterStatus.parse(message)
         self.session.set_parameter(
             status.name.decode("utf-8", "replace"), status.value.decode("utf-8", "replace")
         )
+        return _RELAY
 
     # -- where a slot is at the head -------------------------------------------------------------------
 
     def _message(self, head: int | Slot, kind: int, message: bytes) -> object:
         """What becomes of a message: ``_RELAY``, ``_HELD`` (blocked; sent later), or bytes in its place."""
-        if kind in _ANYTIME:
-            if kind == _STATUS:
-                self._parameter(message)
-            return _RELAY
-        if kind == _READY:
-            return self._ready(message)
-        if self._dropping:
+        if self._dropping and kind not in _NEVER_DROPPED:
             return b""
-        assert isinstance(head, Slot)
-        if kind == _ERROR:
-            return self._error(head, message)
-        if kind == _NOTICE:
-            return self._reveal_report(head, message) if not head.swallow else _RELAY
-        if kind == Backend.ROW_DESCRIPTION:
-            return self._described(head, message)
-        if kind == _ROW:
-            return self._rows(head, message)
-        if kind == _COPY_DATA:
-            return self._rows(head, message)
-        if kind == _COPY_IN:
-            self.client.copy_started(head)
+        handler = self._handlers.get(kind)
+        if handler is not None:
+            return handler(head, message)
+        return b"" if head.__class__ is Slot and head.swallow else _RELAY
+
+    def _handle(self) -> dict[int, Callable[[Any, bytes], object]]:
+        """What to do with each type of message while a slot is at the head; any other is relayed."""
+        ended = (
+            Backend.PARSE_COMPLETE,
+            Backend.BIND_COMPLETE,
+            Backend.CLOSE_COMPLETE,
+            Backend.NO_DATA,
+        )
+        completed = (Backend.COMMAND_COMPLETE, Backend.EMPTY_QUERY_RESPONSE, Backend.PORTAL_SUSPENDED)
+        return {
+            _READY: lambda head, message: self._ready(message),
+            _STATUS: lambda head, message: self._parameter(message),
+            Backend.NOTIFICATION_RESPONSE: lambda head, message: _RELAY,
+            _ERROR: self._error,
+            _NOTICE: self._notice,
+            Backend.ROW_DESCRIPTION: self._described,
+            _ROW: self._rows,
+            _COPY_DATA: self._rows,
+            _COPY_IN: self._copy_in,
+            Backend.PARAMETER_DESCRIPTION: self._parameters,
+            **dict.fromkeys(completed, self._completed),
+            **dict.fromkeys(ended, self._end),
+        }
+
+    def _notice(self, slot: Slot, message: bytes) -> object:
+        return _RELAY if slot.swallow else self._reveal_report(slot, message)
+
+    def _copy_in(self, slot: Slot, message: bytes) -> object:
+        self.client.copy_started(slot)
+        return _RELAY
+
+    def _parameters(self, slot: Slot, message: bytes) -> object:
+        prepared = slot.parameters
+        if prepared is None:
             return _RELAY
-        if kind == Backend.PARAMETER_DESCRIPTION:
-            prepared = head.parameters
-            if prepared is None:
-                return _RELAY
-            return ParameterDescription(
-                show_parameters(ParameterDescription.parse(message).oids, prepared)
-            ).build()
-        if kind in (Backend.COMMAND_COMPLETE, Backend.EMPTY_QUERY_RESPONSE, Backend.PORTAL_SUSPENDED):
-            return self._completed(head, kind)
-        if kind in (Backend.PARSE_COMPLETE, Backend.BIND_COMPLETE, Backend.CLOSE_COMPLETE, Backend.NO_DATA):
-            return self._end(head)
-        return b"" if head.swallow else _RELAY
+        return ParameterDescription(
+            show_parameters(ParameterDescription.parse(message).oids, prepared)
+        ).build()
 
-    def _end(self, slot: Slot) -> object:
+    def _end(self, slot: Slot, message: bytes) -> object:
         self.session.expect.popleft()
-        self._finish(slot)
-        return b"" if slot.swallow else _RELAY
-
-    def _finish(self, slot: Slot) -> None:
         if slot.done is not None:
             slot.done(slot.rows)
         self.client.slot_ended(slot)
+        return b"" if slot.swallow else _RELAY
 
     def _ready(self, message: bytes) -> object:
         session = self.session
@@ -282,7 +293,7 @@ class ServerFlow:
         else:
             answer = _RELAY
         if slot.step in (Step.DESCRIBE_STATEMENT, Step.DESCRIBE_PORTAL):
-            self._end(slot)
+            self._end(slot, message)
         return answer
 
     def _shown(
@@ -293,18 +304,19 @@ class ServerFlow:
         shown = show_columns(fields, outputs, self.session)
         return fields, _RELAY if shown is fields else RowDescription(shown).build()
 
-    def _completed(self, slot: Slot, kind: int) -> object:
+    def _completed(self, slot: Slot, message: bytes) -> object:
+        command = message[0] == Backend.COMMAND_COMPLETE
         if slot.step is Step.QUERY:
-            if kind == Backend.COMMAND_COMPLETE:
+            if command:
                 self._apply_effect(slot)
                 slot.index += 1
                 slot.budget = None
             slot.fields = None
             return b"" if slot.swallow else _RELAY
-        if kind == Backend.COMMAND_COMPLETE:
+        if command:
             self._apply_effect(slot)
         self._settle_names(slot)
-        return self._end(slot)
+        return self._end(slot, message)
 
     def _apply_effect(self, slot: Slot) -> None:
         """A statement that names things has succeeded."""

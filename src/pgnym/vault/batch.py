@@ -40,6 +40,10 @@ class Batcher(Generic[Item, Result]):
 
     async def submit(self, item: Item) -> Result:
         """The result of one item, once its batch has been run."""
+        return await self.enqueue(item)
+
+    def enqueue(self, item: Item) -> asyncio.Future[Result]:
+        """As ``submit``, for callers that are no coroutines."""
         if self._closed is not None:
             raise self._closed()
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
@@ -48,7 +52,7 @@ class Batcher(Generic[Item, Result]):
             task = asyncio.create_task(self._work(self._idle.pop()))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return await future
+        return future
 
     async def close(self, error: Callable[[], Exception]) -> None:
         """Lets what was submitted finish; from now on ``submit`` raises ``error()``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from pgnym.wire.errors import ProtocolViolation
 from pgnym.wire.frames import Buffer, Frontend
 from pgnym.wire.reader import Reader, cstring, encode_values, framed
 
@@ -14,6 +15,8 @@ TERMINATE = framed(Frontend.TERMINATE, b"")
 COPY_DONE = framed(Frontend.COPY_DONE, b"")
 
 MAX_PARAMETERS = 0xFFFF
+_uint16 = struct.Struct("!H").unpack_from
+_int32 = struct.Struct("!i").unpack_from
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -114,6 +117,25 @@ class Bind:
                 )
             ),
         )
+
+
+def bind_result_formats(message: bytes, start: int) -> tuple[int, ...]:
+    """The result-format codes of a Bind, without taking its values apart; ``start``: past the two names.
+
+    Raises ``ProtocolViolation`` for a message that is too short for what it announces.
+    """
+    try:
+        (count,) = _uint16(message, start)
+        pos = start + 2 + 2 * count
+        (count,) = _uint16(message, pos)
+        pos += 2
+        for _ in range(count):
+            (size,) = _int32(message, pos)
+            pos += 4 + max(size, 0)
+        (count,) = _uint16(message, pos)
+        return struct.unpack_from(f"!{count}h", message, pos + 2)
+    except struct.error:
+        raise ProtocolViolation("malformed Bind message: message too short") from None
 
 
 @dataclass(frozen=True, slots=True)
