@@ -46,6 +46,7 @@ class ClientFlow:
         self.copy: CopyIn | None = None
         self._pending = bytearray()
         self._skip = 0
+        self._needed = 0  # length of the message that is incomplete in _pending, once known
         self._awaited_copy: Slot | None = None
         self._awaits_drain = False
 
@@ -55,7 +56,7 @@ class ClientFlow:
         """Take bytes from the client."""
         if self.blocked or self._pending:
             self._pending += data
-            if self.blocked:
+            if self.blocked or len(self._pending) < self._needed:
                 return
             data = bytes(self._pending)
             self._pending.clear()
@@ -104,6 +105,7 @@ class ClientFlow:
 
     def _run(self, data: bytes) -> None:
         session = self.session
+        self._needed = 0
         size = len(data)
         start = pos = 0
         if self._skip:
@@ -122,6 +124,8 @@ class ClientFlow:
                         session.batch.append(kind)
                     self._skip = end - size
                     pos = size
+                else:
+                    self._needed = end - pos
                 break
             if self._passes(kind, data, pos, end):
                 pos = end

@@ -58,6 +58,7 @@ class ServerFlow:
         self.blocked = False
         self._pending = bytearray()
         self._skip = 0
+        self._needed = 0  # length of the message that is incomplete in _pending, once known
         self._out: list[bytes | memoryview] = []
         self._dropping = False  # an answer was cut off: nothing more of this cycle reaches the client
         self._ended = False  # the gateway is draining, and the client's last transaction is over
@@ -70,7 +71,7 @@ class ServerFlow:
         """Take bytes from the server."""
         if self.blocked or self._pending:
             self._pending += data
-            if self.blocked:
+            if self.blocked or len(self._pending) < self._needed:
                 return
             data = bytes(self._pending)
             self._pending.clear()
@@ -94,6 +95,7 @@ class ServerFlow:
 
     def _run(self, data: bytes) -> None:
         expect = self.session.expect
+        self._needed = 0
         size = len(data)
         start = pos = 0
         if self._skip:
@@ -112,6 +114,8 @@ class ServerFlow:
                 if raw and kind not in _WATCHED and kind != _NOTICE:
                     self._skip = end - size
                     pos = size
+                else:
+                    self._needed = end - pos
                 break
             if raw:
                 if kind == _ROW:
