@@ -51,8 +51,10 @@ class Leg(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """asyncio: so much was read."""
+        held = self.gate.held
         self.received(bytes(_BUFFER[:nbytes]))
-        self.gate.check()
+        if held:
+            self.gate.check()
 
     def received(self, data: bytes) -> None:
         """Bytes from the peer."""
@@ -81,7 +83,7 @@ class Leg(asyncio.BufferedProtocol):
 class ReadGate:
     """Reading from one peer is paused while anyone holds it: the flow that is busy, or the other peer's full buffer.
 
-    It is paused only once something has come that must wait: most holds are over before, and cost nothing.
+    It is paused only once something has come while it was held: most holds are over before, and cost nothing.
     """
 
     __slots__ = ("_holders", "_paused", "_transport")
@@ -96,6 +98,11 @@ class ReadGate:
         self._transport = transport
         self.check()
 
+    @property
+    def held(self) -> bool:
+        """Whether what comes now must wait."""
+        return bool(self._holders)
+
     def hold(self, who: str, held: bool) -> None:
         """Hold or let go."""
         if held:
@@ -108,7 +115,7 @@ class ReadGate:
                 self._transport.resume_reading()
 
     def check(self) -> None:
-        """Pause if held. Called after each read."""
+        """Pause if still held. Called after a read that came while it was."""
         transport = self._transport
         if self._holders and not self._paused and transport is not None and not transport.is_closing():
             self._paused = True

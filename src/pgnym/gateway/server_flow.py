@@ -142,7 +142,8 @@ class ServerFlow:
             if answer:
                 self._out.append(answer)  # type: ignore[arg-type]
         self._emit(data, start, pos)
-        self._flush()
+        if not self.blocked:
+            self._flush()  # what goes before a reveal goes with it
         if pos < size:
             self._pending[:0] = data[pos:]
         if self._ended:
@@ -440,9 +441,9 @@ class ServerFlow:
                 if answer is _HELD:
                     return
             if answer:
-                self._out.insert(0, answer)  # type: ignore[arg-type]
-            self._flush()
+                self._out.append(answer)  # type: ignore[arg-type]
             self._unblock()
+            self._flush()
 
         self._block()
         session.effects.start(Lookup(missing, record), done)
