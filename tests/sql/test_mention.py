@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sample_catalog import sample_catalog
 
-from pgnym.sql.catalog import Catalog, Column, Protection, Relation
+from pgnym.sql.catalog import Catalog, Column, Function, Protection, Relation
 from pgnym.sql.mention import Mentions
+from pgnym.sql.plan import SessionScope
+from pgnym.sql.planner import Planner
+from pgnym.sql.words import Mention, session_flags
 
 MENTIONS = Mentions(sample_catalog())
 
@@ -69,6 +74,43 @@ def test_a_name_with_a_dollar_sign_counts() -> None:
     assert mentions.concerns(b"SELECT * FROM A$b")
 
 
+@given(
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=16, max_size=80),
+    st.booleans(),
+)
+def test_a_spelling_that_is_cut_to_the_name_counts(spelling: str, bare: bool) -> None:
+    if bare:
+        spelling = "t" + re.sub(r"[^a-zA-Z0-9_\x80-\U0010ffff]", "x", spelling)
+    stored = "".join(c.lower() if c.isascii() else c for c in spelling) if bare else spelling
+    stored = stored.encode()[:63].decode(errors="ignore")
+    protection = Protection("s.t.c", "d", b"pn1aaa", False, 25, -1, 25, 25)
+    relation = Relation(1, "s", stored, "r", (Column("c", 1, 25, -1, protection),))
+    mentions = Mentions(Catalog(1, {("s", stored): relation}, {1: relation}))
+    written = spelling if bare else '"' + spelling.replace('"', '""') + '"'
+    assert mentions.concerns(f"SELECT * FROM {written} WHERE true".encode())
+
+
+def test_a_long_spelling_of_a_table_is_planned_as_the_table() -> None:
+    name = "a" * 63
+    protection = Protection(f"s.{name}.c", "d", b"pn1aaa", False, 25, -1, 25, 25)
+    relation = Relation(1, "s", name, "r", (Column("c", 1, 25, -1, protection),))
+    catalog = Catalog(1, {("s", name): relation}, {1: relation})
+    rewrite = Planner(catalog).plan(
+        f"SELECT c FROM {name}tail".encode(), (), SessionScope(("s",), "app", {}, {})
+    )
+    assert rewrite is not None
+    assert rewrite.statements[0].reads == {f"s.{name}.c"}
+
+
+def test_a_function_whose_body_spells_the_table_longer_counts() -> None:
+    name = "a" * 63
+    protection = Protection(f"s.{name}.c", "d", b"pn1aaa", False, 25, -1, 25, 25)
+    relation = Relation(1, "s", name, "r", (Column("c", 1, 25, -1, protection),))
+    function = Function(2, "s", "f", (), 25, "sql", False, body=f"SELECT c FROM {name}tail")
+    catalog = Catalog(1, {("s", name): relation}, {1: relation}, functions={"f": (function,)})
+    assert Mentions(catalog).concerns(b"SELECT f()")
+
+
 @given(NAMES, st.sampled_from([" ", ",", "(", ".", "\n", "/**/"]))
 def test_any_name_counts_as_it_is_quoted(name: str, border: str) -> None:
     protection = Protection("s.t.c", "d", b"pn1aaa", False, 25, -1, 25, 25)
@@ -86,16 +128,33 @@ def test_the_cache_is_bounded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("text", "flag"),
     [
-        (b"SET search_path = x", True),
-        (b"select set_config('a', 'b', false)", True),
-        (b"EXECUTE p(1)", True),
-        (b"fetch all from c", True),
-        (b"DISCARD ALL", True),
-        (b"SELECT offset_set FROM x", False),
-        (b"SELECT 1", False),
+        (b"DO $$execute p(1)$$", Mention.NAMES),
+        (b"DO $$BEGIN PERFORM 1; commit$$", Mention.ENDS),
+        (b"DO $x$BEGIN SET LOCAL role$x$", Mention.SETTINGS),
+        (b"DO $$drop$$", Mention.DDL),
+        (b"fetch$$", Mention.NAMES),
     ],
 )
-def test_words_that_change_the_session(text: bytes, expected: bool) -> None:
-    assert Mentions.session_words(text) is expected
+def test_a_dollar_sign_hides_no_word(text: bytes, flag: Mention) -> None:
+    assert session_flags(text) & flag
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"SET search_path = x", Mention.SETTINGS),
+        (b"select set_config('a', 'b', false)", Mention.SETTINGS),
+        (b"SELECT U&\"set\\005fconfig\"('search_path', 'x', false)", Mention.SETTINGS),
+        (b"UPDATE pg_settings SET setting = 'x' WHERE name = 'search_path'", Mention.SETTINGS),
+        (b"EXECUTE p(1)", Mention.NAMES),
+        (b"fetch all from c", Mention.NAMES),
+        (b"DISCARD ALL", Mention.SETTINGS | Mention.NAMES),
+        (b"SELECT offset_set FROM x", 0),
+        (b"SELECT 1", 0),
+        (b"SELECT 1; SELECT 2", 0),
+    ],
+)
+def test_words_that_change_the_session(text: bytes, expected: int) -> None:
+    assert session_flags(text) == expected

@@ -11,11 +11,19 @@ from dataclasses import dataclass
 
 from pgnym.sql.catalog import Catalog, Type
 
+LONGEST_NAME = 63  # bytes: NAMEDATALEN - 1
 _IDENTIFIER = re.compile(r'"((?:[^"]|"")+)"|([^\W\d][\w$]*)')
 
 
+def clipped(name: str) -> str:
+    """A name as PostgreSQL's scanner cuts it: to 63 bytes, between characters (``truncate_identifier``)."""
+    if len(name) * 4 <= LONGEST_NAME:
+        return name
+    return name.encode()[:LONGEST_NAME].decode(errors="ignore")
+
+
 def identifiers(text: str) -> set[str]:
-    """All words of a text that may be names, case-folded as PostgreSQL does (quoted ones as they are, too)."""
+    """All words of a text that may be names, folded and cut as PostgreSQL does (quoted ones with their case, too)."""
     found: set[str] = set()
     for quoted, bare in _IDENTIFIER.findall(text):
         if quoted:
@@ -26,7 +34,7 @@ def identifiers(text: str) -> set[str]:
             found.add(folded)
             if "$" in folded:
                 found.update(folded.split("$"))  # the end of a dollar-quoted string
-    return found
+    return {clipped(name) for name in found}
 
 
 @dataclass(frozen=True, slots=True)

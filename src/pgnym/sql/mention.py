@@ -3,7 +3,8 @@
 All words of the case-folded text against the set of names: ``translate`` and ``split`` run at memory speed. Names that
 aren't plain words are searched as substrings. That covers quoted and non-ASCII names alike. PostgreSQL folds ASCII letters
 only in multi-byte encodings. A dollar sign ends a word here, so that ``$$SELECT … FROM t$$`` names ``t``. ``U&"…"`` can
-spell any name, so it always counts.
+spell any name, so it always counts. PostgreSQL cuts a longer identifier to 63 bytes (``truncate_identifier``), so a name
+that may be what is left of one is searched as the beginning of a longer word, too.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import re
 
 from pgnym.sql.catalog import Catalog
-from pgnym.sql.dependents import Dependents, find_dependents
+from pgnym.sql.dependents import LONGEST_NAME, Dependents, find_dependents
 
 _PLAIN_NAME = re.compile(rb"[a-z_\x80-\xff][a-z0-9_\x80-\xff]*\Z")
 _FOLD = bytes(
@@ -23,10 +24,8 @@ _FOLD = bytes(
     for code in range(256)
 )
 
-_SESSION_WORDS = re.compile(
-    rb"\b(?:set|reset|discard|set_config|prepare|deallocate|execute|fetch|move|close|declare|do|call)\b",
-    re.IGNORECASE,
-)
+# A cut falls between characters, of which one has up to four bytes: what is left has 60 bytes at least.
+_MAY_BE_CUT = LONGEST_NAME - 3
 _CACHE_ENTRIES = 2048
 _CACHED_LENGTH = 4096
 
@@ -40,7 +39,7 @@ class Mentions:
         self.dependents = dependents or find_dependents(catalog)
         names = self.dependents.relation_names | self.dependents.function_names
         folded = {n.replace('"', '""').encode().lower() for n in names}
-        self._words = frozenset(n for n in folded if _PLAIN_NAME.match(n))
+        self._words = frozenset(n for n in folded if len(n) < _MAY_BE_CUT and _PLAIN_NAME.match(n))
         self._odd = (b'u&"', *sorted(folded - self._words))
         self._cache: dict[bytes, bool] = {}
 
@@ -60,8 +59,3 @@ class Mentions:
                 self._cache.clear()
             self._cache[text] = answer
         return answer
-
-    @staticmethod
-    def session_words(text: bytes) -> bool:
-        """Whether a statement may change search_path, role, prepared names or cursors (or runs opaque code)."""
-        return _SESSION_WORDS.search(text) is not None

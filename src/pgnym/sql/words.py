@@ -22,9 +22,12 @@ class Mention(IntFlag):
     ENDS = 16  # a transaction may end
 
 
-_WORD = re.compile(rb"[a-z_\x80-\xff][a-z0-9_$\x80-\xff]*")
+# A dollar sign ends a word here: it may end a dollar quote ($$execute p(1)$$).
+_WORD = re.compile(rb"[a-z_\x80-\xff][a-z0-9_\x80-\xff]*")
 _PLAIN_STARTS = frozenset((b"select", b"insert", b"update", b"delete"))
-_ALONE = frozenset((b"reset", b"discard", b"set_config"))
+_ALONE = frozenset((b"reset", b"discard", b"set_config", b"pg_settings"))
+# How one ordinary statement can change a setting: the function, an UPDATE of the view, or either spelled in escapes.
+_SETTERS = (b"set_config", b"pg_settings", b'u&"')
 _SET = frozenset((b"set",))
 _SET_TARGETS = frozenset((b"search_path", b"schema", b"role", b"authorization"))
 _NAMES = frozenset(
@@ -39,8 +42,7 @@ def session_flags(text: bytes) -> int:
     """The flags of a text, without ``CONCERNS``. A unicode identifier can spell any word, so it counts as all of them."""
     lowered = text.lower()
     if lowered[:6] in _PLAIN_STARTS and lowered.find(b";", 0, -1) < 0:
-        # One ordinary statement: only a function call can change the session.
-        return Mention.SETTINGS if b"set_config" in lowered else 0
+        return Mention.SETTINGS if any(setter in lowered for setter in _SETTERS) else 0
     words = set(_WORD.findall(lowered))
     if b'u&"' in lowered:
         return Mention.SETTINGS | Mention.NAMES | Mention.DDL | Mention.ENDS
