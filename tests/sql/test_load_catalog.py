@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from pgnym.sql.catalog import Catalog
 from pgnym.sql.load import build_catalog, domain_prefix
 
@@ -66,6 +68,14 @@ def test_an_entry_without_check_breaks_the_table() -> None:
     catalog = build([REGISTERED], [])
     assert catalog.relations["public", "customer"].broken is not None
     assert catalog.relations["public", "customer_1"].broken is None
+
+
+@pytest.mark.parametrize("state", ["migrating", "undoing"])
+def test_what_a_killed_run_left_is_a_plain_table(state: str) -> None:
+    """``migrating`` is written before there is a CHECK; ``undoing`` stays until after the CHECK is gone."""
+    customer = build([(*REGISTERED[:-1], state)], []).relations["public", "customer"]
+    assert customer.broken is None
+    assert not customer.protected
 
 
 def test_an_entry_of_a_table_that_is_gone_breaks_nothing() -> None:

@@ -144,7 +144,8 @@ def build_catalog(
 
     A column is protected where its CHECK ``pgnym_<id>`` and the registry row ``id`` agree; partitions and heirs carry the
     constraint by inheritance. Where one of the two is missing, or the column is between two states, the relation is
-    ``broken`` and every statement on it refused.
+    ``broken`` and every statement on it refused. A registry row that never came or no longer is in force
+    (``migrating``, ``undoing``) means nothing without its CHECK.
     """
     registered = {row.id: row for row in (_Registered(*r) for r in registry)}
     bound, broken = _bindings(checks, registered)
@@ -194,11 +195,15 @@ def _bindings(
 def _unbound(
     registered: Mapping[int, _Registered], bound: Mapping[tuple[int, int], _Registered]
 ) -> dict[tuple[str, str], list[_Registered]]:
-    """Registry rows without a constraint anywhere, by the table that they name."""
+    """Registry rows in force without a constraint anywhere, by the table that they name.
+
+    ``migrating`` is written before the CHECK is made, and forgotten or ``undoing`` comes when it is gone: a row in these
+    states without a CHECK is what a run that was killed left, on a table that holds plaintext as it did before.
+    """
     present = {row.id for row in bound.values()}
     missing: dict[tuple[str, str], list[_Registered]] = {}
     for row in registered.values():
-        if row.id not in present:
+        if row.id not in present and row.state == "protected":
             missing.setdefault((row.schema, row.table), []).append(row)
     return missing
 
