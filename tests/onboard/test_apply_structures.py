@@ -298,6 +298,29 @@ def test_a_lost_check_is_put_right(postgres: Cluster, database: str) -> None:
     asyncio.run(work())
 
 
+def test_a_repair_that_is_killed_leaves_the_column_known_to_hold_tokens(
+    postgres: Cluster, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    async def work() -> None:
+        async with workbench(postgres, database, "tables: {public.person: {columns: {name: {}}}}") as bench:
+            await bench.app.execute("CREATE TABLE person (id int, name text); INSERT INTO person VALUES (1, 'Ada')")
+            await bench.apply()
+            await bench.app.execute("ALTER TABLE person DROP CONSTRAINT pgnym_1")
+            with monkeypatch.context() as patched:
+                patched.setattr(applying, "lock", killed)
+                with pytest.raises(asyncio.CancelledError):
+                    await bench.apply()
+            assert await bench.vault.fetchval("SELECT state FROM vault.protected_column") == "protected"
+            await bench.apply()
+            await bench.undo("public.person")
+            assert await bench.app.fetchval("SELECT name FROM person") == "Ada"
+
+    asyncio.run(work())
+
+
 def test_renames_are_followed(postgres: Cluster, database: str) -> None:
     async def work() -> None:
         async with workbench(postgres, database, PERSON) as bench:

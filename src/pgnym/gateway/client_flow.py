@@ -32,6 +32,7 @@ _DESCRIBE, _CLOSE, _FLUSH = Frontend.DESCRIBE, Frontend.CLOSE, Frontend.FLUSH
 _COPY_DATA, _COPY_DONE, _COPY_FAIL = Frontend.COPY_DATA, Frontend.COPY_DONE, Frontend.COPY_FAIL
 _NAMED: Final = frozenset((_CLOSE, _BIND, _DESCRIBE, _EXECUTE, _PARSE))
 _STATEMENT: Final = ord("S")
+_COUNTED: Final = _NAMED - {_PARSE}
 _COPY: Final = frozenset((_COPY_DATA, _COPY_DONE, _COPY_FAIL))
 
 
@@ -49,6 +50,7 @@ class ClientFlow:
         self._needed = 0  # length of the message that is incomplete in _pending, once known
         self._awaited_copy: Slot | None = None
         self._awaits_drain = False
+        self._later: list[Callable[[], None]] = []
 
     # -- feeding ------------------------------------------------------------------------------------------------
 
@@ -83,9 +85,11 @@ class ClientFlow:
         plan = slot.plan
         if plan is not None and plan.copy is not None and plan.copy.incoming:
             self.copy = CopyIn(plan.copy, self.session, slot)
+        else:
+            self.session.copying_in = True
         if self._awaited_copy is slot:
             self._awaited_copy = None
-            self.unblock()
+            self.later(self.unblock)
 
     def slot_ended(self, slot: Slot) -> None:
         """The last reply of a slot has come (or it failed)."""
@@ -93,7 +97,18 @@ class ClientFlow:
             self.copy = None
         if self._awaited_copy is slot:
             self._awaited_copy = None
-            self.unblock()
+            self.later(self.unblock)
+
+    def later(self, step: Callable[[], None]) -> None:
+        """Do something once what the server has said so far is on its way to the client, so that no answer overtakes it."""
+        self._later.append(step)
+
+    def caught_up(self) -> None:
+        """What the server has said so far is on its way to the client."""
+        while self._later:
+            steps, self._later = self._later, []
+            for step in steps:
+                step()
 
     def drained(self) -> None:
         """All replies have come."""
@@ -111,6 +126,17 @@ class ClientFlow:
         if self._skip:
             pos = min(self._skip, size)
             self._skip -= pos
+        # Nothing of the session concerns us: then most messages need no more than to be counted.
+        plain = not (
+            session.tracked
+            or session.prepared
+            or session.portals
+            or session.cursors
+            or session.copying_in
+            or self.copy is not None
+            or self.refusing.discarding
+        )
+        batch, expect = session.batch, session.expect
         while size - pos >= 5:
             kind, length = _HEADER(data, pos)
             if length < 4 or length > _BOUNDS[kind]:
@@ -127,9 +153,20 @@ class ClientFlow:
                 else:
                     self._needed = end - pos
                 break
+            if plain:
+                if kind in _COUNTED:
+                    batch.append(kind)
+                    pos = end
+                    continue
+                if kind == SYNC:
+                    expect.append(SYNC)
+                    batch.clear()
+                    pos = end
+                    continue
             if self._passes(kind, data, pos, end):
                 pos = end
                 continue
+            plain = False
             self._forward(data, start, pos)
             start = pos
             try:
@@ -166,11 +203,10 @@ class ClientFlow:
         if self.refusing.discarding:
             return False
         if kind == QUERY:
-            if session.engines.current.classify(data[pos + 5 : end - 1], session):
+            if session.engines.current.classify_once(data[pos + 5 : end - 1], session):
                 return False
+            self._end_batch()
             session.expect.append(QUERY)
-            session.batch.clear()
-            session.tracked = False
             return True
         if kind == SYNC:
             if session.copying_in:
@@ -184,9 +220,13 @@ class ClientFlow:
             if session.tracked or (session.named and self._names(kind, data, pos, end)):
                 return False
             if kind == _PARSE:
-                name_end = data.index(0, pos + 5, end)
+                name_end = data.find(0, pos + 5, end)
                 text_end = data.find(0, name_end + 1, end)
-                if text_end < 0 or session.engines.current.classify(data[name_end + 1 : text_end], session):
+                if (
+                    name_end < 0
+                    or text_end < 0
+                    or session.engines.current.classify(data[name_end + 1 : text_end], session)
+                ):
                     return False
             session.batch.append(kind)
             return True
@@ -195,6 +235,7 @@ class ClientFlow:
                 session.copying_in = False
             return self.copy is None
         if kind == FUNCTION_CALL:
+            self._end_batch()
             session.expect.append(FUNCTION_CALL)
             return True
         return kind != _FLUSH or (self.copy is None and not session.batch)
@@ -218,6 +259,13 @@ class ClientFlow:
             return name in session.prepared
         return session.portal(name) is not None
 
+    def _end_batch(self) -> None:
+        """A Query or FunctionCall ends a batch too, unless a message before it fails: then it is discarded with them."""
+        session = self.session
+        if session.batch and not session.tracked:
+            self._track()
+        session.tracked = False
+
     def _track(self) -> None:
         """Give the messages of the open batch a slot each: from here on replies are attributed one by one."""
         session = self.session
@@ -239,8 +287,7 @@ class ClientFlow:
                 session.effects.to_server(message)
             return True
         if kind == QUERY:
-            session.batch.clear()
-            session.tracked = False
+            self._end_batch()
             return self._requests.query(message)
         if kind == SYNC:
             return self._sync()

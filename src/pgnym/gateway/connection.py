@@ -51,7 +51,7 @@ class Leg(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """asyncio: so much was read."""
-        held = self.gate.held
+        held = bool(self.gate.holders)
         self.received(bytes(_BUFFER[:nbytes]))
         if held:
             self.gate.check()
@@ -86,10 +86,10 @@ class ReadGate:
     It is paused only once something has come while it was held: most holds are over before, and cost nothing.
     """
 
-    __slots__ = ("_holders", "_paused", "_transport")
+    __slots__ = ("_paused", "_transport", "holders")
 
     def __init__(self) -> None:
-        self._holders: set[str] = set()
+        self.holders: set[str] = set()
         self._paused = False
         self._transport: asyncio.Transport | None = None
 
@@ -98,18 +98,13 @@ class ReadGate:
         self._transport = transport
         self.check()
 
-    @property
-    def held(self) -> bool:
-        """Whether what comes now must wait."""
-        return bool(self._holders)
-
     def hold(self, who: str, held: bool) -> None:
         """Hold or let go."""
         if held:
-            self._holders.add(who)
+            self.holders.add(who)
             return
-        self._holders.discard(who)
-        if self._paused and not self._holders:
+        self.holders.discard(who)
+        if self._paused and not self.holders:
             self._paused = False
             if self._transport is not None and not self._transport.is_closing():
                 self._transport.resume_reading()
@@ -117,7 +112,7 @@ class ReadGate:
     def check(self) -> None:
         """Pause if still held. Called after a read that came while it was."""
         transport = self._transport
-        if self._holders and not self._paused and transport is not None and not transport.is_closing():
+        if self.holders and not self._paused and transport is not None and not transport.is_closing():
             self._paused = True
             transport.pause_reading()
 
@@ -290,8 +285,10 @@ class ClientConnection(Leg):
 
     def flush_both(self) -> None:
         """The end of an event: write what it has brought about."""
-        self.server.flush()
-        self.flush()
+        if self.server._out:
+            self.server.flush()
+        if self._out:
+            self.flush()
 
     def to_server(self, data: Bytes) -> None:
         """Effects: send upstream."""

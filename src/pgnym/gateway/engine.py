@@ -38,12 +38,21 @@ class Engine:
         self._verdicts: dict[bytes, int] = {}
 
     def classify(self, text: bytes, session: Touched) -> bool:
-        """Whether the text must be planned. If not, notes on the session what it may change. Run on every statement."""
+        """Whether the text must be planned. If not, notes on the session what it may change. Run on every Parse."""
         flags = self._verdicts.get(text)
         if flags is None:
             flags = self._judge(text)
-        if not flags:
-            return False
+        return flags != 0 and self._concerns(flags, session)
+
+    def classify_once(self, text: bytes, session: Touched) -> bool:
+        """As ``classify``, for the text of a Query: constants make most of them new, so that none is remembered."""
+        if self.concerns(text):
+            return True
+        flags = session_flags(text)
+        return flags != 0 and self._concerns(flags, session)
+
+    @staticmethod
+    def _concerns(flags: int, session: Touched) -> bool:
         if flags & Mention.CONCERNS or (flags & Mention.NAMES and (session.named or session.naming)):
             return True
         session.note(flags)

@@ -69,6 +69,8 @@ class Requests:
         )
 
         def send() -> None:
+            if flow.refusing.discarding:
+                return
             session.note(flags)
             for plan in slot.plans:
                 self._expect_changes(plan)

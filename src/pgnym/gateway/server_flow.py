@@ -118,12 +118,7 @@ class ServerFlow:
                     self._needed = end - pos
                 break
             if raw:
-                if kind == _ROW:
-                    pos = run_end(data, BACKEND, _ROW, pos)
-                    continue
-                if kind in _WATCHED:
-                    self._watch(kind, data[pos:end])
-                pos = end
+                pos = self._raw(data, pos, size)
                 continue
             try:
                 stop = run_end(data, BACKEND, kind, pos) if kind in (_ROW, _COPY_DATA) else end
@@ -141,15 +136,40 @@ class ServerFlow:
                 break
             if answer:
                 self._out.append(answer)  # type: ignore[arg-type]
-        self._emit(data, start, pos)
-        if not self.blocked:
-            self._flush()  # what goes before a reveal goes with it
-        if pos < size:
-            self._pending[:0] = data[pos:]
+        if pos == size and not start and not self._out:
+            self.session.effects.to_client(data)
+        else:
+            self._emit(data, start, pos)
+            if not self.blocked:
+                self._flush()  # what goes before a reveal goes with it
+            if pos < size:
+                self._pending[:0] = data[pos:]
+        self.client.caught_up()
         if self._ended:
             self.shut_down()
         elif not expect and not self.blocked:
             self.client.drained()
+
+    def _raw(self, data: bytes, pos: int, size: int) -> int:
+        """Walk over complete messages that concern nobody, until one does; the offset reached.
+
+        The first message is known to be complete.
+        """
+        header, bounds, expect, last = _HEADER, _BOUNDS, self.session.expect, size - 5
+        while pos <= last:
+            kind, length = header(data, pos)
+            end: int = pos + 1 + length
+            if end > size or length < 4 or length > bounds[kind]:
+                break
+            if kind == _ROW:
+                pos = run_end(data, BACKEND, _ROW, pos)
+                continue
+            if kind in _WATCHED:
+                self._watch(kind, data[pos:end])
+                if expect and expect[0].__class__ is not int:
+                    return end
+            pos = end
+        return pos
 
     def shut_down(self) -> None:
         """Tell the client that the gateway goes away, at a moment when nothing is under way."""
@@ -185,11 +205,18 @@ class ServerFlow:
             self._parameter(message)
         elif kind == _ERROR:
             session.copying_in = False
-        else:  # copy-in: Syncs sent before it began are ignored by the server (protocol section 55.2.6)
+        else:
             session.copying_in = True
-            expect = session.expect
-            while expect and expect[0] == SYNC:
-                expect.popleft()
+            self._forget_syncs()
+
+    def _forget_syncs(self) -> None:
+        """Syncs sent before copy-in mode began are read in it, and ignored (protocol section 55.2.6)."""
+        expect = self.session.expect
+        head = None if not expect or expect[0] == SYNC else expect.popleft()
+        while expect and (expect[0] == SYNC or (isinstance(expect[0], Slot) and expect[0].step is Step.SYNC)):
+            expect.popleft()
+        if head is not None:
+            expect.appendleft(head)
 
     def _cycle_ended(self) -> None:
         session = self.session
@@ -249,6 +276,7 @@ class ServerFlow:
 
     def _copy_in(self, slot: Slot, message: bytes) -> object:
         self.client.copy_started(slot)
+        self._forget_syncs()
         return _RELAY
 
     def _parameters(self, slot: Slot, message: bytes) -> object:
@@ -261,10 +289,14 @@ class ServerFlow:
 
     def _end(self, slot: Slot, message: bytes) -> object:
         self.session.expect.popleft()
-        if slot.done is not None:
-            slot.done(slot.rows)
-        self.client.slot_ended(slot)
+        self._tell(slot, slot.rows)
         return b"" if slot.swallow else _RELAY
+
+    def _tell(self, slot: Slot, rows: list[list[bytes | None]] | None) -> None:
+        done = slot.done
+        if done is not None:
+            self.client.later(lambda: done(rows))
+        self.client.slot_ended(slot)
 
     def _ready(self, message: bytes) -> object:
         session = self.session
@@ -277,9 +309,7 @@ class ServerFlow:
                 swallow = head.swallow
                 self._settle_names(head)
                 self._cycle_ended()
-                if head.done is not None:
-                    head.done(None if head.failed else head.rows)
-                self.client.slot_ended(head)
+                self._tell(head, None if head.failed else head.rows)
                 return b"" if swallow else _RELAY
         self._cycle_ended()
         return _RELAY
@@ -337,8 +367,8 @@ class ServerFlow:
         """ErrorResponse: the rest of the batch is discarded by the server until Sync (section 55.2.3)."""
         session = self.session
         slot.failed = True
+        session.copying_in = False
         if slot.step is Step.QUERY:
-            session.copying_in = False
             if slot.swallow:
                 return b""
         else:
@@ -346,25 +376,25 @@ class ServerFlow:
         return self._reveal_report(slot, message)
 
     def _abandon_batch(self) -> None:
+        """All that has been sent up to the next Sync is discarded by the server, Query and FunctionCall too."""
         session = self.session
         dropped: list[Slot] = []
         while session.expect:
             head = session.expect[0]
-            if not isinstance(head, Slot) or head.step in (Step.SYNC, Step.QUERY):
+            if head == SYNC or (isinstance(head, Slot) and head.step is Step.SYNC):
                 break
             session.expect.popleft()
-            dropped.append(head)
+            if isinstance(head, Slot):
+                dropped.append(head)
         if not session.expect:
             self.client.refusing.discarding = True
         for slot in reversed(dropped):
             if slot.undo is not None:
                 slot.undo()
         for slot in dropped:
-            if slot.step is Step.EXECUTE:
+            if slot.step in (Step.EXECUTE, Step.QUERY):
                 self._settle_names(slot)
-            if slot.done is not None:
-                slot.done(None)
-            self.client.slot_ended(slot)
+            self._tell(slot, None)
 
     def _reveal_report(self, slot: Slot, message: bytes) -> object:
         failure = Failure.read(message, slot, self.session)

@@ -23,7 +23,8 @@ VALUES ($1, $2, $3, $4, $5, $6::bigint::oid, $7, $8::bigint::oid, $9, $10, 'migr
 ON CONFLICT (schema_name, table_name, column_name) DO UPDATE SET
   domain_id = excluded.domain_id, type_name = excluded.type_name, type_oid = excluded.type_oid,
   typmod = excluded.typmod, codec_oid = excluded.codec_oid, stored_type = excluded.stored_type,
-  casefold = excluded.casefold, state = excluded.state
+  casefold = excluded.casefold,
+  state = CASE protected_column.state WHEN 'protected' THEN 'protected' ELSE excluded.state END
 RETURNING id
 """
 
@@ -95,7 +96,11 @@ async def domain_id(vault: Connection, name: str, randomized: bool) -> int:
 
 
 async def register(vault: Connection, table: Table, work: ColumnWork, domain: int) -> int:
-    """Write the row of a column about to be protected, in state ``migrating``; returns its id."""
+    """Write the row of a column about to be protected, in state ``migrating``; returns its id.
+
+    The row of a column that is protected and has lost its CHECK stays ``protected``: it holds tokens, and must be known to
+    do so also when this run is killed before the CHECK is there again.
+    """
     identifier: int = await vault.fetchval(
         REGISTER,
         table.schema,
