@@ -306,7 +306,9 @@ def test_a_repair_that_is_killed_leaves_the_column_known_to_hold_tokens(
 
     async def work() -> None:
         async with workbench(postgres, database, "tables: {public.person: {columns: {name: {}}}}") as bench:
-            await bench.app.execute("CREATE TABLE person (id int, name text); INSERT INTO person VALUES (1, 'Ada')")
+            await bench.app.execute(
+                "CREATE TABLE person (id int, name text); INSERT INTO person VALUES (1, 'Ada')"
+            )
             await bench.apply()
             await bench.app.execute("ALTER TABLE person DROP CONSTRAINT pgnym_1")
             with monkeypatch.context() as patched:
