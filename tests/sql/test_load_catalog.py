@@ -7,14 +7,18 @@ from typing import Any
 import pytest
 
 from pgnym.sql.catalog import Catalog
+from pgnym.sql.errors import Refused
 from pgnym.sql.load import build_catalog, domain_prefix
+from pgnym.sql.mention import Mentions
+from pgnym.sql.plan import SessionScope
+from pgnym.sql.planner import Planner
 
 REGISTERED = (1, "public", "customer", "email", 5, "email", False, 1043, 64, 1043, False, "protected")
 RELATIONS: list[tuple[Any, ...]] = [
-    (10, "public", "customer", "p", None),
-    (11, "public", "customer_1", "r", None),
-    (12, "public", "mails", "v", " SELECT customer.email FROM public.customer;"),
-    (13, "public", "pair", "c", None),
+    (10, "public", "customer", "p", None, []),
+    (11, "public", "customer_1", "r", None, [10]),
+    (12, "public", "mails", "v", " SELECT customer.email FROM public.customer;", []),
+    (13, "public", "pair", "c", None, []),
 ]
 COLUMNS: list[tuple[Any, ...]] = [
     (10, "id", 1, 23, -1, False),
@@ -67,7 +71,7 @@ def test_a_check_without_entry_breaks_the_table() -> None:
 def test_an_entry_without_check_breaks_the_table() -> None:
     catalog = build([REGISTERED], [])
     assert catalog.relations["public", "customer"].broken is not None
-    assert catalog.relations["public", "customer_1"].broken is None
+    assert catalog.relations["public", "customer_1"].broken is not None  # its rows are those of the table
 
 
 @pytest.mark.parametrize("state", ["migrating", "undoing"])
@@ -94,6 +98,56 @@ def test_a_column_between_two_states_breaks_the_table() -> None:
 def test_a_check_over_several_columns_is_not_ours() -> None:
     customer = build([REGISTERED], [(10, "pgnym_1", [1, 3])]).relations["public", "customer"]
     assert customer.broken is not None
+
+
+def test_an_unprotected_parent_of_a_protected_child_is_broken() -> None:
+    """Read through it, the child's tokens would come out as they are, and its name is no mention of the child's."""
+    catalog = build([REGISTERED], [(11, "pgnym_1", [1])])
+    customer = catalog.relations["public", "customer"]
+    assert customer.broken is not None
+    assert "public.customer_1" in customer.broken
+    assert "detach" in customer.repair
+    assert catalog.relations["public", "customer_1"].broken is None
+    assert Mentions(catalog).concerns(b"SELECT email FROM customer")
+    assert Mentions(catalog).concerns(b"SELECT email FROM mails")
+    planner = Planner(catalog)
+    scope = SessionScope(("public",), "app", {}, {})
+    for text in (
+        b"SELECT email FROM customer",
+        b"SELECT email FROM mails",
+        b"UPDATE customer SET email = 'x'",
+    ):
+        with pytest.raises(Refused, match="is not in") as caught:
+            planner.plan(text, (), scope)
+        assert "detach" in caught.value.hint
+    for text in (
+        b"ALTER TABLE customer DETACH PARTITION customer_1",
+        b"ALTER TABLE customer_1 NO INHERIT customer",
+    ):
+        assert planner.plan(text, (), scope) is not None
+
+
+def test_a_grandparent_is_broken_as_well() -> None:
+    relations = [
+        (20, "public", "top", "p", None, []),
+        (10, "public", "customer", "p", None, [20]),
+        *RELATIONS[1:],
+    ]
+    columns = [(20, "email", 1, 1043, 64, False), *COLUMNS]
+    checks = [(11, "pgnym_1", [1])]
+    catalog = build_catalog(7, relations, columns, [], [], checks, [REGISTERED])
+    assert catalog.relations["public", "top"].broken is not None
+
+
+def test_a_parent_without_the_protected_column_is_not_concerned() -> None:
+    columns = [c for c in COLUMNS if c[:2] != (10, "email")]
+    catalog = build_catalog(7, RELATIONS, columns, [], [], [(11, "pgnym_1", [1])], [REGISTERED])
+    assert catalog.relations["public", "customer"].broken is None
+
+
+def test_the_parent_of_a_broken_child_is_broken() -> None:
+    catalog = build([], [(11, "pgnym_1", [1])])
+    assert catalog.relations["public", "customer"].broken is not None
 
 
 def test_a_composite_type_is_found_by_oid_only() -> None:

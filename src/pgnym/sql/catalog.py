@@ -49,7 +49,7 @@ class Relation:
     (``S``) or composite type (``c``).
 
     ``view_sql`` is ``pg_get_viewdef`` for views. ``broken`` says why statements on it must be refused (the registry and
-    the table disagree: for instance a protected column without its CHECK).
+    the table disagree: for instance a protected column without its CHECK), ``repair`` what would put it right.
     """
 
     oid: int
@@ -59,6 +59,7 @@ class Relation:
     columns: tuple[Column, ...]
     view_sql: str | None = None
     broken: str | None = None
+    repair: str = "Run `pgnym plan` to see what is missing, then `pgnym apply`."
 
     @property
     def protected(self) -> bool:

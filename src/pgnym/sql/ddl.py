@@ -10,6 +10,7 @@ from pgnym.sql.errors import Refused
 from pgnym.sql.infer import Node, Run, infer, location, split
 from pgnym.sql.kinds import protected, shape
 from pgnym.sql.lexer import lex
+from pgnym.sql.load import exposure
 from pgnym.sql.plan import StatementPlan
 from pgnym.sql.resolve import Item, Scope, Source
 from pgnym.sql.rewrite import Edit
@@ -124,8 +125,7 @@ def _create(run: Run, node: Node, touched: bool) -> Planned:
     _refuse_shadow(run, node["relation"])
     if not touched:
         return StatementPlan("CREATE TABLE", catalog_change=True), []
-    for item in node.get("inhRelations", ()):
-        run.relation(item["RangeVar"])
+    parents = [run.relation(item["RangeVar"]) for item in node.get("inhRelations", ())]
     for entry in node.get("tableElts", ()):
         tag, fields = split(entry)
         if tag != "TableLikeClause":
@@ -138,6 +138,8 @@ def _create(run: Run, node: Node, touched: bool) -> Planned:
                 hint="Write LIKE … INCLUDING CONSTRAINTS (or INCLUDING ALL).",
                 position=location(fields["relation"]),
             )
+        for parent in parents:
+            _refuse_exposure(relation, parent, location(fields["relation"]))
         if run.concerned(relation) and not relation.protected:
             raise Refused(f'CREATE TABLE LIKE view "{relation.name}" is not supported')
     return _changed(run, "CREATE TABLE")
@@ -150,12 +152,16 @@ _FREE_ALTERATIONS = frozenset(
         "DropIndex", "ChangeOwner", "ClusterOn", "DropCluster", "SetLogged", "SetUnLogged", "SetTableSpace",
         "SetRelOptions", "ResetRelOptions", "EnableTrig", "EnableAlwaysTrig", "EnableReplicaTrig", "DisableTrig",
         "EnableTrigAll", "DisableTrigAll", "EnableTrigUser", "DisableTrigUser", "EnableRule", "DisableRule",
-        "AddInherit", "DropInherit", "AttachPartition", "DetachPartition", "DetachPartitionFinalize",
+        "DropInherit", "DetachPartition", "DetachPartitionFinalize",
         "ReplicaIdentity", "EnableRowSecurity", "DisableRowSecurity", "ForceRowSecurity", "NoForceRowSecurity",
         "AddIdentity", "SetIdentity", "DropIdentity", "ValidateConstraint", "AlterConstraint", "DropColumn",
         "SetAccessMethod",
     )
 )  # fmt: skip
+
+
+# What takes a child from its parent; also when it should never have become one.
+_RELEASES = frozenset({"AT_DropInherit", "AT_DetachPartition", "AT_DetachPartitionFinalize"})
 
 
 @utility("AlterTableStmt")
@@ -164,6 +170,8 @@ def _alter(run: Run, node: Node, touched: bool) -> Planned:
         return StatementPlan("ALTER TABLE", catalog_change=True), []
     if node.get("objtype", "OBJECT_TABLE") in ("OBJECT_INDEX", "OBJECT_SEQUENCE"):
         return StatementPlan("ALTER", catalog_change=True), []
+    if all(c["AlterTableCmd"].get("subtype") in _RELEASES for c in node.get("cmds", ())):
+        return StatementPlan("ALTER TABLE", catalog_change=True), []
     _relation, source = _source(run, node["relation"])
     scope = _scope(source)
     for entry in node.get("cmds", ()):
@@ -179,6 +187,12 @@ def _alteration(run: Run, command: Node, source: Source, scope: Scope) -> None:
     match form:
         case _ if form in _FREE_ALTERATIONS:
             return
+        case "AT_AddInherit" if source.relation is not None:
+            parent = command["def"]["RangeVar"]
+            _refuse_exposure(source.relation, run.relation(parent), location(parent))
+        case "AT_AttachPartition" if source.relation is not None:
+            child = command["def"]["PartitionCmd"]["name"]
+            _refuse_exposure(run.relation(child), source.relation, location(child))
         case "AT_AlterColumnType" if guarded:
             raise Refused(
                 f"changing the type of protected column {source.alias}.{name} is not supported",
@@ -209,6 +223,17 @@ def _alteration(run: Run, command: Node, source: Source, scope: Scope) -> None:
             raise Refused(
                 f"ALTER TABLE action is not supported on protected tables: {form.removeprefix('AT_')}"
             )
+
+
+def _refuse_exposure(child: Relation, parent: Relation, position: int | None) -> None:
+    reason = exposure(child, parent)
+    if reason is not None:
+        raise Refused(
+            f'making protected table "{child.name}" a child of "{parent.name}" is not supported',
+            detail=f"{parent.schema}.{parent.name} would show tokens: {reason}.",
+            hint="Protect the column in the parent, too, and run `pgnym apply`.",
+            position=position,
+        )
 
 
 def _is_null(node: Node) -> bool:

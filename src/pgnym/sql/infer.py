@@ -82,7 +82,7 @@ class Run:
                 f'relation "{found.schema}.{found.name}" is not in the state its protection asks for',
                 sqlstate="55000",
                 detail=found.broken,
-                hint="Run `pgnym plan` to see what is missing, then `pgnym apply`.",
+                hint=found.repair,
                 position=at,
             )
         if (found.schema, found.name) in self.knowledge.dependents.relations:

@@ -6,8 +6,8 @@ The queries work on PostgreSQL 13 to 18. Run them after ``SETUP``, so that view 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from pgnym.sql.catalog import Catalog, Column, Function, Protection, Relation, Signature, Type
@@ -19,7 +19,8 @@ SETUP = "SELECT pg_catalog.set_config('search_path', '', false)"
 RELATIONS = """
 SELECT c.oid::pg_catalog.int8, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text,
        CASE WHEN c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-            THEN pg_catalog.pg_get_viewdef(c.oid) END
+            THEN pg_catalog.pg_get_viewdef(c.oid) END,
+       ARRAY(SELECT i.inhparent::pg_catalog.int8 FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid)
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'S') AND n.nspname NOT LIKE 'pg\\_toast%'
 """
@@ -145,7 +146,8 @@ def build_catalog(
     A column is protected where its CHECK ``pgnym_<id>`` and the registry row ``id`` agree; partitions and heirs carry the
     constraint by inheritance. Where one of the two is missing, or the column is between two states, the relation is
     ``broken`` and every statement on it refused. A registry row that never came or no longer is in force
-    (``migrating``, ``undoing``) means nothing without its CHECK.
+    (``migrating``, ``undoing``) means nothing without its CHECK. A parent or partitioned table shows what its children
+    hold: one with an unprotected column that is protected in a child is ``broken``, too.
     """
     registered = {row.id: row for row in (_Registered(*r) for r in registry)}
     bound, broken = _bindings(checks, registered)
@@ -159,13 +161,20 @@ def build_catalog(
     named: dict[tuple[str, str], Relation] = {}
     by_oid: dict[int, Relation] = {}
     unbound = _unbound(registered, bound)
-    for oid, schema, name, kind, view_sql in relations:
+    parents: dict[int, Sequence[int]] = {}
+    for oid, schema, name, kind, view_sql, above in relations:
         own = tuple(by_relation.get(oid, ()))
         reason = broken.get(oid) or _missing_check(unbound.get((schema, name), ()), own)
-        relation = Relation(oid, schema, name, kind, own, view_sql, reason)
-        by_oid[oid] = relation
-        if kind != "c":  # a composite type doesn't hide a table, and can't be named in FROM
-            named[schema, name] = relation
+        by_oid[oid] = Relation(oid, schema, name, kind, own, view_sql, reason)
+        if above:
+            parents[oid] = above
+    for oid, reason in _below_broken(by_oid, parents).items():
+        by_oid[oid] = replace(by_oid[oid], broken=reason)
+    for oid, reason in _exposing(by_oid, parents).items():
+        by_oid[oid] = replace(by_oid[oid], broken=reason, repair=_REPAIR_PARENT)
+    for relation in by_oid.values():
+        if relation.kind != "c":  # a composite type doesn't hide a table, and can't be named in FROM
+            named[relation.schema, relation.name] = relation
     found_types = {oid: Type(oid, *rest) for oid, *rest in types}
     return Catalog(epoch, named, by_oid, found_types, _functions(functions), dict(signatures or {}))
 
@@ -213,6 +222,62 @@ def _missing_check(rows: Sequence[_Registered], columns: Sequence[Column]) -> st
     for row in rows:
         if row.column in names:
             return f"column {row.column} is registered but has no CHECK constraint pgnym_{row.id} in force"
+    return None
+
+
+_REPAIR_PARENT = "Protect the column in the parent, too, and run `pgnym apply`; or detach the child from it."
+
+
+def _above(oid: int, parents: Mapping[int, Sequence[int]]) -> Iterator[int]:
+    """The parents of a table, and theirs."""
+    pending = list(parents.get(oid, ()))
+    seen: set[int] = set()
+    while pending:
+        above = pending.pop()
+        if above not in seen:
+            seen.add(above)
+            pending.extend(parents.get(above, ()))
+            yield above
+
+
+def _below_broken(by_oid: Mapping[int, Relation], parents: Mapping[int, Sequence[int]]) -> dict[int, str]:
+    """Tables whose parent is not in order, and why: the CHECK that it lacks would be theirs, too."""
+    found: dict[int, str] = {}
+    for oid in parents:
+        for above in _above(oid, parents):
+            parent = by_oid.get(above)
+            if parent is not None and parent.broken is not None and by_oid[oid].broken is None:
+                found.setdefault(
+                    oid, f"its parent {parent.schema}.{parent.name} is not in order: {parent.broken}"
+                )
+    return found
+
+
+def _exposing(by_oid: Mapping[int, Relation], parents: Mapping[int, Sequence[int]]) -> dict[int, str]:
+    """Tables through which a child's tokens can be read, while they are not protected themselves, and why."""
+    found: dict[int, str] = {}
+    for oid in parents:
+        child = by_oid[oid]
+        if child.broken is None and not child.protected:
+            continue
+        for above in _above(oid, parents):
+            parent = by_oid.get(above)
+            if parent is None:
+                continue
+            reason = exposure(child, parent)
+            if reason is not None and parent.broken is None:
+                found.setdefault(above, reason)
+    return found
+
+
+def exposure(child: Relation, parent: Relation) -> str | None:
+    """Why a parent or partitioned table must not be read while ``child`` is below it; None when it may."""
+    if child.broken is not None:
+        return f"its child {child.schema}.{child.name} is not in order: {child.broken}"
+    plain = {c.name for c in parent.columns if c.protection is None}
+    for column in child.columns:
+        if column.protection is not None and column.name in plain:
+            return f"column {column.name} is protected in its child {child.schema}.{child.name}, but not in itself"
     return None
 
 

@@ -409,3 +409,27 @@ SET application_name = 'customer'
 -- a comment that names a table
 SELECT 1 /* customer */
 --none
+
+-- a protected table as child of an unprotected one
+ALTER TABLE customer INHERIT archive.customer
+--! 0A000 making protected table "customer" a child of "customer" is not supported @ ['archive.customer']
+
+-- a protected table as partition of an unprotected one
+ALTER TABLE archive.customer ATTACH PARTITION staging.contact FOR VALUES IN (1)
+--! 0A000 making protected table "contact" a child of "customer" is not supported @ ['staging.contact FOR ']
+
+-- a protected table as child of one that has none of its protected columns
+ALTER TABLE customer INHERIT album
+--= changes the catalog
+
+-- an unprotected table as child of a protected one: the server asks for the CHECK
+ALTER TABLE archive.customer INHERIT staging.contact
+--= changes the catalog
+
+-- a copy with the CHECKs below an unprotected parent
+CREATE TABLE c2 (LIKE customer INCLUDING CONSTRAINTS) INHERITS (archive.customer)
+--! 0A000 making protected table "customer" a child of "customer" is not supported @ ['customer INCLUDING C']
+
+-- taking a child from its parent
+ALTER TABLE torn NO INHERIT customer
+--= changes the catalog

@@ -1,0 +1,68 @@
+"""The catalog queries on a real server: what they say of inheritance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+
+from pgnym.sql.load import REGISTRY, load_catalog
+
+if TYPE_CHECKING:
+    from pgnym.sql.catalog import Catalog
+    from support.cluster import Cluster
+
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+pytestmark = pytest.mark.server
+
+CHECK = "CHECK (email ~ '^pn1aaf[a-z2-7]{24}$')"
+TABLES = f"""
+CREATE TABLE plain_parent (id int, email text);
+CREATE TABLE child (email text CONSTRAINT pgnym_1 {CHECK}) INHERITS (plain_parent);
+CREATE VIEW seen AS SELECT email FROM plain_parent;
+CREATE TABLE whole (id int, email text CONSTRAINT pgnym_1 {CHECK}) PARTITION BY LIST (id);
+CREATE TABLE part PARTITION OF whole FOR VALUES IN (1);
+"""
+REGISTERED = (1, "public", "whole", "email", 5, "email", False, 25, -1, 25, False, "protected")
+
+
+class Registry:
+    """A vault of one protected column."""
+
+    async def fetch(self, query: str) -> Sequence[Sequence[Any]]:
+        assert query == REGISTRY
+        return [REGISTERED]
+
+
+class Rows:
+    """A connection, whose records become tuples."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, query: str) -> Sequence[Sequence[Any]]:
+        return [tuple(r) for r in await self._connection.fetch(query)]
+
+
+def test_children_and_parents(postgres: Cluster, database: str) -> None:
+    async def load() -> Catalog:
+        connection = await asyncpg.connect(postgres.url(database))
+        try:
+            await connection.execute(TABLES)
+            return await load_catalog(Rows(connection), Registry(), 1)
+        finally:
+            await connection.close()
+
+    catalog = asyncio.run(load())
+    found = {name: catalog.relations["public", name] for name in ("plain_parent", "child", "whole", "part")}
+    assert {name: r.protected for name, r in found.items()} == {
+        "plain_parent": False,
+        "child": True,
+        "whole": True,
+        "part": True,
+    }
+    assert [name for name, r in found.items() if r.broken is not None] == ["plain_parent"]
