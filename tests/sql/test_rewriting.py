@@ -9,6 +9,7 @@ from sample_catalog import sample_catalog
 from pgnym.sql.errors import Refused
 from pgnym.sql.plan import LiteralPiece, Rewrite
 from pgnym.sql.planner import Planner
+from pgnym.wire.arrays import map_array_text
 
 PLANNER = Planner(sample_catalog())
 
@@ -20,7 +21,16 @@ def plan(text: str) -> Rewrite:
 
 
 def sent_text(rewrite: Rewrite) -> bytes:
-    return b"".join(p if isinstance(p, bytes) else b"'" + b"t" * 30 + b"'" for p in rewrite.pieces)
+    """As the gateway renders it."""
+
+    def token(value: bytes) -> bytes:
+        return b"t" * 30 if value else b""
+
+    def literal(piece: LiteralPiece) -> bytes:
+        value = piece.value.encode()
+        return b"'" + (map_array_text(value, token) if piece.use.array else token(value)) + b"'"
+
+    return b"".join(p if isinstance(p, bytes) else literal(p) for p in rewrite.pieces)
 
 
 def client_offset(rewrite: Rewrite, offset: int) -> int:
@@ -46,6 +56,13 @@ def client_offset(rewrite: Rewrite, offset: int) -> int:
             "wrong",
         ),
         ("SELECT wrong FROM customer WHERE email = 'a'", "wrong"),
+        (
+            'SELECT 1 FROM customer WHERE email = ANY(\'{a, b,NULL ,"c,\\"d","", null, \\a\\ }\') AND wrong',
+            "wrong",
+        ),
+        ('SELECT 1 FROM customer WHERE email = ANY(\' [0:1]={"NULL","ü"} \') AND wrong', "wrong"),
+        ("SELECT 1 FROM customer WHERE email = ANY('{}'::text[]) OR email = '' AND wrong", "wrong"),
+        ("SELECT 1 FROM customer WHERE birth_date = ANY('{{1962-02-18},{1970-01-01}}') AND wrong", "wrong"),
     ],
 )
 def test_an_error_caret_is_mapped_back(text: str, word: str) -> None:

@@ -168,8 +168,8 @@ class StatementPlan:
 class Rewrite:
     """The plan of one client text. ``pieces`` joined (values as quoted tokens) is the text to send.
 
-    ``positions``: (offset in the sent text with every token literal counted at its real length of 32, offset in the
-    client's text) pairs at each splice, ascending, to map an error caret back. ``fingerprint``: of the statement, for audit.
+    ``positions``: (offset in the sent text with every token counted at its length of 30, offset in the client's text) pairs
+    at each splice, ascending, to map an error caret back. ``fingerprint``: of the statement, for audit.
     """
 
     pieces: tuple[Piece, ...]

@@ -6,6 +6,7 @@ so that it can be applied to any other text of that shape.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass
 
@@ -15,7 +16,9 @@ from pgnym.sql.literals import decode
 from pgnym.sql.plan import LiteralPiece, Piece, Rewrite, StatementPlan, ValueUse
 from pgnym.sql.shape import Cuts
 
-TOKEN_LITERAL_LENGTH = 32  # a token in quotes
+_TOKEN_LENGTH = 30
+_BOUNDS = re.compile(r"[^{]*=")  # [1:2]={…}, which is sent on as it is
+_MEMBER = re.compile(r'\s*(?:([{},])|"((?:[^"\\]|\\.)*)"|((?:[^{},"\\]|\\.)+))', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +94,31 @@ class Template:
                     refusal.position = start
                     raise
                 pieces.append(LiteralPiece(value, new.use, start))
-                sent += TOKEN_LITERAL_LENGTH
+                sent += _literal_length(value, is_array=new.use.array)
             positions.append((sent, end))
             last = end
         pieces.append(text[last:])
         return Rewrite(tuple(_joined(pieces)), self.statements, tuple(positions), self.fingerprint)
+
+
+def _literal_length(value: str, *, is_array: bool) -> int:
+    """How many bytes the constant has that is sent for a value: a token in quotes, or an array of tokens.
+
+    The empty string stays empty. An array (``array_in``'s syntax) keeps bounds, braces, commas and NULLs, not the white
+    space around members.
+    """
+    if not is_array:
+        return 2 + (_TOKEN_LENGTH if value else 0)
+    bounds = _BOUNDS.match(value)
+    length = 2 + (len(bounds.group().encode()) if bounds is not None else 0)
+    for mark, quoted, bare in _MEMBER.findall(value[bounds.end() :] if bounds is not None else value):
+        if mark:
+            length += 1
+        elif bare.strip():
+            length += 4 if bare.strip().upper() == "NULL" else _TOKEN_LENGTH
+        elif quoted or not bare:
+            length += _TOKEN_LENGTH if quoted else 2
+    return length
 
 
 def _anchor(cuts: Cuts, place: int) -> _Anchor:
