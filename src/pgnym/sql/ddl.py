@@ -12,6 +12,7 @@ from pgnym.sql.kinds import protected, shape
 from pgnym.sql.lexer import lex
 from pgnym.sql.load import exposure
 from pgnym.sql.plan import StatementPlan
+from pgnym.sql.prepared import prepared_as
 from pgnym.sql.resolve import Item, Scope, Source
 from pgnym.sql.rewrite import Edit
 from pgnym.sql.select import query_columns, refuse_derived
@@ -96,7 +97,7 @@ def _create_table_as(run: Run, node: Node, touched: bool) -> Planned:
     command = "CREATE MATERIALIZED VIEW" if node.get("objtype") == "OBJECT_MATVIEW" else "CREATE TABLE AS"
     tag, fields = split(node["query"])
     if tag == "ExecuteStmt":
-        inner = run.session.prepared.get(fields["name"])
+        inner = prepared_as(run, fields["name"])
         run.volatile = True
         if inner is not None and (inner.outputs or inner.parameters is not None):
             raise Refused("CREATE TABLE AS EXECUTE of a statement on protected tables is not supported")

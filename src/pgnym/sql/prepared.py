@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pgnym.sql.dependents import LONGEST_NAME, clipped
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Applied, Constant, Fixed
 from pgnym.sql.infer import Node, Run, infer, location, split
@@ -71,14 +72,24 @@ def _type_edits(run: Run, types: list[Node], inner: StatementPlan) -> list[Edit]
 
 @utility("ExecuteStmt")
 def execute(run: Run, node: Node, touched: bool) -> Planned:
-    """EXECUTE: the arguments become what the plan of the prepared statement says of its parameters."""
+    """EXECUTE: the arguments become what the plan of the prepared statement says of its parameters.
+
+    A name that the session doesn't hold as protected was planned, by PREPARE or Parse, as touching nothing protected. So its
+    arguments can be plaintext for unprotected places only (should a table have become protected since, its CHECK refuses
+    them), and nothing is revealed from it, as no plan says so.
+    """
     run.volatile = True
     name = node["name"]
-    inner = run.session.prepared.get(name)
+    inner = prepared_as(run, name)
     if inner is None:
         if touched:
             raise Refused("EXECUTE whose arguments read protected tables is not supported")
         return StatementPlan("EXECUTE"), []
+    if inner.command not in COMMANDS.values():
+        raise Refused(
+            f'EXECUTE of prepared statement "{name}" is not supported: {inner.command} on protected tables',
+            hint="Execute it as it was prepared, by the extended protocol (Bind and Execute).",
+        )
     arguments = node.get("params", [])
     edits = _arguments(run, arguments, inner) if inner.parameters is not None else []
     if inner.parameters is None:
@@ -93,6 +104,21 @@ def execute(run: Run, node: Node, touched: bool) -> Planned:
         effect=SessionEffect(SessionAct.EXECUTE, name, inner),
     )
     return plan, edits
+
+
+def prepared_as(run: Run, name: str) -> StatementPlan | None:
+    """The plan of a prepared statement that concerns us.
+
+    Parse takes names of any length, of which the server's hash table compares the first 63 bytes (``string_compare``); the
+    scanner has cut ``name`` to these.
+    """
+    prepared = run.session.prepared
+    found = prepared.get(name)
+    if found is None and len(name) * 4 >= LONGEST_NAME:
+        for long, plan in prepared.items():
+            if clipped(long) == name:
+                return plan
+    return found
 
 
 def _arguments(run: Run, arguments: list[Node], inner: StatementPlan) -> list[Edit]:
