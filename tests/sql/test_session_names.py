@@ -1,4 +1,4 @@
-"""EXECUTE of statements that the session knows: by SQL or by protocol, and of those it does not know."""
+"""What a session alone knows: prepared statements by SQL or by protocol, relations that aren't committed."""
 
 from __future__ import annotations
 
@@ -75,3 +75,13 @@ def test_a_table_is_not_made_of_a_protected_statement() -> None:
     scope = knowing(**{"n" * 65: parsed("SELECT email FROM customer")})
     with pytest.raises(Refused, match="CREATE TABLE AS EXECUTE"):
         PLANNER.plan(f"CREATE TABLE x AS EXECUTE {'n' * 63}".encode(), (), scope)
+
+
+@pytest.mark.parametrize("name", ["fresh", "pg_temp.fresh", "public.fresh"])
+def test_a_relation_that_is_not_committed_is_refused_with_what_to_do(name: str) -> None:
+    text = f"INSERT INTO {name} SELECT customer_id, email FROM customer"
+    with pytest.raises(Refused, match=f'"{name}" does not exist') as caught:
+        PLANNER.plan(text.encode(), (), SCOPE)
+    assert caught.value.sqlstate == "42P01"
+    assert "commit first" in caught.value.hint
+    assert caught.value.position == text.index(name)

@@ -106,12 +106,23 @@ def relation_named(
                     found = catalog.relations.get((candidate, name))
         if found is not None:
             return found
-        raise Refused(f'relation "{schema}.{name}" does not exist', sqlstate="42P01", position=position)
+        raise _unknown_relation(f"{schema}.{name}", position)
     for candidate in search_path:
         found = catalog.relations.get((candidate, name))
         if found is not None:
             return found
-    raise Refused(f'relation "{name}" does not exist', sqlstate="42P01", position=position)
+    raise _unknown_relation(name, position)
+
+
+def _unknown_relation(name: str, position: int | None) -> Refused:
+    """The snapshot is read over another connection, which doesn't see what this transaction has made."""
+    return Refused(
+        f'relation "{name}" does not exist',
+        sqlstate="42P01",
+        hint="In statements on protected tables, a relation created in this transaction (temporary ones, too) is not known "
+        "until it is committed: commit first.",
+        position=position,
+    )
 
 
 def column_named(scope: Scope, name: str, position: int | None) -> Kind | None:
