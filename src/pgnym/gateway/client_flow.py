@@ -21,6 +21,7 @@ from pgnym.gateway.requests import Requests
 from pgnym.gateway.session import Session
 from pgnym.gateway.slots import FUNCTION_CALL, QUERY, STEP_OF_TYPE, SYNC, Slot, Step
 from pgnym.gateway.tokenize import Tokens
+from pgnym.sql.plan import StatementPlan
 from pgnym.wire import messages
 from pgnym.wire.errors import ProtocolViolation
 from pgnym.wire.frames import FRONTEND, Frontend
@@ -84,7 +85,10 @@ class ClientFlow:
         """The server answered a COPY FROM STDIN that concerns us with CopyInResponse."""
         plan = slot.plan
         if plan is not None and plan.copy is not None and plan.copy.incoming:
-            self.copy = CopyIn(plan.copy, self.session, slot)
+            try:
+                self.copy = CopyIn(plan.copy, self.session, slot)
+            except Exception as error:
+                self._fail_copy(slot, report_of(error))
         else:
             self.session.copying_in = True
         if self._awaited_copy is slot:
@@ -166,6 +170,9 @@ class ClientFlow:
             if self._passes(kind, data, pos, end):
                 pos = end
                 continue
+            if kind == _BIND and (stop := self._requests.whole_batch(data, pos, end)):
+                pos = stop
+                continue
             plain = False
             self._forward(data, start, pos)
             start = pos
@@ -194,7 +201,7 @@ class ClientFlow:
         if self.refusing.discarding:
             return False
         if kind == _COPY_DATA:
-            return self.copy is None
+            return self._may_copy()
         return kind == _BIND and not self.session.named and not self.session.tracked
 
     def _passes(self, kind: int, data: bytes, pos: int, end: int) -> bool:
@@ -231,14 +238,34 @@ class ClientFlow:
             session.batch.append(kind)
             return True
         if kind in _COPY:
+            if not self._may_copy():
+                return False
             if kind != _COPY_DATA:
                 session.copying_in = False
-            return self.copy is None
+            return True
         if kind == FUNCTION_CALL:
             self._end_batch()
             session.expect.append(FUNCTION_CALL)
             return True
         return kind != _FLUSH or (self.copy is None and not session.batch)
+
+    def _may_copy(self) -> bool:
+        """Whether COPY data does not concern us, and so may pass.
+
+        Data for a statement that has failed meanwhile, or was refused, must not: the server would ignore it, but it would
+        have been told.
+        """
+        session = self.session
+        if self.copy is not None:
+            return False
+        if session.copying_in or session.batch:
+            return True
+        for expected in reversed(session.expect):
+            if not isinstance(expected, Slot):
+                return True
+            if expected.step in (Step.EXECUTE, Step.QUERY):
+                return not expected.plans and expected.report is None
+        return False
 
     def _names(self, kind: int, data: bytes, pos: int, end: int) -> bool:
         """Whether a message names a prepared statement or portal that concerns the gateway."""
@@ -287,8 +314,12 @@ class ClientFlow:
                 session.effects.to_server(message)
             return True
         if kind == QUERY:
-            self._end_batch()
-            return self._requests.query(message)
+            if session.batch and not session.tracked:
+                self._track()
+            consumed = self._requests.query(message)
+            if consumed:
+                session.tracked = False
+            return consumed
         if kind == SYNC:
             return self._sync()
         if kind == _FLUSH:
@@ -341,7 +372,7 @@ class ClientFlow:
 
     def await_copy(self, slot: Slot) -> None:
         """After a statement that copies into protected columns: block until the server wants the data, or ends."""
-        if any(plan.copy is not None and plan.copy.incoming for plan in slot.plans):
+        if copies_in(slot.plans):
             self._awaited_copy = slot
             self.block()
 
@@ -378,14 +409,21 @@ class ClientFlow:
     def _copy(self, kind: int, message: bytes) -> bool:
         session = self.session
         copy = self.copy
-        if copy is None or kind == _COPY_FAIL:
+        if copy is None:
+            last = session.expect[-1] if session.expect else None
+            if isinstance(last, Slot) and not last.failed and copies_in(last.plans[last.index + 1 :]):
+                self._awaited_copy = last  # data for a further COPY of the same text, sent without waiting
+                self.block()
+                return False
+            return True  # ignored, as the server would
+        if kind == _COPY_FAIL:
             self.copy = None
             session.effects.to_server(message)
             return True
         try:
             out, tokens = copy.feed(message[5:]) if kind == _COPY_DATA else copy.finish()
         except Exception as error:
-            self._fail_copy(copy, report_of(error))
+            self._fail_copy(copy.slot, report_of(error))
             return True
 
         def send() -> None:
@@ -395,12 +433,17 @@ class ClientFlow:
                 self.copy = None
                 session.effects.to_server(messages.COPY_DONE)
 
-        self.store(tokens, copy.slot.fingerprint, send, lambda report: self._fail_copy(copy, report))
+        self.store(tokens, copy.slot.fingerprint, send, lambda report: self._fail_copy(copy.slot, report))
         return True
 
-    def _fail_copy(self, copy: CopyIn, report: ErrorReport) -> None:
-        """End the COPY by CopyFail; the server's error for it is shown as ours."""
+    def _fail_copy(self, slot: Slot, report: ErrorReport) -> None:
+        """End the COPY by CopyFail; the server's error for it is shown as ours. What data still comes is dropped."""
         self.copy = None
-        self.refusing.audit(report, copy.slot.fingerprint)
-        copy.slot.report = report
+        self.refusing.audit(report, slot.fingerprint)
+        slot.report = report
         self.session.effects.to_server(messages.CopyFail(b"refused by the gateway").build())
+
+
+def copies_in(plans: tuple[StatementPlan, ...]) -> bool:
+    """Whether one of the statements may be a COPY FROM STDIN. (Of those on unprotected tables, the plan says no more.)"""
+    return any(plan.command == "COPY" if plan.copy is None else plan.copy.incoming for plan in plans)

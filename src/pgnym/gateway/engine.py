@@ -38,11 +38,14 @@ class Engine:
         self._verdicts: dict[bytes, int] = {}
 
     def classify(self, text: bytes, session: Touched) -> bool:
-        """Whether the text must be planned. If not, notes on the session what it may change. Run on every Parse."""
+        """Whether the text must be planned. If not, notes on the session what it may change. Run on every Parse.
+
+        A statement that changes settings is to be looked at too: it does so whenever it is executed.
+        """
         flags = self._verdicts.get(text)
         if flags is None:
             flags = self._judge(text)
-        return flags != 0 and self._concerns(flags, session)
+        return flags != 0 and (flags & Mention.SETTINGS != 0 or self._concerns(flags, session))
 
     def classify_once(self, text: bytes, session: Touched) -> bool:
         """As ``classify``, for the text of a Query: constants make most of them new, so that none is remembered."""

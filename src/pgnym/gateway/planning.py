@@ -11,10 +11,11 @@ from pgnym.gateway.refusing import ABORTED
 from pgnym.gateway.reports import ErrorReport, GatewayError, report_of
 from pgnym.gateway.session import IDLE, Session
 from pgnym.gateway.slots import Slot, Step
-from pgnym.gateway.tokenize import Tokens, render
+from pgnym.gateway.tokenize import Tokens, check_encoding, check_right, render
 from pgnym.sql.errors import Refused
 from pgnym.sql.plan import Rewrite
 from pgnym.sql.words import Mention
+from pgnym.wire import messages
 
 if TYPE_CHECKING:
     from pgnym.gateway.client_flow import ClientFlow
@@ -62,13 +63,7 @@ class Planning:
         if not flags & Mention.CONCERNS:
             return True
         try:
-            encoding = session.parameters.get("client_encoding", "UTF8")
-            if encoding not in ("UTF8", "SQL_ASCII"):
-                raise GatewayError(
-                    "0A000",
-                    f"client_encoding {encoding} is not supported on statements that touch protected columns",
-                    hint="SET client_encoding TO 'UTF8'.",
-                )
+            check_encoding(session)
             rewrite = session.engines.current.planner.plan(text, oids, session.scope())
             if rewrite is None:
                 self._looked_again = False
@@ -80,6 +75,11 @@ class Planning:
                     detail="What a name means could change in the middle of the text.",
                     hint="Send the statements one by one.",
                 )
+            for plan in rewrite.statements:
+                if plan.copy is not None:
+                    for use in plan.copy.columns:
+                        if use is not None:
+                            check_right(use, session)
             sent, tokens = render(rewrite, session)
         except Refused as error:
             if error.sqlstate in _UNKNOWN and not self._looked_again and self._idle():
@@ -96,12 +96,16 @@ class Planning:
 
     def _idle(self) -> bool:
         """Whether another connection sees the same catalog as the session: outside a transaction it does."""
-        return self._session.status == IDLE and not self._session.expect
+        session = self._session
+        return session.status == IDLE and not session.expect and not session.tracked
 
     def _ready(self, flags: int, *, simple: bool) -> bool:
         session = self._session
-        if (session.naming or session.catalog_touched) and self._between_cycles():
-            self._flow.await_drain()  # names and tables change when the server gets there
+        if (session.naming or session.catalog_touched) and session.expect:
+            # Names and tables change when the server gets there; inside a batch it must be asked to answer.
+            if not self._between_cycles():
+                session.effects.to_server(messages.FLUSH)
+            self._flow.await_drain()
             return False
         if not flags & Mention.CONCERNS:
             return True
@@ -115,11 +119,8 @@ class Planning:
         return True
 
     def _between_cycles(self) -> bool:
-        """Whether replies are outstanding, and all of them will come without anything more from the client."""
-        expect = self._session.expect
-        if not expect:
-            return False
-        last = expect[-1]
+        """Whether all replies that are outstanding will come without anything more from the client."""
+        last = self._session.expect[-1]
         return not isinstance(last, Slot) or last.step in (Step.SYNC, Step.QUERY)
 
     def _refreshed(self, result: object, error: Exception | None) -> None:

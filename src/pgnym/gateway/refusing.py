@@ -34,11 +34,13 @@ class Refusing:
             session = self._session
             session.effects.post(session.record(Action.REFUSE, fingerprint, {}, denied=report.sqlstate))
 
-    def query(self, report: ErrorReport) -> None:
-        """Answer a Query with an error."""
+    def query(self, report: ErrorReport, *, in_batch: bool = False) -> None:
+        """Answer a Query with an error. ``in_batch``: it ends an extended-query batch, whose work must be rolled back."""
         session = self._session
+        if self.discarding:
+            return
         self.audit(report)
-        if not session.expect and session.status == IDLE:
+        if not session.expect and session.status == IDLE and not in_batch:
             session.effects.to_client(report.encode() + messages.ReadyForQuery(b"I").build())
             return
         session.expect.append(Slot(Step.QUERY, report=report))

@@ -6,9 +6,9 @@ from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, TypeVar
 
 from pgnym.gateway.planning import Planned, Planning, Refusal
-from pgnym.gateway.reports import report_of
+from pgnym.gateway.reports import GatewayError, report_of
 from pgnym.gateway.slots import QUERY, Portal, Prepared, Slot, Step
-from pgnym.gateway.tokenize import bind_values
+from pgnym.gateway.tokenize import bind_values, check_encoding
 from pgnym.sql.plan import StatementPlan
 from pgnym.sql.words import Mention
 from pgnym.wire import messages
@@ -56,7 +56,7 @@ class Requests:
             session.expect.append(QUERY)
             session.effects.to_server(message)
         elif isinstance(outcome, Refusal):
-            flow.refusing.query(outcome.report)
+            flow.refusing.query(outcome.report, in_batch=session.tracked)
         else:
             self._send_query(text, outcome, flags)
         return True
@@ -78,7 +78,13 @@ class Requests:
             session.effects.to_server(messages.Query(sent).build())
             flow.await_copy(slot)
 
-        flow.store(planned.tokens, rewrite.fingerprint, send, flow.refusing.query)
+        in_batch = session.tracked
+        flow.store(
+            planned.tokens,
+            rewrite.fingerprint,
+            send,
+            lambda report: flow.refusing.query(report, in_batch=in_batch),
+        )
 
     def _expect_changes(self, plan: StatementPlan) -> None:
         """Note what a statement that is about to be sent will change when the server gets there."""
@@ -89,6 +95,36 @@ class Requests:
             session.catalog_touched = True
 
     # -- extended query --------------------------------------------------------------------------------
+
+    def whole_batch(self, data: bytes, start: int, end: int) -> int:
+        """The commonest batch, Bind [Describe] Execute Sync of a prepared statement, in one look: the offset past it, else 0.
+
+        Only where every message is there, nothing in the Bind becomes a token, and the statement changes nothing that is
+        kept. The batch then goes on as it is, and its replies are those of a Query: at most one result, then ReadyForQuery,
+        also after an error. ``start`` and ``end`` bound the Bind.
+        """
+        session = self._session
+        portal_end = data.find(0, start + 5, end)
+        statement_end = data.find(0, portal_end + 1, end)
+        if portal_end < 0 or statement_end < 0 or session.tracked or session.batch or session.copying_in:
+            return 0
+        prepared = session.prepared.get(data[portal_end + 1 : statement_end])
+        if prepared is None or not prepared.repeatable:
+            return 0
+        named = data[start + 5 : portal_end + 1]
+        pos = end
+        described = b"D" + (len(named) + 5).to_bytes(4, "big") + b"P" + named
+        if data.startswith(described, pos):
+            pos += len(described)
+        if not data.startswith(b"E" + (len(named) + 8).to_bytes(4, "big") + named, pos):
+            return 0
+        pos += len(named) + 9
+        if not data.startswith(messages.SYNC, pos):
+            return 0
+        formats = bind_result_formats(data[start:end], statement_end + 1 - start)
+        session.portals[named[:-1]] = Portal(prepared, formats)
+        session.expect.append(Slot(Step.QUERY, (prepared.plan,), prepared.fingerprint, formats=formats))
+        return pos + len(messages.SYNC)
 
     def _relay(self, message: bytes, slot: Slot) -> bool:
         self._session.expect.append(slot)
@@ -109,13 +145,13 @@ class Requests:
             self._parse_planned(parse, outcome, flags)
             return True
         session.note(flags)
-        if flags & Mention.SETTINGS and parse.name:
+        if flags & Mention.SETTINGS:
             # Executed again, it changes settings again: then the session's scope must be asked for anew.
             prepared = Prepared(StatementPlan("SET"), parse.oids, "", changes_settings=True)
             return self._relay(
                 message, Slot(Step.PARSE, undo=_assign(session.prepared, parse.name, prepared))
             )
-        undo = _remove(session.prepared, parse.name) if not parse.name else None
+        undo = None if parse.name else _remove(session.prepared, parse.name)
         return self._relay(message, Slot(Step.PARSE, undo=undo))
 
     def _parse_planned(self, parse: messages.Parse, planned: Planned, flags: int) -> None:
@@ -155,11 +191,18 @@ class Requests:
         if prepared is None:
             # Not ours: what may be wrong with it is for the server to say.
             return self._relay(message, Slot(Step.BIND, undo=_remove(session.portals, portal)))
-        if prepared.plan.parameters is None and not prepared.literals:
+        plan = prepared.plan
+        if plan.outputs or plan.parameters:
+            try:
+                check_encoding(session)
+            except GatewayError as error:
+                flow.refusing.step(error.report, Step.BIND)
+                return True
+        if plan.parameters is None and not prepared.literals:
             # Nothing in it becomes a token; only the formats that results will have are of interest.
             result_formats = bind_result_formats(message, statement_end + 1)
             undo = _assign(session.portals, portal, Portal(prepared, result_formats))
-            return self._relay(message, Slot(Step.BIND, (prepared.plan,), prepared.fingerprint, undo=undo))
+            return self._relay(message, Slot(Step.BIND, (plan,), prepared.fingerprint, undo=undo))
         bind = messages.Bind.parse(message)
         try:
             sent, tokens = bind_values(prepared, bind, session)

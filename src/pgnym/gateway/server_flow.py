@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Any, Final
 
 from pgnym.audit.records import Action
+from pgnym.gateway import injected
 from pgnym.gateway.client_flow import ClientFlow
 from pgnym.gateway.describe import show_columns, show_parameters
 from pgnym.gateway.effects import Cancel, Lookup
@@ -25,6 +26,7 @@ from pgnym.gateway.slots import QUERY, SYNC, Slot, Step
 from pgnym.policy.budget import Over
 from pgnym.policy.roles import RolePolicy
 from pgnym.sql.plan import OutputColumn
+from pgnym.wire import messages
 from pgnym.wire.errors import ProtocolViolation
 from pgnym.wire.frames import BACKEND, Backend, run_end
 from pgnym.wire.messages import Field, ParameterDescription, ParameterStatus, RowDescription, parse_data_row
@@ -62,6 +64,7 @@ class ServerFlow:
         self._out: list[bytes | memoryview] = []
         self._dropping = False  # an answer was cut off: nothing more of this cycle reaches the client
         self._ended = False  # the gateway is draining, and the client's last transaction is over
+        self._last = b""
         self._handlers = self._handle()
         self._reveal: tuple[Slot, int, Reveal | None] | None = None
 
@@ -133,6 +136,7 @@ class ServerFlow:
             self._emit(data, start, pos)
             pos = start = stop
             if answer is _HELD:
+                self._say_last()
                 break
             if answer:
                 self._out.append(answer)  # type: ignore[arg-type]
@@ -288,6 +292,8 @@ class ServerFlow:
         ).build()
 
     def _end(self, slot: Slot, message: bytes) -> object:
+        if slot.step is Step.QUERY:
+            return _RELAY  # a batch that is expected as a whole
         self.session.expect.popleft()
         self._tell(slot, slot.rows)
         return b"" if slot.swallow else _RELAY
@@ -418,10 +424,10 @@ class ServerFlow:
             return b""
         if not slot.outputs:
             return _RELAY
-        reveal = self._plan_reveal(slot, chunk[0])
-        if reveal is None:
-            return _RELAY
         try:
+            reveal = self._plan_reveal(slot, chunk[0])
+            if reveal is None:
+                return _RELAY
             return self._look_up(slot, reveal, chunk)
         except ProtocolViolation:
             raise
@@ -461,15 +467,18 @@ class ServerFlow:
         record = session.record(Action.REVEAL, slot.fingerprint, counts)
 
         def done(result: object, error: Exception | None) -> None:
+            if session.closed:
+                return
             try:
                 if error is not None:
                     raise error
                 values.update(result)  # type: ignore[call-overload]
                 answer: object = reveal.rebuild(chunk, values)
             except Exception as failure:
-                answer = self._cut_off(slot, report_of(failure))
-                if answer is _HELD:
-                    return
+                self._cut_off(slot, report_of(failure))
+                self._say_last()
+                self.client.caught_up()
+                return
             if answer:
                 self._out.append(answer)  # type: ignore[arg-type]
             self._unblock()
@@ -481,20 +490,36 @@ class ServerFlow:
 
     def _cut_off(self, slot: Slot, report: ErrorReport) -> object:
         """End an answer in the middle: the client gets the error, the server a cancel, and nothing more flows."""
-        session = self.session
+        session, client = self.session, self.client
         self._dropping = True
         slot.failed = True
         if slot.step is not Step.QUERY:
             self._abandon_batch()
-        self._out.append(report.encode())
-        self._flush()
+        self._last = report.encode()
         self._block()
+        expect = session.expect
+        if not expect:
+            # The batch is still open: what it did before the answer must not be committed by its Sync.
+            session.effects.to_server(messages.Parse(injected.NAME, injected.FAILING).build())
+        if len(expect) > 1 or client.blocked:
+            # A cancel might meet a later statement instead (protocol section 55.2.8): the answer is read to its end.
+            client.later(self._unblock)
+            return _HELD
+        client.block()
 
         def done(result: object, error: Exception | None) -> None:
             self._unblock()
+            client.unblock()
 
         session.effects.start(Cancel(), done)
         return _HELD
+
+    def _say_last(self) -> None:
+        """The error that ends an answer, behind all that came before it."""
+        if self._last:
+            self._out.append(self._last)
+            self._last = b""
+            self._flush()
 
 
 def over_budget(over: Over, role: RolePolicy) -> ErrorReport:

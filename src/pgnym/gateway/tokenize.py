@@ -110,6 +110,17 @@ class Tokenizer:
         return map_array_text(value, lambda v: self.token(v, element_oid, False, tokens))
 
 
+def check_encoding(session: Session) -> None:
+    """Raise 0A000 for a client_encoding in which values can't be told from their bytes."""
+    encoding = session.parameters.get("client_encoding", "UTF8")
+    if encoding not in ("UTF8", "SQL_ASCII"):
+        raise GatewayError(
+            "0A000",
+            f"client_encoding {encoding} is not supported on statements that touch protected columns",
+            hint="SET client_encoding TO 'UTF8'.",
+        )
+
+
 def check_right(use: ValueUse, session: Session) -> None:
     """Raise 42501 unless the role may compare with, or write, plaintext in every column the value meets."""
     role, purpose = session.role, session.actor.purpose
