@@ -87,10 +87,11 @@ class ToServer:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An ErrorResponse of this SQLSTATE, and nothing else, goes to the client; ``then`` follows in the same piece."""
+    """An ErrorResponse of this SQLSTATE goes to the client, with ``before`` it and ``then`` behind it in the same piece."""
 
     sqlstate: str
     then: bytes = b""
+    before: bytes = b""
     position: int | None = None
     severity: str = "ERROR"
 
@@ -221,7 +222,11 @@ class Play:
             masker=policy.masker,
             budget=statement,
             actor=Actor(user, "app", "main", "127.0.0.1", "test"),
-            parameters={"client_encoding": "UTF8", "server_version": "18.0", "standard_conforming_strings": "on"},
+            parameters={
+                "client_encoding": "UTF8",
+                "server_version": "18.0",
+                "standard_conforming_strings": "on",
+            },
             path=path,
             user="" if path is None else user,
         )
@@ -297,6 +302,8 @@ def _about(work: object) -> object:
 
 
 def _refusal(found: bytes, expected: Refused) -> None:
+    assert found[: len(expected.before)] == expected.before
+    found = found[len(expected.before) :]
     length = 1 + int.from_bytes(found[1:5], "big")
     assert found[:1] == b"E", kinds(found)
     fields = parse_report(found[:length])
@@ -392,7 +399,13 @@ def copying(way: str, columns: int, format: int = 0) -> bytes:
 def error(sqlstate: str, message: str = "no", *, severity: str = "ERROR", **fields: bytes) -> bytes:
     """ErrorResponse; ``fields`` by their one-letter codes."""
     return build_report(
-        {"S": severity.encode(), "V": severity.encode(), "C": sqlstate.encode(), "M": message.encode(), **fields}
+        {
+            "S": severity.encode(),
+            "V": severity.encode(),
+            "C": sqlstate.encode(),
+            "M": message.encode(),
+            **fields,
+        }
     )
 
 

@@ -62,7 +62,10 @@ POLICY = Config(
         "support": Role(users=("support",), mask=("public.customer.*",)),
         "analyst": Role(users=("analyst",), tokens=("public.*",)),
         "clerk": Role(
-            users=("clerk",), reveal=("public.customer.email",), mask=("public.customer.born",), write=("public.*",)
+            users=("clerk",),
+            reveal=("public.customer.email",),
+            mask=("public.customer.born",),
+            write=("public.*",),
         ),
     },
 )

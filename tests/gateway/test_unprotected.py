@@ -39,7 +39,9 @@ from pgnym.wire.messages import CopyFail
 
 SELECT = query("SELECT name FROM artist")
 ANSWER = described(("name", 25)) + row(b"Nina") + complete("SELECT 1") + READY
-BATCH = parse("", "SELECT name FROM artist WHERE id = $1") + bind("", "", b"1") + describe("P", "") + execute("")
+BATCH = (
+    parse("", "SELECT name FROM artist WHERE id = $1") + bind("", "", b"1") + describe("P", "") + execute("")
+)
 BATCH_ANSWER = PARSED + BOUND + described(("name", 25)) + row(b"Nina") + complete("SELECT 1") + READY
 FUNCTION_CALL = b"F" + struct.pack("!IIhhh", 4 + 4 + 6, 1598, 0, 0, 0)
 FUNCTION_RESULT = b"V" + struct.pack("!Ii", 8, -1)
