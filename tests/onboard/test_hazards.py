@@ -49,6 +49,16 @@ CASES = (
     Case(
         "casefold", "CREATE TABLE t (a text)", "{a: {normalize: casefold}}", None, "the original case is lost"
     ),
+    Case("a numeric with a scale", "CREATE TABLE t (a numeric(8, 2))", "{a: {}}"),
+    Case("a randomized numeric", "CREATE TABLE t (a numeric)", "{a: {tokens: randomized}}"),
+    Case(
+        "equal documents that are written differently",
+        "CREATE TABLE t (a jsonb)",
+        "{a: {}}",
+        None,
+        "public.t.a: equal documents",
+    ),
+    Case("randomized documents", "CREATE TABLE t (a jsonb)", "{a: {tokens: randomized}}"),
     Case(
         "types of a domain",
         "CREATE TABLE t (a text, b date)",

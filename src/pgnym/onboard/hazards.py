@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 
 from pgnym.onboard.expressions import inspected, is_constant, is_lower_of
 from pgnym.onboard.model import ColumnWork, Connection, Finding, Mode, TableWork, quoted
-from pgnym.onboard.storage import NUMERIC
+from pgnym.onboard.storage import JSONB, NUMERIC
 from pgnym.onboard.survey import ForeignKey, foreign_keys
 
 SHORTEST_FOUND = 4  # characters of a value that, found in a comment, are no accident
@@ -101,9 +101,15 @@ def of_column(work: ColumnWork, of: TableWork) -> Iterator[Verdict]:
         yield True, Finding(where, text, hint)
     if work.casefold and work.mode is Mode.PROTECT:
         yield False, Finding(where, "is stored in lower case: the original case is lost, also for undo")
-    if work.codec_oid == NUMERIC and work.typmod < 0 and not work.randomized:
-        text = "equal numerics of different scale (1.5, 1.50) become one value, shown as first stored"
-        yield False, Finding(where, text, "give it a scale, or use tokens: randomized")
+    if not work.randomized and work.mode is Mode.PROTECT:
+        if work.codec_oid == NUMERIC and work.typmod < 0:
+            text = (
+                "equal numerics of different scale (1.5, 1.50) share a token, and are shown as first written"
+            )
+            yield False, Finding(where, text, "give the column a scale, or use tokens: randomized")
+        elif work.codec_oid == JSONB:
+            text = "equal documents with numbers of another scale (1.5, 1.50) share a token, and are shown as first written"
+            yield False, Finding(where, text, "use tokens: randomized")
 
 
 async def generated(app: Connection, work: TableWork, columns: Columns) -> Found:

@@ -26,7 +26,7 @@ NAMES: dict[int, str] = {
 }
 # Columns of one domain share tokens, so that equal values must have equal canonical forms.
 FAMILIES: dict[int, str] = {TEXT: "text", VARCHAR: "text", 21: "integer", 23: "integer", 20: "integer"}
-NUMERIC = 1700
+NUMERIC, JSONB = 1700, 3802
 
 
 def codec(type_oid: int, base_name: str) -> int | None:
