@@ -170,9 +170,6 @@ class ClientFlow:
             if self._passes(kind, data, pos, end):
                 pos = end
                 continue
-            if kind == _BIND and (stop := self._requests.whole_batch(data, pos, end)):
-                pos = stop
-                continue
             plain = False
             self._forward(data, start, pos)
             start = pos

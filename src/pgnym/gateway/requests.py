@@ -96,36 +96,6 @@ class Requests:
 
     # -- extended query --------------------------------------------------------------------------------
 
-    def whole_batch(self, data: bytes, start: int, end: int) -> int:
-        """The commonest batch, Bind [Describe] Execute Sync of a prepared statement, in one look: the offset past it, else 0.
-
-        Only where every message is there, nothing in the Bind becomes a token, and the statement changes nothing that is
-        kept. The batch then goes on as it is, and its replies are those of a Query: at most one result, then ReadyForQuery,
-        also after an error. ``start`` and ``end`` bound the Bind.
-        """
-        session = self._session
-        portal_end = data.find(0, start + 5, end)
-        statement_end = data.find(0, portal_end + 1, end)
-        if portal_end < 0 or statement_end < 0 or session.tracked or session.batch or session.copying_in:
-            return 0
-        prepared = session.prepared.get(data[portal_end + 1 : statement_end])
-        if prepared is None or not prepared.repeatable:
-            return 0
-        named = data[start + 5 : portal_end + 1]
-        pos = end
-        described = b"D" + (len(named) + 5).to_bytes(4, "big") + b"P" + named
-        if data.startswith(described, pos):
-            pos += len(described)
-        if not data.startswith(b"E" + (len(named) + 8).to_bytes(4, "big") + named, pos):
-            return 0
-        pos += len(named) + 9
-        if not data.startswith(messages.SYNC, pos):
-            return 0
-        formats = bind_result_formats(data[start:end], statement_end + 1 - start)
-        session.portals[named[:-1]] = Portal(prepared, formats)
-        session.expect.append(Slot(Step.QUERY, (prepared.plan,), prepared.fingerprint, formats=formats))
-        return pos + len(messages.SYNC)
-
     def _relay(self, message: bytes, slot: Slot) -> bool:
         self._session.expect.append(slot)
         self._session.effects.to_server(message)

@@ -292,8 +292,6 @@ class ServerFlow:
         ).build()
 
     def _end(self, slot: Slot, message: bytes) -> object:
-        if slot.step is Step.QUERY:
-            return _RELAY  # a batch that is expected as a whole
         self.session.expect.popleft()
         self._tell(slot, slot.rows)
         return b"" if slot.swallow else _RELAY
