@@ -87,6 +87,7 @@ class Session:
     path: tuple[str, ...] | None = None
     user: str = ""
     path_touched: bool = False
+    setters_named: bool = False  # a statement that changes settings may have been named by PREPARE
     catalog_touched: bool = False
     naming: int = 0  # statements under way that will change the names of prepared statements or cursors
     status: int = IDLE
@@ -136,6 +137,11 @@ class Session:
 
     def note(self, flags: int) -> None:
         """Note what a text with these flags (``Mention``), now on its way, may change."""
+        if flags & Mention.NAMES:
+            if flags & Mention.SETTINGS:
+                self.setters_named = True
+            elif self.setters_named:
+                flags |= Mention.SETTINGS
         if flags & Mention.SETTINGS or (flags & Mention.ENDS and self.path_touched):
             self.path = None
             self.path_touched = True
