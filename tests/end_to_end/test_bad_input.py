@@ -382,6 +382,21 @@ def test_malformed_messages_end_in_an_error_or_the_end(alive: Gateway, garbage: 
         assert b"E" in kinds or kinds == []
 
 
+def test_apply_tells_another_master_key_also_when_nothing_is_to_do(made: Deployment) -> None:
+    other = replace(made, master_key=base64.b64encode(b"k" * 32).decode())
+    done = other.pgnym("apply", "--yes", check=False)
+    assert done.returncode == 1
+    assert "wrong master key" in done.stderr
+
+
+def test_apply_gives_the_login_its_password_also_when_nothing_is_to_do(made: Deployment) -> None:
+    other = replace(made, vault_password="another-" + made.vault_password)
+    other.pgnym("apply", "--yes")
+    with Gateway(other) as gateway, psycopg.connect(gateway.url()) as connection:
+        assert connection.execute("SELECT email FROM person").fetchall() == []
+    made.pgnym("apply", "--yes")
+
+
 STATEMENTS: dict[str, tuple[str, str]] = {
     "no SQL": (f"EMAIL person '{SECRET}'", "42601"),
     "an unterminated literal": (f"SELECT * FROM person WHERE email = '{SECRET}", "42601"),

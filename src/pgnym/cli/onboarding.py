@@ -46,12 +46,13 @@ def apply(options: argparse.Namespace) -> int:
             code = show(made)
             if made.blockers:
                 return code
+            if not made.empty and not agreed(options.yes, "Apply this?"):
+                return FAILED
+            with Bars() as bars:
+                # Also when there is nothing to do: the login gets its password, and a wrong master key is told.
+                async with tools(config, key, app, vault, bars) as ready:
+                    advice = await onboard.apply(made, ready)
             if not made.empty:
-                if not agreed(options.yes, "Apply this?"):
-                    return FAILED
-                with Bars() as bars:
-                    async with tools(config, key, app, vault, bars) as ready:
-                        advice = await onboard.apply(made, ready)
                 print("Applied.")
                 if not options.scrub_wal:
                     advice += await onboard.leftovers(app)

@@ -99,10 +99,9 @@ async def apply(plan: OnboardPlan, tools: Tools) -> list[str]:
         for identifier, schema, table, column in plan.renames:
             await registry.rename(tools.vault, identifier, schema, table, column)
         advice: list[str] = []
-        if plan.groups:
-            tenant = await tools.open_tenant(tools.config.tenants.default)
-            for group in plan.groups:
-                advice += await protect(tools, group, tenant)
+        tenant = await tools.open_tenant(tools.config.tenants.default)
+        for group in plan.groups:
+            advice += await protect(tools, group, tenant)
         if plan.unfinished:
             advice += await finish(tools, plan.unfinished)
     return list(dict.fromkeys(advice))
