@@ -373,6 +373,7 @@ class ServerFlow:
         slot.failed = True
         session.copying_in = False
         if slot.step is Step.QUERY:
+            self.client.slot_ended(slot)
             if slot.swallow:
                 return b""
         else:
