@@ -6,11 +6,15 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from support.binaries import Unavailable
 from support.cluster import Cluster
+
+if TYPE_CHECKING:
+    from playbook import Play
 
 ROOT = Path(__file__).resolve().parent.parent
 _numbers = itertools.count(1)
@@ -101,3 +105,13 @@ def chinook_template(postgres: Cluster, chinook_sql: Path) -> Iterator[str]:
     postgres.psql(chinook_sql.read_text(), name)
     yield name
     postgres.psql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def play() -> Iterator[Play]:
+    """The gateway's session core on a stage: user ``app``, who sees everything, with a known search_path."""
+    from playbook import Play  # lies beside the tests that use it
+
+    made = Play()
+    yield made
+    made.nothing_more()
