@@ -18,6 +18,7 @@ from pgnym.wire.frontend import bind_result_formats
 if TYPE_CHECKING:
     from pgnym.gateway.client_flow import ClientFlow
 
+ALL_ROWS = bytes(4)  # the row limit of an Execute without one
 Undo = Callable[[], None]
 Named = TypeVar("Named")
 
@@ -214,6 +215,10 @@ class Requests:
         if prepared.changes_settings:
             session.note(Mention.SETTINGS)
         slot = Slot(Step.EXECUTE, (prepared.plan,), prepared.fingerprint, formats=portal.formats)
+        if prepared.plan.outputs and message[-4:] != ALL_ROWS:
+            if portal.budget is None:
+                portal.budget = session.budget()
+            slot.budget = portal.budget
         self._expect_changes(prepared.plan)
         self._relay(message, slot)
         self._flow.await_copy(slot)

@@ -453,7 +453,7 @@ class ServerFlow:
         over = slot.budget.take(len(tokens), monotonic())
         if over is not None:
             session.effects.post(session.record(Action.REFUSE, slot.fingerprint, counts, denied="42501"))
-            return self._cut_off(slot, over_budget(over, session.role))
+            return self._give_up(slot, reveal, chunk, over_budget(over, session.role))
         values: dict[bytes, bytes] = {}
         missing: list[bytes] = []
         cached = session.vault.cached
@@ -474,10 +474,11 @@ class ServerFlow:
                 values.update(result)  # type: ignore[call-overload]
                 answer: object = reveal.rebuild(chunk, values)
             except Exception as failure:
-                self._cut_off(slot, report_of(failure))
-                self._say_last()
-                self.client.caught_up()
-                return
+                answer = self._give_up(slot, reveal, chunk, report_of(failure))
+                if answer is _HELD:
+                    self._say_last()
+                    self.client.caught_up()
+                    return
             if answer:
                 self._out.append(answer)  # type: ignore[arg-type]
             self._unblock()
@@ -486,6 +487,12 @@ class ServerFlow:
         self._block()
         session.effects.start(Lookup(missing, record), done)
         return _HELD
+
+    def _give_up(self, slot: Slot, reveal: Reveal, chunk: bytes, report: ErrorReport) -> object:
+        """Nothing can be shown: an answer is cut off; a report of the server is worth more than ours, and goes as it is."""
+        if isinstance(reveal, FailureReveal):
+            return reveal.unchanged(chunk)
+        return self._cut_off(slot, report)
 
     def _cut_off(self, slot: Slot, report: ErrorReport) -> object:
         """End an answer in the middle: the client gets the error, the server a cancel, and nothing more flows."""

@@ -51,10 +51,11 @@ class Prepared:
 
 @dataclass(slots=True)
 class Portal:
-    """A portal over a Prepared. ``formats`` are the result-format codes of its Bind."""
+    """A portal over a Prepared. ``formats`` are the result-format codes of its Bind; one budget holds for all Executes."""
 
     prepared: Prepared
     formats: tuple[int, ...]
+    budget: StatementBudget | None = None
 
 
 @dataclass(slots=True)
