@@ -396,8 +396,12 @@ def copying(way: str, columns: int, format: int = 0) -> bytes:
     return messages.CopyResponse(kind, format, (format,) * columns).build()
 
 
-def error(sqlstate: str, message: str = "no", *, severity: str = "ERROR", **fields: bytes) -> bytes:
-    """ErrorResponse; ``fields`` by their one-letter codes."""
+def error(
+    sqlstate: str, message: str = "no", *, severity: str = "ERROR", of: str = "", **fields: bytes
+) -> bytes:
+    """ErrorResponse; ``fields`` by their one-letter codes, ``of`` the table of schema public that it names."""
+    if of:
+        fields |= {"s": b"public", "t": of.encode()}
     return build_report(
         {
             "S": severity.encode(),
@@ -409,8 +413,9 @@ def error(sqlstate: str, message: str = "no", *, severity: str = "ERROR", **fiel
     )
 
 
-def notice(message: str, **fields: bytes) -> bytes:
-    """NoticeResponse."""
+def notice(message: str, *, of: str = "") -> bytes:
+    """NoticeResponse; ``of`` as in ``error``."""
+    fields = {"s": b"public", "t": of.encode()} if of else {}
     return build_report({"S": b"NOTICE", "C": b"00000", "M": message.encode(), **fields}, notice=True)
 
 
