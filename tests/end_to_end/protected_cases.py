@@ -32,6 +32,13 @@ INSERT INTO person VALUES
   (3, 'zoë@example.org', '', NULL, NULL, NULL),
   (4, NULL, NULL, '2000-02-29', 40, '');
 CREATE TABLE many (id int PRIMARY KEY, email text);
+CREATE TABLE typed (id int PRIMARY KEY, n numeric(8,2), i int, b bigint, ts timestamp, tz timestamptz, d date, u uuid,
+  doc jsonb, mail text, login varchar(20));
+INSERT INTO typed VALUES
+  (1, 1.50, 7, -9000000000, '2001-02-03 04:05:06.7', '2001-02-03 04:05:06+00', '2001-02-03',
+   '00000000-0000-4000-8000-000000000001', '{"b": [1.50, "x\\"y"], "a": null}', 'a"b@example.org', 'a'),
+  (2, 'NaN', -1, 0, 'infinity', '1900-01-01 00:00:00-05', '0044-03-15 BC', NULL, '"text"', E'tab\there', 'A'),
+  (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '', NULL);
 INSERT INTO many SELECT i, 'm' || i % 7 || '@example.org' FROM generate_series(1, 300) i;
 """
 
@@ -39,6 +46,9 @@ PROTECTED = {
     "public.person": {
         "subject": "id",
         "columns": {"email": {"domain": "email"}, "name": {}, "born": {}},
+    },
+    "public.typed": {
+        "columns": {"n": {}, "i": {}, "b": {}, "ts": {}, "tz": {}, "d": {}, "u": {}, "doc": {}, "mail": {}, "login": {}}
     },
     "public.many": {"columns": {"email": {"domain": "email"}}},
 }
@@ -90,6 +100,23 @@ READ = [
          query("SELECT p FROM person p ORDER BY id"), Z,
          query("SELECT concat(name, ' <', email, '>'), 'Dear ' || name, COALESCE(name, 'nobody') FROM person ORDER BY id"),
          Z),
+    case("JSON of typed values", query("SELECT row_to_json(t) FROM typed t ORDER BY id"), Z,
+         query("SELECT json_build_object(i, n, d, ts, mail, doc), to_jsonb(t) FROM typed t WHERE id < 3 ORDER BY id"), Z,
+         query("SELECT to_json(n), to_json(i), to_json(b), to_json(ts), to_json(d), to_json(u), to_json(doc) FROM typed"
+               " ORDER BY id"), Z,
+         query("SELECT jsonb_agg(t ORDER BY id), json_agg(n ORDER BY id)::text FROM typed t"), Z,
+         query("SET TimeZone = 'America/New_York'"), Z,
+         query("SELECT to_json(tz), to_jsonb(ts), json_build_object('k', tz) FROM typed ORDER BY id"), Z,
+         query("RESET TimeZone; SET DateStyle = 'German'"), Z,
+         query("SELECT to_json(d), to_json(ts), json_build_object('d', d) FROM typed ORDER BY id"), Z,
+         query("RESET DateStyle"), Z,
+         query("SELECT to_json(array_agg(i ORDER BY id)), json_object_agg(id, n) FROM typed"), Z),
+    case("text around values in JSON, arrays and records",
+         query("SELECT json_build_object('t', login || ' <' || mail || '>', 'm', mail) FROM typed ORDER BY id"), Z,
+         query("SELECT ARRAY[login || '\"' || mail], ROW(mail, mail || ', ' || login) FROM typed ORDER BY id"), Z,
+         query("SELECT json_build_object('t', i::text, 'd', d::text, 'u', u::text, 'n', n::text) FROM typed ORDER BY id"), Z,
+         query("SELECT 'say \"' || to_json(mail)::text || '\"', json_build_object('j', to_json(mail)::text) FROM typed"
+               " ORDER BY id"), Z),
     case("text that looks like a token stays", query("SELECT 'pn1abc' || repeat('a', 24) AS t, note FROM person"
          " ORDER BY id"), Z),
     case("a wide result", query("SELECT id, email FROM many ORDER BY id"), Z, split=False),

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from sample_catalog import BPCHAR, CITEXT, DATE, INT4, NUMERIC, RELATIONS, TEXT, TIMESTAMP, VARCHAR
 
 from pgnym.sql.catalog import Column, Protection, Relation
+from pgnym.sql.plan import Container
+from pgnym.wire.containers import Revealed, Wrap, substitute
 
 _TYPES = {
     INT4: "int4", TEXT: "text", VARCHAR: "varchar", BPCHAR: "char", DATE: "date", NUMERIC: "numeric",
@@ -66,7 +68,7 @@ class Tokens:
     """Deterministic tokens, and the values they stand for. Not secure: for comparing results only."""
 
     def __init__(self) -> None:
-        self._values: dict[str, str] = {}
+        self._values: dict[str, Revealed] = {}
 
     def token(self, protection: Protection, value: str) -> str:
         """The token of a value; the empty string stays itself."""
@@ -80,12 +82,19 @@ class Tokens:
             b32encode(hashlib.sha256(f"{protection.domain}:{value}".encode()).digest()[:15]).decode().lower()
         )
         token = protection.prefix.decode() + body
-        self._values[token] = value
+        codec = protection.codec_oid
+        self._values[token] = Revealed(value.encode(), codec, protection.typmod)
         return token
 
     def reveal(self, text: str) -> str:
         """A text with all tokens in it replaced."""
-        return TOKEN.sub(lambda m: self._values[m.group()], text)
+        return TOKEN.sub(lambda m: self._values[m.group()].canonical.decode(), text)
+
+    def substitute(self, text: str, stack: tuple[Container, ...]) -> str:
+        """A value with its tokens replaced as the gateway does it, where ``stack`` is around them."""
+        wraps = tuple(Wrap(container.value) for container in stack)
+        pattern = re.compile(TOKEN.pattern.encode())
+        return substitute(text.encode(), 0, wraps, pattern, lambda t: self._values.get(t.decode())).decode()
 
 
 def schema(*, tokens: bool) -> Iterator[str]:

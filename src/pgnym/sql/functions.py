@@ -21,6 +21,7 @@ from pgnym.sql.kinds import (
     Plain,
     Row,
     Text,
+    Token,
     column_token,
     protected,
     shape,
@@ -30,6 +31,7 @@ from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope
 from pgnym.sql.select import window_definition
 from pgnym.sql.sql_functions import derive
+from pgnym.sql.types import type_name_parts
 from pgnym.sql.unify import assign, compare, element, flow, groupable, require_plain, unsupported
 
 
@@ -50,6 +52,7 @@ class Call:
         return f"function {self.name}()"
 
 
+_JSONB = 3802
 _NULLARY = frozenset(
     {"count", "json_build_object", "jsonb_build_object", "json_build_array", "jsonb_build_array"}
 )
@@ -292,7 +295,21 @@ def _json_object(call: Call) -> Kind:
             raise unsupported(kind, f"a key in {call.name}()", call.position)
         if index % 2 == 0 and not protected(kind):
             require_plain(kind, f"a key in {call.name}()", call.position)
+        elif index % 2 == 0 and not _scalar_key(kind):
+            raise Refused(
+                "key value must be scalar, not array, composite, or json",
+                sqlstate="22023",
+                position=call.position,
+            )
     return Text(tuple(call.arguments), Container.JSON, f"JSON built by {call.name}()")
+
+
+def _scalar_key(kind: Kind) -> bool:
+    """Whether PostgreSQL takes a value of this kind as a key; the token of a jsonb is a string to it."""
+    known = shape(kind)
+    if isinstance(known, Text):
+        return known.container is not Container.JSON
+    return isinstance(known, Token) and known.protection.codec_oid != _JSONB
 
 
 @_builtin("unnest")
@@ -340,11 +357,23 @@ def _array_to_string(call: Call) -> Kind:
     return Text((known.element,), Container.TEXT, "text built by array_to_string()")
 
 
+def _check_output(node: Node, kinds: list[Kind], position: int | None) -> None:
+    """RETURNING of a SQL/JSON constructor: bytea would hide tokens in hex, varchar(n) would cut them."""
+    output = node.get("output")
+    if output is None:
+        return
+    target = output["typeName"]
+    if type_name_parts(target)[1] not in ("json", "jsonb", "text") or "typmods" in target:
+        for kind in kinds:
+            require_plain(kind, "JSON of another type than json, jsonb or text", position)
+
+
 @expression("JsonObjectConstructor")
 def _json_object_constructor(run: Run, node: Node, scope: Scope) -> Kind:
     parts: list[Kind] = []
     for entry in node.get("exprs", ()):
         parts.extend(_key_value(run, entry["JsonKeyValue"], scope, location(node)))
+    _check_output(node, parts, location(node))
     return Text(tuple(parts), Container.JSON, "JSON built by JSON_OBJECT()")
 
 
@@ -357,6 +386,7 @@ def _key_value(run: Run, node: Node, scope: Scope, position: int | None) -> list
 @expression("JsonArrayConstructor")
 def _json_array_constructor(run: Run, node: Node, scope: Scope) -> Kind:
     kinds = [infer(run, e["JsonValueExpr"]["raw_expr"], scope) for e in node.get("exprs", ())]
+    _check_output(node, kinds, location(node))
     return Text(tuple(kinds), Container.JSON, "JSON built by JSON_ARRAY()")
 
 
@@ -365,6 +395,7 @@ def _json_array_query(run: Run, node: Node, scope: Scope) -> Kind:
     from pgnym.sql.select import query_columns
 
     columns = query_columns(run, node["query"], Scope(parent=scope))
+    _check_output(node, [c.kind for c in columns], location(node))
     return Text(tuple(c.kind for c in columns), Container.JSON, "JSON built by JSON_ARRAY()")
 
 
@@ -383,6 +414,7 @@ def _json_aggregate(run: Run, node: Node, scope: Scope) -> Kind:
         kinds = _key_value(run, argument, scope, at)
     else:
         kinds = [infer(run, argument["raw_expr"], scope)]
+    _check_output(constructor, kinds, at)
     return Text(tuple(kinds), Container.JSON, "JSON built by a JSON aggregate")
 
 

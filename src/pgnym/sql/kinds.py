@@ -46,11 +46,15 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Text or JSON in which the ``parts`` are embedded. ``of``: what was built, for refusals."""
+    """Text or JSON in which the ``parts`` are embedded. ``of``: what was built, for refusals.
+
+    ``exact``: nothing stands around the one part; it is its text form (a cast).
+    """
 
     parts: tuple[Kind, ...]
     container: Container
     of: str
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +181,7 @@ def frozen(kind: Kind) -> Kind:
         return PLAIN
     if isinstance(kind, Text):
         parts = tuple(p for p in map(frozen, kind.parts) if not isinstance(p, Plain))
-        return Text(parts, kind.container, kind.of) if parts else PLAIN
+        return replace(kind, parts=parts) if parts else PLAIN
     if isinstance(kind, ArrayOf):
         element = frozen(kind.element)
         return PLAIN if isinstance(element, Plain) else ArrayOf(element)

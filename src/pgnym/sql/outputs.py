@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from pgnym.sql.catalog import Catalog, Protection
 from pgnym.sql.errors import Refused
-from pgnym.sql.kinds import ArrayOf, Kind, Row, Text, Token, frozen, shape, tokens
+from pgnym.sql.kinds import ArrayOf, Kind, Row, Text, Token, frozen, shape
 from pgnym.sql.plan import Container, Lineage, OutputColumn
 from pgnym.sql.resolve import Field
 from pgnym.sql.types import array_of, family
 
-# Types whose JSON form is a string that is the canonical value itself.
+# Families whose JSON form is a string that is the canonical value itself, and those that have a form of their own in JSON:
+# numbers bare, timestamps as ISO 8601, jsonb as it is.
 _JSON_STRINGS = frozenset({"text", "1082", "2950", "inet"})
+_JSON_FORMS = frozenset({"number", "1114", "1184", "3802"})
 
 # char(n) loses blanks; timestamptz depends on TimeZone, bytea on bytea_output.
 _UNSTABLE_TEXT = frozenset({1042, 1184, 17})
+_PLAIN_TEXT = frozenset({25, 1043})
+
+Stack = tuple[Container, ...]
+Placed = tuple[Stack, Token]
 
 
 def output_columns(catalog: Catalog, columns: tuple[Field, ...]) -> tuple[OutputColumn | None, ...]:
@@ -24,28 +30,37 @@ def output_columns(catalog: Catalog, columns: tuple[Field, ...]) -> tuple[Output
 
 def _output(catalog: Catalog, column: Field) -> OutputColumn | None:
     kind = frozen(column.kind)
-    present = list(tokens(kind))
-    if not present:
+    placed = _placed(kind)
+    if not placed:
         return None
-    stack = _one_stack(kind, column.name)
-    if Container.JSON in stack:
-        for token in present:
-            if family(catalog, token.protection.type_oid) not in _JSON_STRINGS:
-                raise Refused(
-                    f"JSON of protected column {', '.join(sorted(token.columns))} is not supported",
-                    detail="Its type has another form in JSON than the string that the token is.",
-                    hint="Select the column, and build the JSON in the application.",
-                )
-    if Container.TEXT in stack or Container.RECORD in stack:
-        for token in present:
-            if token.protection.codec_oid in _UNSTABLE_TEXT:
-                raise Refused(
-                    f"text built around protected column {', '.join(sorted(token.columns))} is not supported",
-                    detail="The text form of its type depends on settings of the session, or loses trailing blanks.",
-                    hint="Select the column by itself.",
-                )
+    stack = _one_stack(placed, column.name)
+    for own, token in placed:
+        _check_form(catalog, own, token)
     type_oid, typmod = _shown_type(catalog, kind)
-    return OutputColumn(_lineages(present), stack, type_oid, typmod)
+    return OutputColumn(_lineages([token for _, token in placed]), stack, type_oid, typmod)
+
+
+def _check_form(catalog: Catalog, stack: Stack, token: Token) -> None:
+    """Raise Refused unless a value has a form that is known where its token stands."""
+    columns = ", ".join(sorted(token.columns))
+    if stack and stack[-1] is Container.JSON:
+        found = family(catalog, token.protection.type_oid)
+        # Within JSON that is part of a longer text, keys can't be told from values for certain.
+        known = _JSON_STRINGS - {"1082"} if Container.TEXT in stack else _JSON_STRINGS | _JSON_FORMS
+        if found not in known:
+            raise Refused(
+                f"JSON of protected column {columns} is not supported",
+                detail="Its type has another form in JSON than the string that the token is.",
+                hint="Select the column, and build the JSON in the application.",
+            )
+    if (
+        Container.TEXT in stack or Container.RECORD in stack
+    ) and token.protection.codec_oid in _UNSTABLE_TEXT:
+        raise Refused(
+            f"text built around protected column {columns} is not supported",
+            detail="The text form of its type depends on settings of the session, or loses trailing blanks.",
+            hint="Select the column by itself.",
+        )
 
 
 def _lineages(present: list[Token]) -> tuple[Lineage, ...]:
@@ -76,49 +91,60 @@ def _shown_type(catalog: Catalog, kind: Kind) -> tuple[int | None, int | None]:
     return None, None
 
 
-def _one_stack(kind: Kind, name: str) -> tuple[Container, ...]:
-    found = _stacks(kind)
+def _one_stack(placed: list[Placed], name: str) -> Stack:
+    """What stands around every token of a column.
+
+    A value that is a token, and a text in which one is, may stand beside each other (a row with a name and a full name):
+    both are texts in which tokens are replaced, as long as the value is its own text form.
+    """
+    found = {stack for stack, _ in placed}
+    longest = max(found, key=len)
+    if longest and longest[-1] is Container.TEXT and found == {longest, longest[:-1]}:
+        alone = [token for stack, token in placed if stack != longest]
+        if all(t.protection.codec_oid in _PLAIN_TEXT for t in alone):
+            return longest
     if len(found) != 1:
         raise Refused(
             f'column "{name}" embeds protected values in more than one way',
             detail="Some stand in JSON, text, an array or a record of their own within the same value.",
             hint="Select them as separate columns.",
         )
-    (stack,) = found
-    if not stack and isinstance(kind, Text):
-        return (Container.TEXT,)
-    return stack
+    return longest
 
 
-def _stacks(kind: Kind) -> set[tuple[Container, ...]]:
-    """What stands around each token, outermost first; text within text, or within anything else, adds nothing."""
+def _placed(kind: Kind) -> list[Placed]:
+    """All tokens with what stands around them, outermost first. Text within text adds nothing."""
     kind = shape(kind)
     if isinstance(kind, Token):
-        return {()}
+        return [((), kind)]
     if isinstance(kind, ArrayOf):
-        return {(Container.ARRAY, *s) for s in _stacks(kind.element)}
+        return _within(Container.ARRAY, _placed(kind.element))
     if isinstance(kind, Row):
-        return {(Container.RECORD, *s) for f in kind.fields for s in _stacks(f)}
-    if isinstance(kind, Text):
-        inner = _json_stacks if kind.container is Container.JSON else _stacks
-        return {s for p in kind.parts for s in inner(p)}
-    return set()
+        return _within(Container.RECORD, [p for f in kind.fields for p in _placed(f)])
+    if not isinstance(kind, Text):
+        return []
+    if kind.container is Container.JSON:
+        return [p for part in kind.parts for p in _placed_in_json(part)]
+    inner = [p for part in kind.parts for p in _placed(part)]
+    if kind.exact and not any(stack == () for stack, _ in inner):
+        return inner  # the text of JSON is that JSON
+    return [(stack if stack[:1] == (Container.TEXT,) else (Container.TEXT, *stack), t) for stack, t in inner]
 
 
-def _json_stacks(kind: Kind) -> set[tuple[Container, ...]]:
+def _placed_in_json(kind: Kind) -> list[Placed]:
     """JSON functions take JSON, arrays and rows apart; all else becomes a JSON string."""
     kind = shape(kind)
-    if isinstance(kind, Token):
-        return {(Container.JSON,)}
     if isinstance(kind, ArrayOf):
-        return _json_stacks(kind.element)
+        return _placed_in_json(kind.element)
     if isinstance(kind, Row):
-        return {s for f in kind.fields for s in _json_stacks(f)}
-    if isinstance(kind, Text):
-        if kind.container is Container.JSON:
-            return _stacks(kind)
-        return {(Container.JSON, *s) for p in kind.parts for s in _stacks(p)}
-    return set()
+        return [p for f in kind.fields for p in _placed_in_json(f)]
+    if isinstance(kind, Text) and kind.container is Container.JSON:
+        return _placed(kind)
+    return _within(Container.JSON, _placed(kind))
+
+
+def _within(container: Container, placed: list[Placed]) -> list[Placed]:
+    return [((container, *stack), token) for stack, token in placed]
 
 
 def read_columns(outputs: tuple[OutputColumn | None, ...]) -> frozenset[str]:

@@ -183,12 +183,56 @@ SELECT json_build_object('a', json_agg(email)::text) FROM customer
 --| email/json.json
 
 -- json of a protected integer
-SELECT to_json(loyalty_no) FROM customer
+SELECT to_json(loyalty_no), json_build_object('n', loyalty_no, loyalty_no, 1), jsonb_agg(loyalty_no) FROM customer GROUP BY loyalty_no
+--| loyalty/json loyalty/json loyalty/json
+
+-- json of a protected timestamp
+SELECT row_to_json(a), json_build_object(last_seen, last_seen) FROM account a
+--| login+seen/json seen/json
+
+-- json of a row with protected columns of many types
+SELECT row_to_json(c), jsonb_build_array(c) FROM customer c
+--| birth+country+email+first_name+last_name+loyalty+notes+phone/json birth+country+email+first_name+last_name+loyalty+notes+phone/json
+
+-- the text form of a protected integer in json
+SELECT json_build_object('n', loyalty_no::text, 'd', birth_date::text) FROM customer
+--| birth+loyalty/json.text
+
+-- a protected integer and its text form in json
+SELECT json_build_object('n', loyalty_no, 't', loyalty_no::text) FROM customer
+--! 0A000 column "json_build_object" embeds protected values in more than one way
+
+-- json of a protected integer within longer text
+SELECT 'x' || json_build_object('n', loyalty_no)::text FROM customer
 --! 0A000 JSON of protected column public.customer.loyalty_no is not supported
 
--- json of a row with a protected integer
-SELECT row_to_json(c) FROM customer c
---! 0A000 JSON of protected column public.customer.loyalty_no is not supported
+-- json within longer text
+SELECT 'x "' || json_build_object('n', email)::text, string_agg(to_json(email)::text, ',') FROM customer GROUP BY email
+--| email/text.json email/text.json
+
+-- text built around tokens in json, in an array and in a row
+SELECT json_build_object('a', first_name || ' ' || last_name), ARRAY[first_name || 'x'], ROW(1, 'x' || email) FROM customer
+--| first_name+last_name/json.text first_name/array.text email/record.text
+
+-- text built around tokens beside tokens in json and in a row
+SELECT json_build_object('a', first_name, 'b', first_name || ' ' || last_name), ROW(email, 'x' || email) FROM customer
+--| first_name+last_name/json.text email/record.text
+
+-- a view's row with built text as json
+SELECT row_to_json(c), c FROM customer_contact c
+--| email+first_name+last_name/json.text email+first_name+last_name/record.text
+
+-- json of json as a key
+SELECT json_build_object(to_json(email), 1) FROM customer
+--! 22023 key value must be scalar, not array, composite, or json @ ['json_build_object(to']
+
+-- SQL/JSON as another type
+SELECT JSON_ARRAY(email RETURNING bytea) FROM customer
+--! 0A000 JSON of another type than json, jsonb or text on protected column public.customer.email is not supported @ ['JSON_ARRAY(email RET']
+
+-- SQL/JSON as jsonb and as text
+SELECT JSON_OBJECT('a': email RETURNING jsonb), JSON_ARRAY(loyalty_no RETURNING text) FROM customer
+--| email/json loyalty/json
 
 -- SQL/JSON constructors
 SELECT JSON_OBJECT('a': email), JSON_ARRAY(email, phone), JSON_ARRAYAGG(email), JSON_OBJECTAGG('k': email) FROM customer GROUP BY email, phone
