@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from pgnym.config.address import Address
 from pgnym.gateway.reports import ErrorReport
-from pgnym.wire.startup import GSSENC_CODE, SSL_CODE, TLS_HANDSHAKE
+from pgnym.wire.startup import CANCEL_CODE, GSSENC_CODE, SSL_CODE, TLS_HANDSHAKE
 
 BACKLOG = 1024
 _ALPN = "postgresql"
@@ -36,16 +36,19 @@ def bind(address: Address) -> socket.socket:
         with contextlib.suppress(FileNotFoundError):
             if not _alive(address.path):
                 os.unlink(address.path)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.bind(address.path)
+        sock, where = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), address.path
     else:
         info = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        sock = socket.socket(info[0], socket.SOCK_STREAM)
+        sock, where = socket.socket(info[0], socket.SOCK_STREAM), info[4]
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(info[4])
-    sock.listen(BACKLOG)
+    try:
+        sock.bind(where)
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
     sock.setblocking(False)
     return sock
 
@@ -64,7 +67,8 @@ class Listener:
 
     ``factory`` gets the bytes of the start-up packet read so far, the peer's address, and whether TLS was direct (then the
     protocol must find ALPN "postgresql" agreed, protocol section 55.2.11).
-    ``context``: offers TLS. ``tls_required``: a start-up without TLS is refused. ``timeout``: seconds for all that comes
+    ``context``: offers TLS. ``tls_required``: a start-up without TLS is refused (but not a CancelRequest, which libpq before
+    17 always sends in the clear, and which the server takes so). ``timeout``: seconds for all that comes
     before the protocol proper.
     """
 
@@ -146,7 +150,7 @@ class Listener:
             header = await _exactly(loop, sock, 8)
             code = int.from_bytes(header[4:], "big")
             if int.from_bytes(header[:4], "big") != 8 or code not in (SSL_CODE, GSSENC_CODE) or code in asked:
-                if self._tls_required and self.context is not None:
+                if self._tls_required and self.context is not None and code != CANCEL_CODE:
                     report = ErrorReport(
                         "28000",
                         "connections without TLS are refused",
