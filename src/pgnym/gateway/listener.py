@@ -36,7 +36,8 @@ def bind(address: Address) -> socket.socket:
         with contextlib.suppress(FileNotFoundError):
             if not _alive(address.path):
                 os.unlink(address.path)
-        sock, where = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), address.path
+        where: tuple[object, ...] | str = address.path
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     else:
         info = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
