@@ -46,7 +46,7 @@ def _cast(run: Run, node: Node, scope: Scope) -> Kind:
     if isinstance(known, Token) and not is_array:
         return _cast_token(run, node, known, oid, typmod)
     if isinstance(known, Text) and family(run.catalog, oid) == "text" and typmod == -1 and not is_array:
-        return Text((known,), Container.TEXT, known.of, exact=True)
+        return Text((known,), Container.TEXT, known.of, exact=True, fixed=known.fixed)
     if (
         isinstance(known, Text)
         and known.container is Container.JSON
@@ -126,7 +126,7 @@ def _cast_token(run: Run, node: Node, token: Token, oid: int, typmod: int) -> Ki
         if typmod != -1:
             raise unsupported(token, f"cast to {name}", at)
         what = f"the text form of column {', '.join(sorted(token.columns))}"
-        return Text((token,), Container.TEXT, what, exact=True)
+        return Text((token,), Container.TEXT, what, exact=True, fixed=True)
     if oid == protection.type_oid and typmod in (-1, token.typmod):
         _retype(run, node)
         return token

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import FOLDABLE, Applied, Constant, Fixed, Fold
 from pgnym.sql.infer import Node, Run, expression, infer, infer_all, location, open_at, split
-from pgnym.sql.kinds import PLAIN, ArrayOf, Kind, Open, Plain, Row, Text, protected, shape, unsized
+from pgnym.sql.kinds import PLAIN, ArrayOf, Kind, Open, Plain, Row, Text, Token, protected, shape, unsized
 from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope, column_named, field_of, names_in, row_of, source_named
 from pgnym.sql.select import query_columns
@@ -166,7 +166,32 @@ def concatenate(run: Run, node: Node, left: Kind, right: Kind) -> Kind:
     for kind in (one, other):
         if isinstance(kind, Text) and kind.container is Container.JSON:
             return Text((one, other), Container.JSON, kind.of)
-    return Text((left, right), Container.TEXT, "text built by ||")
+    fixed = fixed_text([left, right], [node["lexpr"], node["rexpr"]])
+    return Text((left, right), Container.TEXT, "text built by ||", fixed=fixed)
+
+
+def fixed_text(kinds: list[Kind], nodes: list[Node]) -> bool:
+    """Whether text put together of these differs from row to row by one token only."""
+    varying = [shape(k) for k, n in zip(kinds, nodes, strict=True) if not is_constant(n)]
+    if len(varying) != 1:
+        return False
+    (one,) = varying
+    return isinstance(one, Token) or (isinstance(one, Text) and one.fixed)
+
+
+def is_constant(node: Node) -> bool:
+    """Whether an expression has one value throughout a statement: constants, parameters, and texts of these alone."""
+    tag, fields = split(node)
+    match tag:
+        case "A_Const" | "ParamRef":
+            return True
+        case "TypeCast":
+            return is_constant(fields["arg"])
+        case "A_Expr" if "lexpr" in fields and fields.get("kind", "AEXPR_OP") == "AEXPR_OP":
+            names = [n["String"].get("sval", "") for n in fields["name"]]
+            return names == ["||"] and is_constant(fields["lexpr"]) and is_constant(fields["rexpr"])
+        case _:
+            return False
 
 
 def fold_constants(run: Run, name: str, kinds: list[Kind], span: tuple[int, int] | None) -> Kind | None:

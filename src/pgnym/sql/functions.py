@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pgnym.sql.catalog import Function
 from pgnym.sql.errors import Refused
-from pgnym.sql.expressions import fold_constants
+from pgnym.sql.expressions import fixed_text, fold_constants
 from pgnym.sql.infer import Node, Run, expression, infer, location, split
 from pgnym.sql.kinds import (
     PLAIN,
@@ -234,7 +234,8 @@ def _text(call: Call) -> Kind:
         known = shape(kind)
         if isinstance(known, Row | ArrayOf) and protected(known):
             raise unsupported(known, f"{call.what} of an array or row", call.position)
-    return Text(tuple(arguments), Container.TEXT, f"text built by {call.name}()")
+    fixed = call.name != "string_agg" and not call.variadic and fixed_text(arguments, call.nodes)
+    return Text(tuple(arguments), Container.TEXT, f"text built by {call.name}()", fixed=fixed)
 
 
 def _constants(call: Call) -> Kind | None:

@@ -48,13 +48,15 @@ class Token:
 class Text:
     """Text or JSON in which the ``parts`` are embedded. ``of``: what was built, for refusals.
 
-    ``exact``: nothing stands around the one part; it is its text form (a cast).
+    ``exact``: nothing stands around the one part; it is its text form (a cast). ``fixed``: what stands around the parts is
+    the same in every row, so that texts are equal when the parts are.
     """
 
     parts: tuple[Kind, ...]
     container: Container
     of: str
     exact: bool = False
+    fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,13 +206,25 @@ def groupable(kind: Kind, what: str, position: int | None) -> None:
     if isinstance(kind, Token):
         _check_equality(kind, what, position)
     elif isinstance(kind, Text):
-        # ('ab' || 'c') and ('a' || 'bc') are equal as values, but not as tokens
-        require_plain(kind, what, position)
+        # ('ab' || 'c') and ('a' || 'bc') are equal as values, but not as tokens; constants around one token do no harm
+        found = list(tokens(kind))
+        if kind.fixed and len(found) == 1 and _spelled_once(found[0].protection):
+            _check_equality(found[0], what, position)
+        else:
+            require_plain(kind, what, position)
     elif isinstance(kind, ArrayOf):
         groupable(kind.element, what, position)
     elif isinstance(kind, Row):
         for part in kind.fields:
             groupable(part, what, position)
+
+
+# Types of which equal values have one spelling: not numeric (1.5, 1.50), jsonb, or char(n).
+_SPELLED_ONCE = frozenset({TEXT, VARCHAR, 20, 21, 23, 1082, 1114, 2950})
+
+
+def _spelled_once(protection: Protection) -> bool:
+    return protection.codec_oid in _SPELLED_ONCE and not protection.casefold
 
 
 def _is_text(protection: Protection) -> bool:

@@ -253,3 +253,51 @@ SELECT 1 FROM customer WHERE email OPERATOR(ext.=) 'a'
 -- the operator of pg_catalog by its full name
 SELECT 1 FROM customer WHERE email OPERATOR(pg_catalog.=) 'a'
 --> SELECT 1 FROM customer WHERE email OPERATOR(pg_catalog.=) <email:'a'>
+
+-- GROUP BY text with constants around one token
+SELECT 'x' || email || ' (' || $1 || ')', concat('<', email, '>'), count(*) FROM customer GROUP BY 'x' || email || ' (' || $1 || ')', 2
+--| email/text email/text -
+
+-- DISTINCT text with constants around one token
+SELECT DISTINCT 'born ' || birth_date FROM customer
+--| birth/text
+
+-- DISTINCT the text form of a protected date
+SELECT DISTINCT birth_date::text, concat_ws('-', loyalty_no::text, 'x') FROM customer
+--| birth/text loyalty/text
+
+-- DISTINCT of a view's text around one token
+SELECT DISTINCT m FROM (SELECT 'mailto:' || mail AS m FROM customer_contact) x
+--| email/text
+
+-- DISTINCT text around two tokens
+SELECT DISTINCT first_name || ' ' || last_name FROM customer
+--! 0A000 DISTINCT on protected column public.customer.first_name, public.customer.last_name is not supported
+
+-- DISTINCT text around one token and a column
+SELECT DISTINCT company || email FROM customer
+--! 0A000 DISTINCT on protected column public.customer.email is not supported
+
+-- DISTINCT text around one token and a constant of a subquery with several rows
+SELECT DISTINCT v.c || email FROM customer, (VALUES ('a'), ('b')) v(c)
+--! 0A000 DISTINCT on protected column public.customer.email is not supported
+
+-- DISTINCT text that is either built or a constant
+SELECT DISTINCT CASE WHEN customer_id = 1 THEN 'x' || email ELSE 'xb' END FROM customer
+--! 0A000 DISTINCT on protected column public.customer.email is not supported
+
+-- UNION of built texts
+SELECT 'x' || email FROM customer UNION SELECT 'xa' || email FROM customer
+--! 0A000 UNION on protected column public.customer.email is not supported
+
+-- DISTINCT text around a randomized token
+SELECT DISTINCT 'x' || notes FROM customer
+--! 0A000 DISTINCT on randomized column public.customer.notes is not supported
+
+-- DISTINCT text around a case-folded token
+SELECT DISTINCT 'x' || login FROM account
+--! 0A000 DISTINCT on protected column public.account.login is not supported
+
+-- DISTINCT of an aggregate of text
+SELECT DISTINCT string_agg(email, ',') FROM customer GROUP BY company
+--! 0A000 DISTINCT on protected column public.customer.email is not supported
