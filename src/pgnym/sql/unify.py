@@ -20,6 +20,8 @@ from pgnym.sql.types import BPCHAR, TEXT, VARCHAR
 
 _SAME_DOMAIN_HINT = "Give both columns the same `domain` in the configuration, and run `pgnym apply`."
 _ONE_SIDE_HINT = "Protect the other side in the same domain, or compare in the application."
+# For queries; other statements have one of their own in its place (``hints.py``).
+OPERATION_HINT = "Select the column and apply it in the application, or compare the whole value with =."
 _RANDOMIZED_HINT = "Set `tokens: deterministic` for the column, and run `pgnym apply`."
 
 
@@ -60,7 +62,7 @@ def unsupported(kind: Kind, what: str, position: int | None) -> Refused:
     return Refused(
         f"{what} on protected column {columns} is not supported",
         detail=f"Column {columns} holds tokens; {what} needs the values themselves.",
-        hint="Select the column and apply it in the application, or compare the whole value with =.",
+        hint=OPERATION_HINT,
         position=position,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pgnym.sql import copying, ddl, prepared
 from pgnym.sql.errors import Refused
+from pgnym.sql.hints import for_statement
 from pgnym.sql.infer import Node, Run, infer, split
 from pgnym.sql.kinds import protected
 from pgnym.sql.plan import StatementPlan
@@ -41,6 +42,14 @@ _COMMANDS = {
 
 def plan_statement(run: Run, node: Node, touched: bool) -> Planned:
     """Plan one statement, given as a tagged node. ``touched``: whether it names anything protected."""
+    try:
+        return _plan(run, node, touched)
+    except Refused as refusal:
+        for_statement(refusal, node)
+        raise
+
+
+def _plan(run: Run, node: Node, touched: bool) -> Planned:
     tag, fields = split(node)
     if tag in COMMANDS:
         return plan_query(run, node) if touched else (StatementPlan(COMMANDS[tag]), [])

@@ -1,0 +1,47 @@
+"""A refusal says what would work, in the terms of the statement at hand."""
+
+from __future__ import annotations
+
+import pytest
+from case_files import SCOPE
+from sample_catalog import sample_catalog
+
+from pgnym.sql.errors import Refused
+from pgnym.sql.planner import Planner
+
+PLANNER = Planner(sample_catalog())
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("SELECT lower(email) FROM customer", "Select the column"),
+        ("EXPLAIN SELECT lower(email) FROM customer", "Select the column"),
+        ("CREATE INDEX ON customer (lower(email))", "Index the column itself"),
+        ("CREATE UNIQUE INDEX ON customer (customer_id) WHERE email LIKE 'a%'", "Index the column itself"),
+        ("CREATE INDEX ON customer USING gin (email)", "Index the column itself"),
+        ("CREATE VIEW v AS SELECT lower(email) FROM customer", "out of the view"),
+        ("CREATE TABLE t AS SELECT lower(email) FROM customer", "Leave the expression out"),
+        ("ALTER TABLE customer ADD CHECK (length(email) > 3)", "let the application"),
+        (
+            "ALTER TABLE customer ADD COLUMN x text GENERATED ALWAYS AS (lower(email)) STORED",
+            "let the application",
+        ),
+        ("CREATE POLICY p ON customer USING (email LIKE 'a%')", "let the application"),
+        ("CREATE STATISTICS s ON lower(email), customer_id FROM customer", "statistics of tokens"),
+        (
+            "CREATE TRIGGER t BEFORE UPDATE ON customer FOR EACH ROW WHEN (new.email LIKE 'a%') EXECUTE FUNCTION f()",
+            "let the application",
+        ),
+        ("UPDATE customer SET company = lower(email)", "Read the value first"),
+        ("INSERT INTO artist SELECT 1, upper(email) FROM customer", "Read the value first"),
+        ("PREPARE p AS UPDATE customer SET company = lower(email)", "Read the value first"),
+        ("DELETE FROM customer WHERE email LIKE 'a%'", "Read the keys"),
+    ],
+)
+def test_the_hint_fits_the_statement(text: str, hint: str) -> None:
+    for _ in range(2):  # the second time from the cache
+        with pytest.raises(Refused) as caught:
+            PLANNER.plan(text.encode(), (), SCOPE)
+        assert caught.value.sqlstate == "0A000"
+        assert hint in caught.value.hint
