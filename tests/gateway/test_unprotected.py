@@ -135,6 +135,25 @@ def test_copy_data_may_follow_the_statement_at_once(play: Play) -> None:
     play >> Client(sent) << ToServer(sent)
     play >> Server(copying("in", 2), complete("COPY 1"), READY)
     play << ToClient(copying("in", 2), complete("COPY 1"), READY)
+    play >> Client(SYNC) << ToServer(SYNC)
+    assert len(play.session.expect) == 1
+
+
+@pytest.mark.parametrize("failed", [False, True], ids=["copied", "failed"])
+@pytest.mark.parametrize("begun", ["query", "batch", "batch with sync"])
+def test_all_of_a_copy_may_be_sent_without_waiting(play: Play, begun: str, failed: bool) -> None:
+    """Which Syncs are answered depends on whether the server was copying when it read them."""
+    start = query("COPY artist FROM STDIN") if begun == "query" else copy_in_batch(synced=begun != "batch")
+    data = copy_data(b"1\tNina\n") + COPY_DONE
+    play >> Client(start, data, SYNC, SELECT) << ToServer(start, data, SYNC, SELECT)
+    before = b"" if begun == "query" else PARSED + BOUND
+    if failed:
+        answer = before + error("42501") + (READY if begun != "batch" else b"") + READY
+    else:
+        answer = before + copying("in", 2) + complete("COPY 1") + (READY if begun == "query" else b"") + READY
+    play >> Server(answer) << ToClient(answer)
+    assert len(play.session.expect) == 1
+    play >> Server(ANSWER) << ToClient(ANSWER)
     assert not play.session.expect
 
 

@@ -19,7 +19,7 @@ from pgnym.gateway.refusing import Refusing
 from pgnym.gateway.reports import ErrorReport, report_of
 from pgnym.gateway.requests import Requests
 from pgnym.gateway.session import Session
-from pgnym.gateway.slots import FUNCTION_CALL, QUERY, STEP_OF_TYPE, SYNC, Slot, Step
+from pgnym.gateway.slots import COPY_ENDED, FUNCTION_CALL, QUERY, STEP_OF_TYPE, SYNC, Slot, Step
 from pgnym.gateway.tokenize import Tokens
 from pgnym.sql.plan import StatementPlan
 from pgnym.wire import messages
@@ -238,7 +238,7 @@ class ClientFlow:
             if not self._may_copy():
                 return False
             if kind != _COPY_DATA:
-                session.copying_in = False
+                self._copy_ended()
             return True
         if kind == FUNCTION_CALL:
             self._end_batch()
@@ -263,6 +263,15 @@ class ClientFlow:
             if expected.step in (Step.EXECUTE, Step.QUERY):
                 return not expected.plans and expected.report is None
         return False
+
+    def _copy_ended(self) -> None:
+        session = self.session
+        if not session.copying_in:  # sent without waiting
+            if session.batch and not session.tracked:
+                self._track()
+            if session.expect:
+                session.expect.append(COPY_ENDED)
+        session.copying_in = False
 
     def _names(self, kind: int, data: bytes, pos: int, end: int) -> bool:
         """Whether a message names a prepared statement or portal that concerns the gateway."""

@@ -22,7 +22,7 @@ from pgnym.gateway.failures import Failure, FailureReveal
 from pgnym.gateway.reports import ErrorReport, report_of
 from pgnym.gateway.reveal import CopyReveal, Reveal, RowReveal
 from pgnym.gateway.session import IDLE, Session
-from pgnym.gateway.slots import QUERY, SYNC, Slot, Step
+from pgnym.gateway.slots import COPY_ENDED, QUERY, SYNC, Slot, Step
 from pgnym.policy.budget import Over
 from pgnym.policy.roles import RolePolicy
 from pgnym.sql.plan import OutputColumn
@@ -204,6 +204,7 @@ class ServerFlow:
             session.status = message[5]
             if session.expect:
                 session.expect.popleft()
+                self._forget_copy_end()
             self._cycle_ended()
         elif kind == _STATUS:
             self._parameter(message)
@@ -214,13 +215,25 @@ class ServerFlow:
             self._forget_syncs()
 
     def _forget_syncs(self) -> None:
-        """Syncs sent before copy-in mode began are read in it, and ignored (protocol section 55.2.6)."""
+        """Syncs sent before copy-in mode began are read in it, and ignored (protocol section 55.2.6).
+
+        Unless the client has ended its data already: then those behind the end are answered.
+        """
         expect = self.session.expect
         head = None if not expect or expect[0] == SYNC else expect.popleft()
         while expect and (expect[0] == SYNC or (isinstance(expect[0], Slot) and expect[0].step is Step.SYNC)):
             expect.popleft()
+        if self._forget_copy_end():
+            self.session.copying_in = False
         if head is not None:
             expect.appendleft(head)
+
+    def _forget_copy_end(self) -> bool:
+        expect = self.session.expect
+        if expect and expect[0] == COPY_ENDED:
+            expect.popleft()
+            return True
+        return False
 
     def _cycle_ended(self) -> None:
         session = self.session
@@ -309,6 +322,7 @@ class ServerFlow:
         swallow = False
         if session.expect:
             head = session.expect.popleft()
+            self._forget_copy_end()
             if isinstance(head, Slot):
                 swallow = head.swallow
                 self._settle_names(head)

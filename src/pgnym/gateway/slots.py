@@ -20,6 +20,8 @@ from pgnym.wire.messages import Field
 QUERY = ord("Q")
 SYNC = ord("S")
 FUNCTION_CALL = ord("F")
+COPY_ENDED = ord("c")
+"""Not a request: the client ended its COPY data here, before the server had said that it wants any."""
 
 
 class Step(Enum):
