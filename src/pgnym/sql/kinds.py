@@ -172,7 +172,8 @@ def unsized(kind: Kind) -> Kind:
     """The kind as a function's result: without the column's modifier."""
     known = shape(kind)
     if isinstance(known, Token) and (known.typmod != -1 or known.whole):
-        return replace(known, typmod=-1, whole=False)
+        carried = (*known.carried, kind) if isinstance(kind, Open) else known.carried
+        return replace(known, typmod=-1, whole=False, carried=carried)
     return kind
 
 

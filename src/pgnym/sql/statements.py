@@ -14,6 +14,7 @@ from pgnym.sql.resolve import Scope
 from pgnym.sql.rewrite import Edit
 from pgnym.sql.select import query_columns
 from pgnym.sql.settle import settle
+from pgnym.sql.unify import carry
 
 # Imported for the expression tags that they register.
 REGISTERED = (casts, expressions, functions)
@@ -48,6 +49,8 @@ def plan_query(run: Run, node: Node) -> Planned:
     if tag != "SelectStmt" and tag not in DATA_CHANGES:
         raise Refused(f"statement is not supported on protected tables: {tag}")
     columns = query_columns(run, node, Scope())
+    for column in columns:
+        carry(column.kind)
     settled = settle(run)
     outputs = output_columns(run.catalog, columns)
     plan = StatementPlan(

@@ -10,7 +10,7 @@ only constructs through which values flow (CASE, UNION, VALUES) join lineages.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pgnym.sql.catalog import Protection
 from pgnym.sql.errors import Refused
@@ -102,8 +102,8 @@ def bind(node: Open, kind: Kind) -> None:
 def _meet(node: Open, token: Token, use: Use, what: str, position: int | None) -> None:
     """A variable meets a token: it takes the domain, and remembers the columns."""
     root = node.root()
-    # what a constant was compared with is where its value comes from, when it is shown
-    seen = Token(token.lineage, token.protection, token.typmod)
+    # What a constant was compared with is where its value comes from, when it is shown. It takes no length from there.
+    seen = Token(token.lineage, token.protection, token.typmod if use is Use.WRITE else -1)
     if root.bound is None:
         root.bound = seen
     elif isinstance(root.bound, Token):
@@ -113,6 +113,39 @@ def _meet(node: Open, token: Token, use: Use, what: str, position: int | None) -
     else:
         raise conflict(root.bound, token, what, position)
     root.uses.append((use, seen))
+
+
+def carry(kind: Kind) -> None:
+    """A value comes out of a statement: what constants and parameters in it have become must be in the vault to be shown.
+
+    A constant that was only compared is not put there, but it may be shown as well: NULLIF('x', email), or the VALUES of an
+    outer join.
+    """
+    for node in _opens(kind):
+        known = shape(node)
+        if isinstance(known, Token):
+            _meet(node, known, Use.CARRY, "a result", None)
+
+
+def _opens(kind: Kind) -> Iterator[Open]:
+    """The variables that a value may come from."""
+    if isinstance(kind, Open):
+        root = kind.root()
+        if root.bound is None:
+            return
+        yield root
+        yield from _opens(root.bound)
+    elif isinstance(kind, Token):
+        for node in kind.carried:
+            yield from _opens(node)
+    elif isinstance(kind, Text):
+        for part in kind.parts:
+            yield from _opens(part)
+    elif isinstance(kind, ArrayOf):
+        yield from _opens(kind.element)
+    elif isinstance(kind, Row):
+        for part in kind.fields:
+            yield from _opens(part)
 
 
 def _join(left: Open, right: Open) -> None:
@@ -274,7 +307,7 @@ def _flow_tokens(
     same_typmod = not opens and all(
         t.typmod == first.typmod and t.protection.type_oid == first.protection.type_oid for t in found
     )
-    carried = tuple(o for t in found for o in t.carried) + (() if mixed else tuple(opens))
+    carried = tuple(o for t in found for o in t.carried) + tuple(k for k in kinds if isinstance(k, Open))
     joined = Token(lineage, first.protection, first.typmod if same_typmod else -1, mixed, carried=carried)
     for node in opens:
         if node.root().bound is None and mixed:

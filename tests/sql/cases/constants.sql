@@ -97,3 +97,27 @@ SELECT email FROM customer WHERE 'secret' 'x'
 -- an unterminated string
 SELECT email FROM customer WHERE email = 'secret
 --! 42601 unterminated quoted string @ ["'secret"]
+
+-- NULLIF of a constant shows it
+SELECT NULLIF('x', email), concat(NULLIF('y', email), '!') FROM customer
+--> SELECT NULLIF(<~email:'x'>, email), concat(NULLIF(<~email:'y'>, email), '!') FROM customer
+--| email email/text
+
+-- VALUES of an outer join are shown where nothing matches
+SELECT v.c, c.customer_id FROM (VALUES ('a'), ('nobody')) v(c) LEFT JOIN customer c ON c.email = v.c
+--> SELECT v.c, c.customer_id FROM (VALUES (<~email:'a'>), (<~email:'nobody'>)) v(c) LEFT JOIN customer c ON c.email = v.c
+--| email -
+
+-- VALUES that are only compared
+SELECT c.customer_id FROM (VALUES ('a'), ('nobody')) v(c) LEFT JOIN customer c ON c.email = v.c
+--> SELECT c.customer_id FROM (VALUES (<email:'a'>), (<email:'nobody'>)) v(c) LEFT JOIN customer c ON c.email = v.c
+
+-- an array parameter that is shown element by element
+SELECT u FROM unnest($1::text[]) u LEFT JOIN customer c ON c.email = u
+--| email
+--$ $1=~email[]
+
+-- compared constants within JSON and a row
+SELECT to_json(v.c), ROW(v.c) FROM (VALUES ('a')) v(c), customer c WHERE c.email = v.c
+--> SELECT to_json(v.c), ROW(v.c) FROM (VALUES (<~email:'a'>)) v(c), customer c WHERE c.email = v.c
+--| email/json email/record
