@@ -169,6 +169,7 @@ class ClientFlow:
                     continue
             if self._passes(kind, data, pos, end):
                 pos = end
+                plain = plain and not session.tracked
                 continue
             plain = False
             self._forward(data, start, pos)
