@@ -148,11 +148,11 @@ class Model:
     def _step(self, kind: int, message: bytes) -> bytes:
         if kind == Frontend.PARSE:
             parse = messages.Parse.parse(message)
-            if parse.name in self.prepared and parse.name:
-                raise Failure("42P05")
             if not parse.name:
                 self.prepared.pop(b"", None)
             self._analyse(parse.text)
+            if parse.name in self.prepared:
+                raise Failure("42P05")
             self.prepared[parse.name] = parse.text
             return PARSED
         if kind == Frontend.BIND:

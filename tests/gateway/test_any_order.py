@@ -11,7 +11,9 @@ from playbook import (
     COPY_DONE,
     FLUSH,
     SYNC,
+    Failed,
     Play,
+    Worked,
     bind,
     close,
     copy_data,
@@ -23,7 +25,8 @@ from playbook import (
 )
 from shop_catalog import EMAIL
 
-from pgnym.gateway.effects import Store
+from pgnym.gateway.effects import Lookup, Store
+from pgnym.vault.errors import VaultError
 from pgnym.wire.frames import BACKEND, Backend, walk
 from pgnym.wire.messages import CopyFail
 from pgnym.wire.reports import parse_report
@@ -118,8 +121,9 @@ def heard(data: bytes) -> list[bytes]:
 class Wire:
     """The gateway between a client and a model, with every delay drawn at random."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, failures: float = 0) -> None:
         self.random = random.Random(seed)
+        self._failures = failures
         self.play = Play(path=None)
         self.play.stores(*((token(EMAIL.prefix, v), v) for v in (b"ann@x.org", b"bob@x.org")))
         self.server = Model(lambda value: token(EMAIL.prefix, value), -1)
@@ -138,8 +142,21 @@ class Wire:
             elif step == 1 and self._replies:
                 self.play.server_flow.feed(self._piece(self._replies))
             elif step == 2 and stage.works:
-                self.play._finish(None)
+                if self.random.random() < self._failures and isinstance(stage.works[0][0], Store | Lookup):
+                    self.play >> Failed(VaultError("not now"))
+                else:
+                    self.play >> Worked()
             self._collect()
+
+    def at_rest(self) -> None:
+        """Nothing is expected, held or under way."""
+        session = self.play.session
+        assert not session.expect
+        assert not session.naming
+        assert not session.injected
+        assert not self.play.client_flow.blocked
+        assert not self.play.server_flow.blocked
+        assert not self.play.stage.works
 
     def _piece(self, buffer: bytearray) -> bytes:
         size = self.random.choice((1, 7, 40, len(buffer), len(buffer)))
@@ -171,14 +188,25 @@ def test_the_client_hears_what_it_would_hear_without_the_gateway(sent: list[byte
     wire = Wire(seed)
     wire.carry(b"".join(sent))
     assert heard(bytes(wire.client)) == heard(expected)
-    assert not wire.play.session.expect
-    assert not wire.play.session.naming
-    assert not wire.play.session.injected
-    assert not wire.play.client_flow.blocked
-    assert not wire.play.server_flow.blocked
+    wire.at_rest()
     assert wire.server.status == twin.status
     assert CANARY not in wire.upstream
     assert wire.server.stored == [token(EMAIL.prefix, value) for value in twin.stored]
     puts = wire.play.vault.stored
     assert all(puts[value] for value in wire.server.stored)
-    assert not [work for work, _ in wire.play.stage.works if isinstance(work, Store)]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(traffic, st.integers(0, 1 << 32))
+def test_whatever_fails_the_session_goes_on_in_step_and_nothing_leaks(sent: list[bytes], seed: int) -> None:
+    wire = Wire(seed, failures=0.4)
+    wire.carry(b"".join(sent))
+    wire.at_rest()
+    assert CANARY not in wire.upstream
+    assert set(wire.server.stored) <= set(wire.play.vault.stored)
+    heard(bytes(wire.client))
+    wire.client.clear()
+    twin = Model(lambda value: value, 44)
+    last = query("ROLLBACK") + query("SELECT name FROM artist")
+    wire.carry(last)
+    assert wire.client == twin.feed(last)
