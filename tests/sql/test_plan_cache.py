@@ -88,6 +88,16 @@ def test_other_parameter_types_are_another_plan(planner: Planner) -> None:
     assert typed.statements[0].sent_parameter_types == {1: 25}
 
 
+def test_a_parameter_of_a_subquery_is_text_unless_it_is_declared(planner: Planner) -> None:
+    text = b"SELECT 1 FROM customer, (SELECT $1 AS d) v WHERE birth_date = v.d"
+    with pytest.raises(Refused) as caught:
+        planner.plan(text, (), SCOPE)
+    assert caught.value.sqlstate == "42883"
+    typed = planner.plan(text, (1082,), SCOPE)
+    assert typed is not None
+    assert typed.statements[0].sent_parameter_types == {1: 25}
+
+
 def test_the_setting_of_backslashes_is_part_of_the_plan(planner: Planner) -> None:
     text = rb"SELECT 1 FROM customer WHERE email = 'a\b'"
     assert planner.plan(text, (), SCOPE) is not None

@@ -91,6 +91,7 @@ def _cast_open(run: Run, node: Node, kind: Open, oid: int, typmod: int, is_array
         span = (start, type_end(run.lexed, start))
         name = type_name_parts(node["typeName"])[1]
         run.late_casts.append(LateCast(kind, span, cast_oid or -1, typmod, is_array, name))
+        root.cast = True
         return kind
     occurrence = root.occurrences[0]
     occurrence.cast_oid = cast_oid

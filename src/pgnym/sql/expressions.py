@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import FOLDABLE, Applied, Constant, Fixed, Fold
 from pgnym.sql.infer import Node, Run, expression, infer, infer_all, location, open_at, split
 from pgnym.sql.kinds import PLAIN, ArrayOf, Kind, Open, Plain, Row, Text, Token, protected, shape, unsized
 from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope, column_named, field_of, names_in, row_of, source_named
-from pgnym.sql.select import query_columns
+from pgnym.sql.select import note_named, query_columns
 from pgnym.sql.unify import compare, conflict, element, flow, require_plain
 
 BOOLEAN = Plain("a boolean", 16)
@@ -57,7 +59,9 @@ def _parameter(run: Run, node: Node, scope: Scope) -> Kind:
     if at is None:
         raise Refused("parameter without location is not supported")
     index = run.lexed.token_at(at)
-    return open_at(run, at, run.lexed.ends[index], parameter=node.get("number", 0))
+    number = node.get("number", 0)
+    declared = run.parameter_types[number - 1] if 0 < number <= len(run.parameter_types) else 0
+    return open_at(run, at, run.lexed.ends[index], parameter=number, declared=declared)
 
 
 @expression("ColumnRef")
@@ -117,7 +121,7 @@ def _operator(run: Run, node: Node, scope: Scope) -> Kind:
             compare(_not_none(left), rights[0], "IS DISTINCT FROM", at)
         case "AEXPR_NULLIF":
             compare(_not_none(left), rights[0], "NULLIF", at)
-            return unsized(_not_none(left))
+            return _nullif(_not_none(left), shape(rights[0]))
         case "AEXPR_IN":
             for right in rights:
                 compare(_not_none(left), right, "IN", at)
@@ -131,6 +135,19 @@ def _operator(run: Run, node: Node, scope: Scope) -> Kind:
                 require_plain(kind, what, at)
             return Plain(f"the result of {what}")
     return BOOLEAN
+
+
+def _nullif(left: Kind, right: Kind) -> Kind:
+    """The first argument or NULL, with its modifier (``exprTypmod``), unless the operator casts it: varchar to text."""
+    known = shape(left)
+    if (
+        isinstance(known, Token)
+        and not isinstance(left, Open)
+        and known.protection.type_oid != known.protection.stored_oid
+        and not (isinstance(right, Token) and right.protection.type_oid != known.protection.type_oid)
+    ):
+        return replace(known, whole=False)
+    return unsized(left)
 
 
 _FORM_NAMES = {
@@ -340,6 +357,7 @@ def _subquery(run: Run, node: Node, scope: Scope) -> Kind:
     at = location(node)
     form = node.get("subLinkType", "EXISTS_SUBLINK")
     columns = query_columns(run, node["subselect"], Scope(parent=scope))
+    note_named(columns)
     match form:
         case "EXISTS_SUBLINK":
             return BOOLEAN

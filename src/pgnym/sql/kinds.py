@@ -81,7 +81,7 @@ class Occurrence:
     ``start`` and ``end``: its span. ``parameter``: its number, or 0 for a constant. ``fold``: how the constant's value
     comes from the constants of the text (see ``rewrite.py``). ``numeric``: not written in quotes. ``cast_oid`` and
     ``cast_typmod``: the cast around it; ``cast_span``: where the type's name stands (for ``date '…'`` the constant's
-    own span begins there).
+    own span begins there). ``declared``: the type that the client's Parse names for a parameter, or 0.
     """
 
     start: int
@@ -94,6 +94,7 @@ class Occurrence:
     cast_array: bool = False
     cast_span: tuple[int, int] | None = None
     cast_name: str | None = None
+    declared: int = 0
     open: Open | None = None
 
 
@@ -114,7 +115,7 @@ class Open:
     """A union-find node.
 
     ``bound``: the kind it has taken. ``uses``: why, with the token that it met. ``named``: it was the column of a subquery,
-    at whose border PostgreSQL makes constants and parameters of unknown type text.
+    at whose border PostgreSQL makes constants and parameters of unknown type text. ``cast``: it is cast behind that border.
     """
 
     parent: Open | None = None
@@ -122,6 +123,7 @@ class Open:
     occurrences: list[Occurrence] = field(default_factory=list)
     uses: list[tuple[Use, Token]] = field(default_factory=list)
     named: bool = False
+    cast: bool = False
 
     def root(self) -> Open:
         """The representative of the class, with path halving."""

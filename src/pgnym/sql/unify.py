@@ -14,7 +14,20 @@ from collections.abc import Iterator, Sequence
 
 from pgnym.sql.catalog import Protection
 from pgnym.sql.errors import Refused
-from pgnym.sql.kinds import PLAIN, ArrayOf, Kind, Open, Plain, Row, Text, Token, protected, shape, tokens
+from pgnym.sql.kinds import (
+    PLAIN,
+    ArrayOf,
+    Kind,
+    Occurrence,
+    Open,
+    Plain,
+    Row,
+    Text,
+    Token,
+    protected,
+    shape,
+    tokens,
+)
 from pgnym.sql.plan import Use
 from pgnym.sql.types import BPCHAR, TEXT, VARCHAR
 
@@ -102,6 +115,7 @@ def bind(node: Open, kind: Kind) -> None:
 def _meet(node: Open, token: Token, use: Use, what: str, position: int | None) -> None:
     """A variable meets a token: it takes the domain, and remembers the columns."""
     root = node.root()
+    _check_spelling(root, token, use, what, position)
     # What a constant was compared with is where its value comes from, when it is shown. It takes no length from there.
     seen = Token(token.lineage, token.protection, token.typmod if use is Use.WRITE else -1)
     if root.bound is None:
@@ -113,6 +127,46 @@ def _meet(node: Open, token: Token, use: Use, what: str, position: int | None) -
     else:
         raise conflict(root.bound, token, what, position)
     root.uses.append((use, seen))
+
+
+def _check_spelling(root: Open, token: Token, use: Use, what: str, position: int | None) -> None:
+    """Raise Refused where PostgreSQL would take a constant for another type than the column's."""
+    original = token.protection.type_oid
+    if use is Use.CARRY and original == BPCHAR:
+        raise Refused(
+            f"{what} can't bring together {describe(token)} and a constant or parameter",
+            detail="A char(n) value is padded to the column's length, a constant beside it is not.",
+            hint="Select the column by itself, and put the constant in its place in the application.",
+            position=position,
+        )
+    if use is Use.CARRY and original in _NUMBERS and any(_widens(o, original) for o in root.occurrences):
+        raise Refused(
+            f"{what} can't bring together {describe(token)} and a number of another type",
+            detail="The result would have a wider type than the column.",
+            hint="Cast the constant to the column's type.",
+            position=position,
+        )
+    if (
+        root.named
+        and not root.cast
+        and token.protection.codec_oid not in (TEXT, VARCHAR)
+        and any(not (o.cast_oid or o.declared or o.numeric) for o in root.occurrences)
+    ):
+        raise Refused(
+            f"{what} can't bring together {describe(token)} and text",
+            sqlstate="42804" if use is Use.WRITE else "42883",
+            detail="A constant or parameter that comes out of a subquery without a cast has the type text.",
+            hint="Cast it to the column's type within the subquery.",
+            position=position,
+        )
+
+
+def _widens(occurrence: Occurrence, original: int) -> bool:
+    """Whether a constant makes the common type with a number column another than the column's."""
+    named = occurrence.cast_oid or occurrence.declared
+    if named in _NUMBERS:
+        return _NUMBERS.index(named) > _NUMBERS.index(original)
+    return occurrence.numeric and original == 21  # a bare integer is an int4
 
 
 def carry(kind: Kind) -> None:
@@ -156,6 +210,7 @@ def _join(left: Open, right: Open) -> None:
     one.occurrences.extend(other.occurrences)
     one.uses.extend(other.uses)
     one.named = one.named or other.named
+    one.cast = one.cast or other.cast
 
 
 def compare(left: Kind, right: Kind, what: str, position: int | None) -> None:
@@ -254,6 +309,9 @@ def groupable(kind: Kind, what: str, position: int | None) -> None:
             groupable(part, what, position)
 
 
+# int2, int4, int8, numeric: the common type of two is the later one.
+_NUMBERS = (21, 23, 20, 1700)
+
 # Types of which equal values have one spelling: not numeric (1.5, 1.50), jsonb, or char(n).
 _SPELLED_ONCE = frozenset({TEXT, VARCHAR, 20, 21, 23, 1082, 1114, 2950})
 
@@ -289,6 +347,11 @@ def flow(kinds: Sequence[Kind], what: str, position: int | None) -> Kind:
     return opens[0].root()
 
 
+def _width(token: Token) -> int:
+    original = token.protection.type_oid
+    return _NUMBERS.index(original) if original in _NUMBERS else 0
+
+
 def _flow_tokens(
     kinds: Sequence[Kind],
     found: list[Token],
@@ -297,7 +360,7 @@ def _flow_tokens(
     what: str,
     position: int | None,
 ) -> Kind:
-    first = found[0]
+    first = max(found, key=_width)
     one_domain = all(same_domain(first, t) for t in found)
     mixed = bool(plains) or not one_domain or any(t.mixed for t in found)
     if mixed and not all(_is_text(t.protection) for t in found):

@@ -121,3 +121,42 @@ SELECT u FROM unnest($1::text[]) u LEFT JOIN customer c ON c.email = u
 SELECT to_json(v.c), ROW(v.c) FROM (VALUES ('a')) v(c), customer c WHERE c.email = v.c
 --> SELECT to_json(v.c), ROW(v.c) FROM (VALUES (<~email:'a'>)) v(c), customer c WHERE c.email = v.c
 --| email/json email/record
+
+-- a constant beside char(n), which would be padded
+SELECT COALESCE(country, 'D') FROM customer
+--! 0A000 COALESCE can't bring together protected column public.customer.country and a constant or parameter @ ["COALESCE(country, 'D"]
+
+-- a number of a wider type beside a column
+SELECT COALESCE(loyalty_no, 3::bigint) FROM customer
+--! 0A000 COALESCE can't bring together protected column public.customer.loyalty_no and a number of another type @ ['COALESCE(loyalty_no,']
+
+-- a parameter of a wider type beside a column
+--: 20
+SELECT COALESCE(loyalty_no, $1) FROM customer
+--! 0A000 COALESCE can't bring together protected column public.customer.loyalty_no and a number of another type @ ['COALESCE(loyalty_no,']
+
+-- a number of the same type beside a column
+SELECT COALESCE(loyalty_no, 3), COALESCE(loyalty_no, '4'), COALESCE(loyalty_no, 5::int2) FROM customer
+--> SELECT COALESCE(loyalty_no, <~loyalty:'3'>), COALESCE(loyalty_no, <~loyalty:'4'>), COALESCE(loyalty_no, <~loyalty:'5'>::text) FROM customer
+--| loyalty:23 loyalty:23 loyalty:23
+
+-- a constant that a subquery has made text, and a date
+SELECT 1 FROM customer, (VALUES ('1962-02-18')) v(d) WHERE birth_date = v.d
+--! 42883 operator = can't bring together protected column public.customer.birth_date and text @ ['= v.d']
+
+-- a constant that a subquery expression has made text, and a date
+SELECT 1 FROM customer WHERE birth_date IN (SELECT '1962-02-18')
+--! 42883 IN (subquery) can't bring together protected column public.customer.birth_date and text @ ["IN (SELECT '1962-02-"]
+
+-- a constant that a subquery has made text, stored as a date
+INSERT INTO customer (birth_date) SELECT v.d FROM (VALUES ('1962-02-18')) v(d)
+--! 42804 INSERT can't bring together protected column public.customer.birth_date and text @ ['customer (birth_date']
+
+-- a constant of a subquery with a cast, within and behind it
+SELECT 1 FROM customer, (VALUES (date '1962-02-18')) v(d), (SELECT '1970-01-01' AS d) w WHERE birth_date IN (v.d, w.d::date)
+--> SELECT 1 FROM customer, (VALUES (<birth:'1962-02-18'>)) v(d), (SELECT <birth:'1970-01-01'> AS d) w WHERE birth_date IN (v.d, w.d::text)
+
+-- NULLIF keeps the length of a char
+SELECT NULLIF(country, 'DE'), NULLIF(first_name, 'F') FROM customer
+--> SELECT NULLIF(country, <country:'DE'>), NULLIF(first_name, <first_name:'F'>) FROM customer
+--| country:1042(6) first_name
