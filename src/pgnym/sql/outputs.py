@@ -87,7 +87,7 @@ def _shown_type(catalog: Catalog, kind: Kind) -> tuple[int | None, int | None]:
     if isinstance(kind, ArrayOf):
         element = shape(kind.element)
         if isinstance(element, Token) and element.protection.type_oid != element.protection.stored_oid:
-            return array_of(catalog, element.protection.type_oid) or None, -1
+            return array_of(catalog, element.protection.type_oid) or None, element.typmod
     return None, None
 
 

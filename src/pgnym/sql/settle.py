@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from pgnym.sql.casts import cast_fits
+from pgnym.sql.catalog import Protection
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Applied, Constant, Fixed
 from pgnym.sql.infer import Run
 from pgnym.sql.kinds import ArrayOf, LateCast, Occurrence, Token, shape
+from pgnym.sql.literals import decode
 from pgnym.sql.plan import Parameter, Use, ValueUse
 from pgnym.sql.rewrite import Edit, Hole
 from pgnym.sql.types import TEXT, TEXT_ARRAY, VARCHAR, array_of, family
 from pgnym.sql.unify import describe
 
 _STRENGTH = {Use.COMPARE: 0, Use.CARRY: 1, Use.WRITE: 2}
+_NUMERIC, _JSONB = 1700, 3802
+_POINT_OR_EXPONENT = re.compile(r"[0-9][.eE]")
 _KEPT_CASTS = frozenset({TEXT, VARCHAR, TEXT_ARRAY, 1015})
 # A date where a timestamp is meant is midnight, whatever the settings; (declared type, type of the column).
 _WIDENED = frozenset({(1082, 1114)})
@@ -155,6 +160,15 @@ def value_use(run: Run, occurrence: Occurrence) -> ValueUse | None:
             detail="The column's type is an integer.",
             position=occurrence.start,
         )
+    if any(one is Use.CARRY for one, _ in uses) and not _spelled_alike(run, occurrence, strongest.protection):
+        raise Refused(
+            f"a constant or parameter that may be shown beside {describe(token)} is not supported in this spelling",
+            detail="Equal values of its type have one token, which is shown in the spelling that the column gives it.",
+            hint="Write a constant with as many digits after the point as the column has."
+            if strongest.protection.typmod != -1
+            else "Select the column by itself, and put the constant in its place in the application.",
+            position=occurrence.start,
+        )
     if is_array and isinstance(occurrence.fold, Applied):
         raise Refused("a computed array constant is not supported", position=occurrence.start)
     return ValueUse(
@@ -165,6 +179,24 @@ def value_use(run: Run, occurrence: Occurrence) -> ValueUse | None:
         max(occurrence.cast_oid, 0),
         occurrence.cast_typmod if occurrence.cast_oid else -1,
     )
+
+
+def _spelled_alike(run: Run, occurrence: Occurrence, protection: Protection) -> bool:
+    """Whether a value that is shown is written as the column writes an equal one: of numbers, with the same scale."""
+    if protection.codec_oid not in (_NUMERIC, _JSONB):
+        return True
+    scaled = protection.codec_oid == _NUMERIC and protection.typmod != -1
+    if scaled and occurrence.cast_oid == _NUMERIC and occurrence.cast_typmod == protection.typmod:
+        return True
+    if not isinstance(occurrence.fold, Constant) or occurrence.cast_array:
+        return False
+    run.pins.add(occurrence.fold.ordinal)
+    value = decode(run.lexed.cuts.raw(occurrence.fold.ordinal), run.session.standard_strings)
+    if protection.codec_oid == _JSONB:
+        return _POINT_OR_EXPONENT.search(value) is None
+    whole, _, fraction = value.strip().partition(".")
+    scale = (protection.typmod - 4) & 0x7FF
+    return scaled and len(fraction) == scale and whole.lstrip("+-").isdigit() and (fraction + "0").isdigit()
 
 
 def _decimal(run: Run, occurrence: Occurrence) -> bool:

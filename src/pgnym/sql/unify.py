@@ -150,7 +150,8 @@ def _check_spelling(root: Open, token: Token, use: Use, what: str, position: int
         root.named
         and not root.cast
         and token.protection.codec_oid not in (TEXT, VARCHAR)
-        and any(not (o.cast_oid or o.declared or o.numeric) for o in root.occurrences)
+        and root.occurrences
+        and not any(o.cast_oid or o.declared or o.numeric for o in root.occurrences)
     ):
         raise Refused(
             f"{what} can't bring together {describe(token)} and text",

@@ -160,3 +160,7 @@ SELECT 1 FROM customer, (VALUES (date '1962-02-18')) v(d), (SELECT '1970-01-01' 
 SELECT NULLIF(country, 'DE'), NULLIF(first_name, 'F') FROM customer
 --> SELECT NULLIF(country, <country:'DE'>), NULLIF(first_name, <first_name:'F'>) FROM customer
 --| country:1042(6) first_name
+
+-- VALUES of which one is cast
+SELECT 1 FROM customer, (VALUES ('1962-02-18'), (NULL), (date '1970-01-01')) v(d) WHERE birth_date = v.d
+--> SELECT 1 FROM customer, (VALUES (<birth:'1962-02-18'>), (NULL), (<birth:'1970-01-01'>)) v(d) WHERE birth_date = v.d
