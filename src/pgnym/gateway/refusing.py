@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pgnym.audit.records import Action
 from pgnym.gateway import injected
-from pgnym.gateway.reports import ErrorReport
+from pgnym.gateway.reports import SHUTDOWN, ErrorReport
 from pgnym.gateway.session import IDLE, Session
 from pgnym.gateway.slots import Slot, Step
 from pgnym.wire import messages
@@ -42,6 +42,9 @@ class Refusing:
         self.audit(report)
         if not session.expect and session.status == IDLE and not in_batch:
             session.effects.to_client(report.encode() + messages.ReadyForQuery(b"I").build())
+            if session.draining:
+                session.effects.to_client(SHUTDOWN.encode())
+                session.effects.close("shutting down")
             return
         session.expect.append(Slot(Step.QUERY, report=report))
         session.effects.to_server(messages.Query(injected.FAILING).build())

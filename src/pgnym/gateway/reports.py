@@ -32,6 +32,10 @@ class ErrorReport:
         )
 
 
+SHUTDOWN = ErrorReport("57P01", "terminating connection due to administrator command", severity="FATAL")
+"""As a server says it when its administrator shuts it down."""
+
+
 class GatewayError(Exception):
     """A failure whose text is fit for the client."""
 

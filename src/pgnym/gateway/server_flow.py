@@ -19,7 +19,7 @@ from pgnym.gateway.client_flow import ClientFlow
 from pgnym.gateway.describe import show_columns, show_parameters
 from pgnym.gateway.effects import Cancel, Lookup
 from pgnym.gateway.failures import Failure, FailureReveal
-from pgnym.gateway.reports import ErrorReport, report_of
+from pgnym.gateway.reports import SHUTDOWN, ErrorReport, report_of
 from pgnym.gateway.reveal import CopyReveal, Reveal, RowReveal
 from pgnym.gateway.session import IDLE, Session
 from pgnym.gateway.slots import COPY_ENDED, QUERY, SYNC, Slot, Step
@@ -45,10 +45,6 @@ _WATCHED: Final = frozenset((_READY, _STATUS, _COPY_IN, _ERROR))
 _NEVER_DROPPED: Final = frozenset((_READY, _STATUS, Backend.NOTIFICATION_RESPONSE))
 _RELAY: Final = object()
 _HELD: Final = object()
-# As a server says it when its administrator shuts it down.
-SHUTDOWN: Final = ErrorReport(
-    "57P01", "terminating connection due to administrator command", severity="FATAL"
-)
 
 
 class ServerFlow:
