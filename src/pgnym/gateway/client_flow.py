@@ -406,7 +406,7 @@ class ClientFlow:
                 refuse(report_of(error))
             else:
                 send()
-            if self._awaited_copy is None:
+            if self._awaited_copy is None and not self._awaits_drain:
                 self.unblock()
 
         self.work(Store(tokens.values, record), done)

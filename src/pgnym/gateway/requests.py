@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pgnym.gateway.planning import Planned, Planning, Refusal
 from pgnym.gateway.reports import GatewayError, report_of
-from pgnym.gateway.slots import QUERY, Portal, Prepared, Slot, Step
+from pgnym.gateway.slots import QUERY, Change, Portal, Prepared, Slot, Step
 from pgnym.gateway.tokenize import bind_values, check_encoding
 from pgnym.sql.plan import StatementPlan
 from pgnym.sql.words import Mention
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from pgnym.gateway.client_flow import ClientFlow
 
 ALL_ROWS = bytes(4)  # the row limit of an Execute without one
-Undo = Callable[[], None]
-Named = TypeVar("Named")
 
 
 class Requests:
@@ -105,6 +103,12 @@ class Requests:
     def _parse(self, message: bytes) -> bool:
         session = self._session
         parse = messages.Parse.parse(message)
+        if parse.name in session.prepared and parse.name and session.expect:
+            session.effects.to_server(
+                messages.FLUSH
+            )  # what is under way may have freed the name, or not made it
+            self._flow.await_drain()
+            return False
         flags = session.engines.current.flags(parse.text, session)
         outcome = self._planning.plan(parse.text, parse.oids, flags, simple=False) if flags else True
         if outcome is False:
@@ -119,11 +123,18 @@ class Requests:
         if flags & Mention.SETTINGS:
             # Executed again, it changes settings again: then the session's scope must be asked for anew.
             prepared = Prepared(StatementPlan("SET"), parse.oids, "", changes_settings=True)
-            return self._relay(
-                message, Slot(Step.PARSE, undo=_assign(session.prepared, parse.name, prepared))
-            )
-        undo = None if parse.name else _remove(session.prepared, parse.name)
-        return self._relay(message, Slot(Step.PARSE, undo=undo))
+            change = Change(session.prepared, parse.name, prepared).make()
+        else:
+            change = Change(session.prepared, parse.name, None).make()
+        self._relay(message, Slot(Step.PARSE, change=change))
+        self._await_name(change)
+        return True
+
+    def _await_name(self, change: Change) -> None:
+        """A name that is taken: which of the two statements later messages mean depends on the server's answer."""
+        if change.name and change.old is not None:
+            self._session.effects.to_server(messages.FLUSH)
+            self._flow.await_drain()
 
     def _parse_planned(self, parse: messages.Parse, planned: Planned, flags: int) -> None:
         session, flow = self._session, self._flow
@@ -144,10 +155,10 @@ class Requests:
             if flow.refusing.discarding:
                 return
             session.note(flags)
-            # A Parse of an existing name fails in the server and leaves the old statement: undo restores it.
-            slot.undo = _assign(session.prepared, parse.name, prepared)
+            slot.change = Change(session.prepared, parse.name, prepared).make()
             session.expect.append(slot)
             session.effects.to_server(messages.Parse(parse.name, sent, sent_oids(plan, parse.oids)).build())
+            self._await_name(slot.change)
 
         flow.store(
             planned.tokens, rewrite.fingerprint, send, lambda report: flow.refusing.step(report, Step.PARSE)
@@ -161,7 +172,7 @@ class Requests:
         prepared = session.prepared.get(statement) if 5 <= portal_end < statement_end else None
         if prepared is None:
             # Not ours: what may be wrong with it is for the server to say.
-            return self._relay(message, Slot(Step.BIND, undo=_remove(session.portals, portal)))
+            return self._relay(message, Slot(Step.BIND, change=Change(session.portals, portal, None).make()))
         plan = prepared.plan
         if plan.outputs or plan.parameters:
             try:
@@ -172,8 +183,8 @@ class Requests:
         if plan.parameters is None and not prepared.literals:
             # Nothing in it becomes a token; only the formats that results will have are of interest.
             result_formats = bind_result_formats(message, statement_end + 1)
-            undo = _assign(session.portals, portal, Portal(prepared, result_formats))
-            return self._relay(message, Slot(Step.BIND, (plan,), prepared.fingerprint, undo=undo))
+            change = Change(session.portals, portal, Portal(prepared, result_formats)).make()
+            return self._relay(message, Slot(Step.BIND, (plan,), prepared.fingerprint, change=change))
         bind = messages.Bind.parse(message)
         try:
             sent, tokens = bind_values(prepared, bind, session)
@@ -186,7 +197,7 @@ class Requests:
         def send() -> None:
             if flow.refusing.discarding:
                 return
-            slot.undo = _assign(session.portals, bind.portal, Portal(prepared, bind.result_formats))
+            slot.change = Change(session.portals, bind.portal, Portal(prepared, bind.result_formats)).make()
             session.expect.append(slot)
             session.effects.to_server(message if sent is bind else sent.build())
 
@@ -227,35 +238,8 @@ class Requests:
     def _close(self, message: bytes) -> bool:
         session = self._session
         target = messages.Close.parse(message)
-        if target.kind == b"S":
-            return self._relay(message, Slot(Step.CLOSE, undo=_remove(session.prepared, target.name)))
-        return self._relay(message, Slot(Step.CLOSE, undo=_remove(session.portals, target.name)))
-
-
-def _assign(names: MutableMapping[bytes, Named], name: bytes, value: Named) -> Undo:
-    """Set a name; what is returned restores it. The unnamed one is gone whatever becomes of its successor."""
-    old = names.get(name) if name else None
-    names[name] = value
-
-    def undo() -> None:
-        if old is None:
-            names.pop(name, None)
-        else:
-            names[name] = old
-
-    return undo
-
-
-def _remove(names: MutableMapping[bytes, Named], name: bytes) -> Undo | None:
-    """Forget a name; what is returned, if anything, restores it."""
-    old = names.pop(name, None)
-    if old is None or not name:
-        return None
-
-    def undo() -> None:
-        names[name] = old
-
-    return undo
+        change = Change(session.prepared if target.kind == b"S" else session.portals, target.name, None)
+        return self._relay(message, Slot(Step.CLOSE, change=change.make()))
 
 
 def sent_oids(plan: StatementPlan, declared: tuple[int, ...]) -> tuple[int, ...]:

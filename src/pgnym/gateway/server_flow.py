@@ -390,8 +390,12 @@ class ServerFlow:
             self._abandon_batch()
         return self._reveal_report(slot, message)
 
-    def _abandon_batch(self) -> None:
-        """All that has been sent up to the next Sync is discarded by the server, Query and FunctionCall too."""
+    def _abandon_batch(self, *, cut_off: bool = False) -> None:
+        """All that has been sent up to the next Sync is discarded by the server, Query and FunctionCall too.
+
+        ``cut_off``: by us, so the server may carry out some of it yet. Then names stay as they are: one too many is an error
+        of the server's, one too few would let a value through.
+        """
         session = self.session
         dropped: list[Slot] = []
         while session.expect:
@@ -403,13 +407,26 @@ class ServerFlow:
                 dropped.append(head)
         if not session.expect:
             self.client.refusing.discarding = True
-        for slot in reversed(dropped):
-            if slot.undo is not None:
-                slot.undo()
+        if not cut_off:
+            self._restore_names(dropped)
         for slot in dropped:
             if slot.step in (Step.EXECUTE, Step.QUERY):
                 self._settle_names(slot)
             self._tell(slot, None)
+
+    def _restore_names(self, dropped: list[Slot]) -> None:
+        """Undo what the dropped requests did to names, but not what requests behind the next Sync do."""
+        later = [s.change for s in self.session.expect if isinstance(s, Slot) and s.change is not None]
+        undone = [slot.change for slot in dropped if slot.change is not None]
+        if not undone:
+            return
+        for change in (*reversed(later), *reversed(undone)):
+            change.undo()
+        first = dropped[0]
+        if first.step is Step.PARSE and first.change is not None and not first.change.name:
+            self.session.prepared.pop(b"", None)  # it is gone before its successor is looked at
+        for change in later:
+            change.make()
 
     def _reveal_report(self, slot: Slot, message: bytes) -> object:
         failure = Failure.read(message, slot, self.session)
@@ -510,7 +527,7 @@ class ServerFlow:
         self._dropping = True
         slot.failed = True
         if slot.step is not Step.QUERY:
-            self._abandon_batch()
+            self._abandon_batch(cut_off=True)
         self._last = report.encode()
         self._block()
         expect = session.expect

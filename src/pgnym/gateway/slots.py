@@ -8,9 +8,10 @@ after an error the server is silent until it has read a Sync).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from pgnym.gateway.reports import ErrorReport
 from pgnym.policy.budget import StatementBudget
@@ -61,11 +62,40 @@ class Portal:
 
 
 @dataclass(slots=True)
+class Change:
+    """What a request does to a name: it stands for ``value``, or for nothing that concerns the gateway (None).
+
+    Made when the request is sent, as later ones may name it already; undone if the request fails.
+    """
+
+    names: MutableMapping[bytes, Any]
+    name: bytes
+    value: Prepared | Portal | None
+    old: Prepared | Portal | None = None
+
+    def make(self) -> Change:
+        """Make it."""
+        self.old = self.names.get(self.name)
+        self._set(self.value)
+        return self
+
+    def undo(self) -> None:
+        """Undo it; all that were made later must have been undone."""
+        self._set(self.old)
+
+    def _set(self, value: Prepared | Portal | None) -> None:
+        if value is None:
+            self.names.pop(self.name, None)
+        else:
+            self.names[self.name] = value
+
+
+@dataclass(slots=True)
 class Slot:
     """One expected reply. ``plans`` are the statements of a Query, one for the extended steps.
 
     ``swallow``: the gateway injected the request; nothing of its reply reaches the client. ``report``: the error to show
-    in place of the one that the injected failing statement raises. ``undo``: restores names if the request fails.
+    in place of the one that the injected failing statement raises. ``change``: what it does to names if it succeeds.
     """
 
     step: Step
@@ -80,7 +110,7 @@ class Slot:
     parameters: Prepared | None = None
     swallow: bool = False
     report: ErrorReport | None = None
-    undo: Callable[[], None] | None = None
+    change: Change | None = None
     done: Callable[[list[list[bytes | None]] | None], None] | None = None
     rows: list[list[bytes | None]] = field(default_factory=list, repr=False)
     budget: StatementBudget | None = None
