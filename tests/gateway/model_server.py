@@ -6,6 +6,7 @@ tokens, and as the *twin* that the client would talk to without it, where they h
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -29,6 +30,7 @@ from pgnym.wire import messages
 from pgnym.wire.frames import FRONTEND, Frontend, walk
 
 ABORTED = "25P02"
+FUNCTION_RESULT = b"V" + struct.pack("!Ii", 8, -1)
 
 
 class Failure(Exception):
@@ -66,6 +68,7 @@ class Model:
     copying: tuple[bool, bool] | None = None  # by Query?, protected?
     prepared: dict[bytes, bytes] = field(default_factory=dict)
     named: dict[str, str] = field(default_factory=dict)
+    cursors: dict[str, str] = field(default_factory=dict)
     portals: dict[bytes, tuple[bytes, list[bytes | None]]] = field(default_factory=dict)
     stored: list[bytes] = field(default_factory=list)
     copied: bytearray = field(default_factory=bytearray)
@@ -94,6 +97,10 @@ class Model:
             return self._ready()
         if self.discarding or kind == Frontend.FLUSH:
             return b""
+        if kind == Frontend.FUNCTION_CALL:
+            if self.status == b"E":
+                return self._fail(ABORTED, by_query=True)
+            return FUNCTION_RESULT + self._ready()
         if kind == Frontend.QUERY:
             return self._query(messages.Query.parse(message).text)
         try:
@@ -104,6 +111,7 @@ class Model:
     def _ready(self) -> bytes:
         if self.status == b"I":
             self.portals.clear()
+            self.cursors.clear()
         return messages.ReadyForQuery(self.status).build()
 
     def _fail(self, sqlstate: str, *, by_query: bool) -> bytes:
@@ -207,6 +215,9 @@ class Model:
             return Statement("SELECT 1", columns[:1], ((b"{pg_catalog,public}", b"app"),))
         if text == FAILING_TEXT:
             return Statement("", fails="42883")
+        if words.startswith("FETCH "):
+            cursor = self.cursors.get(words.removeprefix("FETCH "))
+            return Statement("", fails="34000") if cursor is None else self._statement(cursor.encode())
         if words in ("BEGIN", "COMMIT", "ROLLBACK"):
             return Statement(words, exits=words != "BEGIN")
         if words.startswith("EXECUTE "):
@@ -238,6 +249,15 @@ class Model:
         if words.startswith("INSERT INTO letter"):
             literal = words.partition("('")[2].partition("'")[0].encode()
             self.stored.append(literal or values[0] or b"")
+        elif words.startswith("DECLARE "):
+            if self.status == b"I":
+                raise Failure("25P01")
+            name, _, inner = words.removeprefix("DECLARE ").partition(" CURSOR FOR ")
+            if name in self.cursors:
+                raise Failure("42P03")
+            self.cursors[name] = inner
+        elif words.startswith("CLOSE ") and not self.cursors.pop(words.removeprefix("CLOSE "), ""):
+            raise Failure("34000")
         elif words == "BEGIN":
             self.status = b"T"
         elif words in ("COMMIT", "ROLLBACK"):

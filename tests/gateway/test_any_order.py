@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -49,6 +50,9 @@ PROTECTED = (
     "PREPARE q AS SELECT email FROM customer",
     "EXECUTE q",
     "DEALLOCATE q",
+    "DECLARE c CURSOR FOR SELECT email FROM customer",
+    "FETCH c",
+    "CLOSE c",
 )
 WITH_PARAMETER = (
     "SELECT name FROM artist WHERE name = $1",
@@ -104,7 +108,11 @@ def copies(draw: st.DrawFn) -> bytes:
 
 
 queries = st.one_of(texts, st.sampled_from(TWO)).map(query)
-traffic = st.lists(st.one_of(queries, queries, batches(), batches(), copies()), min_size=1, max_size=6)
+calls = st.just(b"F" + struct.pack("!IIhhh", 14, 1598, 0, 0, 0))
+loose = st.sampled_from([parse("", "SELECT name FROM artist"), parse("", "SELECT nope FROM artist"), FLUSH])
+traffic = st.lists(
+    st.one_of(queries, queries, batches(), batches(), copies(), calls, loose), min_size=1, max_size=8
+).map(lambda pieces: [*pieces, SYNC])
 
 
 def heard(data: bytes) -> list[bytes]:

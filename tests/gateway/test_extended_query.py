@@ -277,9 +277,10 @@ def test_an_error_in_the_first_batch_leaves_the_second_alone(stocked: Play) -> N
 def test_a_name_counts_only_if_its_parse_succeeds(play: Play) -> None:
     prepared(play, "s", SELECT)
     again = parse("s", "SELECT born FROM customer")
-    play >> Client(again, SYNC) << ToServer(again, SYNC)
-    play >> Server(error("42P05", "prepared statement exists"), READY)
-    play << ToClient(error("42P05", "prepared statement exists"), READY)
+    exists = error("42P05", "prepared statement exists")
+    play >> Client(again, SYNC) << ToServer(again, FLUSH)
+    play >> Server(exists) << ToClient(exists) << ToServer(SYNC)
+    play >> Server(READY) << ToClient(READY)
     play >> Client(describe("S", "s"), SYNC) << ToServer(describe("S", "s"), SYNC)
     play >> Server(parameters(), described(("email", VARCHAR)), READY)
     play << ToClient(parameters(), described(("email", VARCHAR), typmod=44), READY)
@@ -368,6 +369,48 @@ def test_closing_an_unknown_name_succeeds(play: Play) -> None:
     play >> Client(close("S", "t"), close("P", "s"), SYNC) << ToServer(close("S", "t"), close("P", "s"), SYNC)
     play >> Server(CLOSED, CLOSED, READY) << ToClient(CLOSED, CLOSED, READY)
     assert list(play.session.prepared) == [b"s"]
+
+
+def test_an_error_does_not_undo_what_a_later_batch_does_to_a_name(play: Play) -> None:
+    """Else values for the name's new statement would go up as they are."""
+    first = parse("", "SELECT nope FROM artist") + parse("s", SELECT) + SYNC
+    second = close("S", "s") + parse("s", FIND) + SYNC
+    play >> Client(first, second) << ToServer(first, second)
+    play >> Server(error("42703"), READY, CLOSED, PARSED, READY)
+    play << ToClient(error("42703"), READY, CLOSED, PARSED, READY)
+    play >> Client(bind("", "s", b"ann@x.org"), SYNC) << ToServer(bind("", "s", ANN, formats=(0,)), SYNC)
+
+
+@pytest.mark.parametrize("made", [False, True], ids=["free after all", "taken"])
+def test_what_a_name_stands_for_is_known_before_values_are_bound_to_it(play: Play, made: bool) -> None:
+    """Two batches prepare the same name: the second does so only if the first has failed."""
+    plain = "SELECT name FROM artist WHERE name = $1"
+    first = parse("", "SELECT 1") + parse("s", FIND) + SYNC
+    (
+        play
+        >> Client(first, parse("s", plain), SYNC, bind("", "s", b"ann@x.org"), SYNC)
+        << ToServer(first, FLUSH)
+    )
+    play >> Server(*((PARSED, PARSED, READY) if made else (error("22012"), READY)))
+    play << ToClient(*((PARSED, PARSED, READY) if made else (error("22012"), READY)))
+    if not made:
+        play << ToServer(parse("s", plain), SYNC, bind("", "s", b"ann@x.org"), SYNC)
+        return
+    play << ToServer(parse("s", plain), FLUSH)
+    (
+        play
+        >> Server(error("42P05"))
+        << ToClient(error("42P05"))
+        << ToServer(SYNC, bind("", "s", ANN, formats=(0,)), SYNC)
+    )
+
+
+def test_the_unnamed_statement_stays_if_its_successor_is_discarded(play: Play) -> None:
+    prepared(play, "", FIND)
+    sent = bind("", "nosuch") + parse("", SELECT) + SYNC
+    play >> Client(sent) << ToServer(sent)
+    play >> Server(NEVER, READY) << ToClient(NEVER, READY)
+    play >> Client(bind("", "", b"ann@x.org"), SYNC) << ToServer(bind("", "", ANN, formats=(0,)), SYNC)
 
 
 def test_a_close_that_is_discarded_keeps_the_name(play: Play) -> None:
