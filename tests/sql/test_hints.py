@@ -6,6 +6,7 @@ import pytest
 from case_files import SCOPE
 from sample_catalog import sample_catalog
 
+from pgnym.sql.catalog import Catalog, Column, Protection, Relation
 from pgnym.sql.errors import Refused
 from pgnym.sql.planner import Planner
 
@@ -45,3 +46,18 @@ def test_the_hint_fits_the_statement(text: str, hint: str) -> None:
             PLANNER.plan(text.encode(), (), SCOPE)
         assert caught.value.sqlstate == "0A000"
         assert hint in caught.value.hint
+
+
+def test_sql_json_of_a_protected_jsonb_must_say_its_type() -> None:
+    """It is jsonb if an argument is; the server knows a token only, and would make json of it."""
+    protection = Protection("public.t.doc", "doc", b"pn1aaa", False, 3802, -1, 3802, 25)
+    relation = Relation(1, "public", "t", "r", (Column("doc", 1, 25, -1, protection),))
+    planner = Planner(Catalog(1, {("public", "t"): relation}, {1: relation}))
+    for text in ("SELECT JSON_OBJECT('k': doc) FROM t", "SELECT JSON_ARRAYAGG(doc) FROM t"):
+        with pytest.raises(Refused, match="without RETURNING") as caught:
+            planner.plan(text.encode(), (), SCOPE)
+        assert caught.value.hint == "Add RETURNING jsonb."
+    assert (
+        planner.plan(b"SELECT JSON_OBJECT('k': doc RETURNING jsonb), to_json(doc) FROM t", (), SCOPE)
+        is not None
+    )

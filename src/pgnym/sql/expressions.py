@@ -176,7 +176,7 @@ def concatenate(run: Run, node: Node, left: Kind, right: Kind) -> Kind:
     at = location(node)
     if isinstance(one, ArrayOf) or isinstance(other, ArrayOf):
         elements = [k.element if isinstance(k, ArrayOf) else k for k in (one, other)]
-        return ArrayOf(flow(elements, "operator ||", at))
+        return ArrayOf(unsized(flow(elements, "operator ||", at)))
     for kind in (one, other):
         if isinstance(kind, Row) and protected(kind):
             raise conflict(one, other, "operator ||", at)

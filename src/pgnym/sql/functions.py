@@ -298,8 +298,7 @@ def _json_object(call: Call) -> Kind:
             require_plain(kind, f"a key in {call.name}()", call.position)
         elif index % 2 == 0 and not _scalar_key(kind):
             raise Refused(
-                "key value must be scalar, not array, composite, or json",
-                sqlstate="22023",
+                f"a protected key of {call.name}() must be scalar, not array, composite, or json",
                 position=call.position,
             )
     return Text(tuple(call.arguments), Container.JSON, f"JSON built by {call.name}()")
@@ -336,7 +335,7 @@ def _array_search(call: Call) -> Kind:
         compare(inner, call.arguments[1], call.what, call.position)
     for kind in call.arguments[2:]:
         require_plain(kind, call.what, call.position)
-    return ArrayOf(inner) if call.name == "array_remove" else Plain(f"the result of {call.what}")
+    return ArrayOf(unsized(inner)) if call.name == "array_remove" else Plain(f"the result of {call.what}")
 
 
 @_builtin("array_append", "array_prepend", "array_cat")
@@ -345,7 +344,7 @@ def _array_grow(call: Call) -> Kind:
     for index, kind in enumerate(call.arguments):
         is_array = call.name == "array_cat" or (index == 0) == (call.name == "array_append")
         elements.append(element(kind, call.what, call.position) if is_array else kind)
-    return ArrayOf(flow(elements, call.what, call.position))
+    return ArrayOf(unsized(flow(elements, call.what, call.position)))
 
 
 @_builtin("array_to_string")
@@ -359,9 +358,21 @@ def _array_to_string(call: Call) -> Kind:
 
 
 def _check_output(node: Node, kinds: list[Kind], position: int | None) -> None:
-    """RETURNING of a SQL/JSON constructor: bytea would hide tokens in hex, varchar(n) would cut them."""
+    """RETURNING of a SQL/JSON constructor: bytea would hide tokens in hex, varchar(n) would cut them.
+
+    Without it the result is jsonb if an argument is, else json: the server must not judge by the token.
+    """
     output = node.get("output")
     if output is None:
+        for kind in kinds:
+            known = shape(kind)
+            if isinstance(known, Token) and known.protection.codec_oid == _JSONB:
+                raise Refused(
+                    f"SQL/JSON of protected column {', '.join(sorted(known.columns))} without RETURNING is not supported",
+                    detail="Its type would be that of the column, of which the database knows the token only.",
+                    hint="Add RETURNING jsonb.",
+                    position=position,
+                )
         return
     target = output["typeName"]
     if type_name_parts(target)[1] not in ("json", "jsonb", "text") or "typmods" in target:

@@ -155,7 +155,7 @@ def _check_spelling(root: Open, token: Token, use: Use, what: str, position: int
     ):
         raise Refused(
             f"{what} can't bring together {describe(token)} and text",
-            sqlstate="42804" if use is Use.WRITE else "42883",
+            sqlstate="0A000" if original == BPCHAR else "42804" if use is Use.WRITE else "42883",
             detail="A constant or parameter that comes out of a subquery without a cast has the type text.",
             hint="Cast it to the column's type within the subquery.",
             position=position,

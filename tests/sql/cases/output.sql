@@ -224,7 +224,7 @@ SELECT row_to_json(c), c FROM customer_contact c
 
 -- json of json as a key
 SELECT json_build_object(to_json(email), 1) FROM customer
---! 22023 key value must be scalar, not array, composite, or json @ ['json_build_object(to']
+--! 0A000 a protected key of json_build_object() must be scalar, not array, composite, or json @ ['json_build_object(to']
 
 -- SQL/JSON as another type
 SELECT JSON_ARRAY(email RETURNING bytea) FROM customer
@@ -424,3 +424,7 @@ VALUES ('a'), ('b')
 
 -- a composite type by the name of the table
 SELECT (NULL::customer).email
+
+-- arrays keep the length of their column until a function makes them
+SELECT ARRAY[country, country], array_append(ARRAY[country], country), ARRAY[country] || country FROM customer
+--| country/array:1014(6) country/array:1014 country/array:1014
