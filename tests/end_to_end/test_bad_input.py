@@ -390,7 +390,11 @@ def test_apply_tells_another_master_key_also_when_nothing_is_to_do(made: Deploym
 
 
 def test_apply_gives_the_login_its_password_also_when_nothing_is_to_do(made: Deployment) -> None:
-    other = replace(made, vault_password="another-" + made.vault_password)
+    listen = {"listen": "127.0.0.1:0"}
+    config = made.config | {
+        section: made.config.get(section, {}) | listen for section in ("gateway", "admin")
+    }
+    other = replace(made, config=config, vault_password="another-" + made.vault_password)
     other.pgnym("apply", "--yes")
     with Gateway(other) as gateway, psycopg.connect(gateway.url()) as connection:
         assert connection.execute("SELECT email FROM person").fetchall() == []
