@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.server
 
 _ARGUMENTS: dict[int, Any] = {
-    16: True, 20: 1, 21: 12, 23: 12, 25: "a", 1043: "a", 1082: datetime.date(1962, 2, 18),
+    16: True, 20: 1, 21: 12, 23: 12, 25: "a", 1042: "a", 1043: "a", 1082: datetime.date(1962, 2, 18),
     1009: ["a", "b"], 1015: ["a", "b"], 1182: [datetime.date(1962, 2, 18)], 1007: [12, -5],
 }  # fmt: skip
 # What differs between two databases, or between two runs: object identifiers, physical places.

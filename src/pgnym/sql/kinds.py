@@ -116,6 +116,7 @@ class Open:
 
     ``bound``: the kind it has taken. ``uses``: why, with the token that it met. ``named``: it was the column of a subquery,
     at whose border PostgreSQL makes constants and parameters of unknown type text. ``cast``: it is cast behind that border.
+    ``shown``: it may come out of the statement.
     """
 
     parent: Open | None = None
@@ -124,6 +125,7 @@ class Open:
     uses: list[tuple[Use, Token]] = field(default_factory=list)
     named: bool = False
     cast: bool = False
+    shown: bool = False
 
     def root(self) -> Open:
         """The representative of the class, with path halving."""

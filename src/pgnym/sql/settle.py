@@ -10,11 +10,11 @@ from pgnym.sql.catalog import Protection
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Applied, Constant, Fixed
 from pgnym.sql.infer import Run
-from pgnym.sql.kinds import ArrayOf, LateCast, Occurrence, Token, shape
+from pgnym.sql.kinds import ArrayOf, LateCast, Occurrence, Open, Token, shape
 from pgnym.sql.literals import decode
 from pgnym.sql.plan import Parameter, Use, ValueUse
 from pgnym.sql.rewrite import Edit, Hole
-from pgnym.sql.types import TEXT, TEXT_ARRAY, VARCHAR, array_of, family
+from pgnym.sql.types import BPCHAR, NUMBERS, TEXT, TEXT_ARRAY, VARCHAR, array_of, family
 from pgnym.sql.unify import describe
 
 _STRENGTH = {Use.COMPARE: 0, Use.CARRY: 1, Use.WRITE: 2}
@@ -160,15 +160,8 @@ def value_use(run: Run, occurrence: Occurrence) -> ValueUse | None:
             detail="The column's type is an integer.",
             position=occurrence.start,
         )
-    if any(one is Use.CARRY for one, _ in uses) and not _spelled_alike(run, occurrence, strongest.protection):
-        raise Refused(
-            f"a constant or parameter that may be shown beside {describe(token)} is not supported in this spelling",
-            detail="Equal values of its type have one token, which is shown in the spelling that the column gives it.",
-            hint="Write a constant with as many digits after the point as the column has."
-            if strongest.protection.typmod != -1
-            else "Select the column by itself, and put the constant in its place in the application.",
-            position=occurrence.start,
-        )
+    if _is_shown(occurrence):
+        _check_shown(run, occurrence, strongest, token)
     if is_array and isinstance(occurrence.fold, Applied):
         raise Refused("a computed array constant is not supported", position=occurrence.start)
     return ValueUse(
@@ -179,6 +172,42 @@ def value_use(run: Run, occurrence: Occurrence) -> ValueUse | None:
         max(occurrence.cast_oid, 0),
         occurrence.cast_typmod if occurrence.cast_oid else -1,
     )
+
+
+def _is_shown(occurrence: Occurrence) -> bool:
+    """Whether the value may come out of the statement."""
+    root = occurrence.open.root() if occurrence.open is not None else None
+    while root is not None and not root.shown and isinstance(root.bound, ArrayOf):
+        element = root.bound.element
+        root = element.root() if isinstance(element, Open) else None
+    return root is not None and root.shown
+
+
+def _check_shown(run: Run, occurrence: Occurrence, strongest: Token, token: Token) -> None:
+    """Raise Refused unless the constant is shown as PostgreSQL would show it: in its own type and spelling."""
+    protection = strongest.protection
+    what = f"a constant or parameter that may be shown beside {describe(token)} is not supported"
+    hint = "Select the column by itself, and put the constant in its place in the application."
+    if protection.type_oid == BPCHAR:
+        detail = "A char(n) value is padded to the column's length, a constant beside it is not."
+        raise Refused(what, detail=detail, hint=hint, position=occurrence.start)
+    if protection.type_oid in NUMBERS and _widens(occurrence, protection.type_oid):
+        detail = "The result would have a wider type than the column."
+        hint = "Cast the constant to the column's type."
+        raise Refused(what, detail=detail, hint=hint, position=occurrence.start)
+    if not _spelled_alike(run, occurrence, protection):
+        detail = "Equal values of its type have one token, which is shown in the spelling that the column gives it."
+        if protection.typmod != -1:
+            hint = "Write a constant with as many digits after the point as the column has."
+        raise Refused(what + " in this spelling", detail=detail, hint=hint, position=occurrence.start)
+
+
+def _widens(occurrence: Occurrence, original: int) -> bool:
+    """Whether a constant makes the common type with a number column another than the column's."""
+    named = occurrence.cast_oid or occurrence.declared
+    if named in NUMBERS:
+        return NUMBERS.index(named) > NUMBERS.index(original)
+    return occurrence.numeric and original == 21  # a bare integer is an int4
 
 
 def _spelled_alike(run: Run, occurrence: Occurrence, protection: Protection) -> bool:

@@ -9,6 +9,8 @@ from pgnym.sql.catalog import Catalog, Type
 
 TEXT, VARCHAR, BPCHAR, UNKNOWN = 25, 1043, 1042, 705
 TEXT_ARRAY = 1009
+# int2, int4, int8, numeric: the common type of two is the later one.
+NUMBERS = (21, 23, 20, 1700)
 
 # pg_type.dat: the built-in types a protected column may have had, with the aliases the grammar leaves as they are.
 BUILTIN: Mapping[str, int] = {

@@ -18,7 +18,6 @@ from pgnym.sql.kinds import (
     PLAIN,
     ArrayOf,
     Kind,
-    Occurrence,
     Open,
     Plain,
     Row,
@@ -29,7 +28,7 @@ from pgnym.sql.kinds import (
     tokens,
 )
 from pgnym.sql.plan import Use
-from pgnym.sql.types import BPCHAR, TEXT, VARCHAR
+from pgnym.sql.types import BPCHAR, NUMBERS, TEXT, VARCHAR
 
 _SAME_DOMAIN_HINT = "Give both columns the same `domain` in the configuration, and run `pgnym apply`."
 _ONE_SIDE_HINT = "Protect the other side in the same domain, or compare in the application."
@@ -132,20 +131,6 @@ def _meet(node: Open, token: Token, use: Use, what: str, position: int | None) -
 def _check_spelling(root: Open, token: Token, use: Use, what: str, position: int | None) -> None:
     """Raise Refused where PostgreSQL would take a constant for another type than the column's."""
     original = token.protection.type_oid
-    if use is Use.CARRY and original == BPCHAR:
-        raise Refused(
-            f"{what} can't bring together {describe(token)} and a constant or parameter",
-            detail="A char(n) value is padded to the column's length, a constant beside it is not.",
-            hint="Select the column by itself, and put the constant in its place in the application.",
-            position=position,
-        )
-    if use is Use.CARRY and original in _NUMBERS and any(_widens(o, original) for o in root.occurrences):
-        raise Refused(
-            f"{what} can't bring together {describe(token)} and a number of another type",
-            detail="The result would have a wider type than the column.",
-            hint="Cast the constant to the column's type.",
-            position=position,
-        )
     if (
         root.named
         and not root.cast
@@ -162,14 +147,6 @@ def _check_spelling(root: Open, token: Token, use: Use, what: str, position: int
         )
 
 
-def _widens(occurrence: Occurrence, original: int) -> bool:
-    """Whether a constant makes the common type with a number column another than the column's."""
-    named = occurrence.cast_oid or occurrence.declared
-    if named in _NUMBERS:
-        return _NUMBERS.index(named) > _NUMBERS.index(original)
-    return occurrence.numeric and original == 21  # a bare integer is an int4
-
-
 def carry(kind: Kind) -> None:
     """A value comes out of a statement: what constants and parameters in it have become must be in the vault to be shown.
 
@@ -179,6 +156,7 @@ def carry(kind: Kind) -> None:
     for node in _opens(kind):
         known = shape(node)
         if isinstance(known, Token):
+            node.shown = True
             _meet(node, known, Use.CARRY, "a result", None)
 
 
@@ -212,6 +190,7 @@ def _join(left: Open, right: Open) -> None:
     one.uses.extend(other.uses)
     one.named = one.named or other.named
     one.cast = one.cast or other.cast
+    one.shown = one.shown or other.shown
 
 
 def compare(left: Kind, right: Kind, what: str, position: int | None) -> None:
@@ -310,9 +289,6 @@ def groupable(kind: Kind, what: str, position: int | None) -> None:
             groupable(part, what, position)
 
 
-# int2, int4, int8, numeric: the common type of two is the later one.
-_NUMBERS = (21, 23, 20, 1700)
-
 # Types of which equal values have one spelling: not numeric (1.5, 1.50), jsonb, or char(n).
 _SPELLED_ONCE = frozenset({TEXT, VARCHAR, 20, 21, 23, 1082, 1114, 2950})
 
@@ -350,7 +326,7 @@ def flow(kinds: Sequence[Kind], what: str, position: int | None) -> Kind:
 
 def _width(token: Token) -> int:
     original = token.protection.type_oid
-    return _NUMBERS.index(original) if original in _NUMBERS else 0
+    return NUMBERS.index(original) if original in NUMBERS else 0
 
 
 def _flow_tokens(

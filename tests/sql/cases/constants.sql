@@ -124,16 +124,16 @@ SELECT to_json(v.c), ROW(v.c) FROM (VALUES ('a')) v(c), customer c WHERE c.email
 
 -- a constant beside char(n), which would be padded
 SELECT COALESCE(country, 'D') FROM customer
---! 0A000 COALESCE can't bring together protected column public.customer.country and a constant or parameter @ ["COALESCE(country, 'D"]
+--! 0A000 a constant or parameter that may be shown beside protected column public.customer.country is not supported @ ["'D') FROM customer"]
 
 -- a number of a wider type beside a column
 SELECT COALESCE(loyalty_no, 3::bigint) FROM customer
---! 0A000 COALESCE can't bring together protected column public.customer.loyalty_no and a number of another type @ ['COALESCE(loyalty_no,']
+--! 0A000 a constant or parameter that may be shown beside protected column public.customer.loyalty_no is not supported @ ['3::bigint) FROM cust']
 
 -- a parameter of a wider type beside a column
 --: 20
 SELECT COALESCE(loyalty_no, $1) FROM customer
---! 0A000 COALESCE can't bring together protected column public.customer.loyalty_no and a number of another type @ ['COALESCE(loyalty_no,']
+--! 0A000 a constant or parameter that may be shown beside protected column public.customer.loyalty_no is not supported @ ['$1) FROM customer']
 
 -- a number of the same type beside a column
 SELECT COALESCE(loyalty_no, 3), COALESCE(loyalty_no, '4'), COALESCE(loyalty_no, 5::int2) FROM customer
@@ -164,3 +164,13 @@ SELECT NULLIF(country, 'DE'), NULLIF(first_name, 'F') FROM customer
 -- VALUES of which one is cast
 SELECT 1 FROM customer, (VALUES ('1962-02-18'), (NULL), (date '1970-01-01')) v(d) WHERE birth_date = v.d
 --> SELECT 1 FROM customer, (VALUES (<birth:'1962-02-18'>), (NULL), (<birth:'1970-01-01'>)) v(d) WHERE birth_date = v.d
+
+-- a constant beside char(n) that is stored or compared only
+UPDATE customer SET country = COALESCE($1, country) WHERE COALESCE(country, 'D') = 'D'
+--> UPDATE customer SET country = COALESCE($1, country) WHERE COALESCE(country, <~country:'D'>) = <country:'D'>
+--$ $1=+country $1 shown 1042
+--= writes public.customer.country
+
+-- NULL beside char(n)
+SELECT COALESCE(country, NULL), CASE WHEN customer_id = 1 THEN country ELSE NULL END FROM customer
+--| country:1042 country:1042
