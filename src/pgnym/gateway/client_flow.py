@@ -15,6 +15,7 @@ from typing import Final
 from pgnym.audit.records import Action
 from pgnym.gateway.copy_in import CopyIn
 from pgnym.gateway.effects import Store, Work
+from pgnym.gateway.flow import Flow
 from pgnym.gateway.refusing import Refusing
 from pgnym.gateway.reports import ErrorReport, report_of
 from pgnym.gateway.requests import Requests
@@ -37,49 +38,20 @@ _COUNTED: Final = _NAMED - {_PARSE}
 _COPY: Final = frozenset((_COPY_DATA, _COPY_DONE, _COPY_FAIL))
 
 
-class ClientFlow:
+class ClientFlow(Flow):
     """The direction client → server of one session."""
 
     def __init__(self, session: Session) -> None:
-        self.session = session
-        self.blocked = False
+        super().__init__(session)
         self.refusing = Refusing(session)
         self._requests = Requests(self)
         self.copy: CopyIn | None = None
-        self._pending = bytearray()
-        self._skip = 0
-        self._needed = 0  # length of the message that is incomplete in _pending, once known
         self._awaited_copy: Slot | None = None
         self._awaits_drain = False
         self._later: list[Callable[[], None]] = []
 
-    # -- feeding ------------------------------------------------------------------------------------------------
-
-    def feed(self, data: bytes) -> None:
-        """Take bytes from the client."""
-        if self.blocked or self._pending:
-            self._pending += data
-            if self.blocked or len(self._pending) < self._needed:
-                return
-            data = bytes(self._pending)
-            self._pending.clear()
-        self._run(data)
-
-    def block(self) -> None:
-        """Take no further message until ``unblock``."""
-        self.blocked = True
-        self.session.effects.hold_client(True)
-
-    def unblock(self) -> None:
-        """Go on with what has been waiting."""
-        if self.session.closed:
-            return
-        self.blocked = False
-        self.session.effects.hold_client(False)
-        if self._pending:
-            data = bytes(self._pending)
-            self._pending.clear()
-            self._run(data)
+    def _hold(self, hold: bool) -> None:
+        self.session.effects.hold_client(hold)
 
     def copy_started(self, slot: Slot) -> None:
         """The server answered a COPY FROM STDIN that concerns us with CopyInResponse."""

@@ -19,6 +19,7 @@ from pgnym.gateway.client_flow import ClientFlow
 from pgnym.gateway.describe import show_columns, show_parameters
 from pgnym.gateway.effects import Cancel, Lookup
 from pgnym.gateway.failures import Failure, FailureReveal
+from pgnym.gateway.flow import Flow
 from pgnym.gateway.reports import SHUTDOWN, ErrorReport, report_of
 from pgnym.gateway.reveal import CopyReveal, Reveal, RowReveal
 from pgnym.gateway.session import IDLE, Session
@@ -47,16 +48,12 @@ _RELAY: Final = object()
 _HELD: Final = object()
 
 
-class ServerFlow:
+class ServerFlow(Flow):
     """The direction server → client of one session."""
 
     def __init__(self, session: Session, client: ClientFlow) -> None:
-        self.session = session
+        super().__init__(session)
         self.client = client
-        self.blocked = False
-        self._pending = bytearray()
-        self._skip = 0
-        self._needed = 0  # length of the message that is incomplete in _pending, once known
         self._out: list[bytes | memoryview] = []
         self._dropping = False  # an answer was cut off: nothing more of this cycle reaches the client
         self._ended = False  # the gateway is draining, and the client's last transaction is over
@@ -64,31 +61,8 @@ class ServerFlow:
         self._handlers = self._handle()
         self._reveal: tuple[Slot, int, Reveal | None] | None = None
 
-    # -- feeding ---------------------------------------------------------------------------------------
-
-    def feed(self, data: bytes) -> None:
-        """Take bytes from the server."""
-        if self.blocked or self._pending:
-            self._pending += data
-            if self.blocked or len(self._pending) < self._needed:
-                return
-            data = bytes(self._pending)
-            self._pending.clear()
-        self._run(data)
-
-    def _block(self) -> None:
-        self.blocked = True
-        self.session.effects.hold_server(True)
-
-    def _unblock(self) -> None:
-        if self.session.closed:
-            return
-        self.blocked = False
-        self.session.effects.hold_server(False)
-        if self._pending:
-            data = bytes(self._pending)
-            self._pending.clear()
-            self._run(data)
+    def _hold(self, hold: bool) -> None:
+        self.session.effects.hold_server(hold)
 
     # -- the loop --------------------------------------------------------------------------------------
 
@@ -508,10 +482,10 @@ class ServerFlow:
                     return
             if answer:
                 self._out.append(answer)  # type: ignore[arg-type]
-            self._unblock()
+            self.unblock()
             self._flush()
 
-        self._block()
+        self.block()
         session.effects.start(Lookup(missing, record), done)
         return _HELD
 
@@ -529,19 +503,19 @@ class ServerFlow:
         if slot.step is not Step.QUERY:
             self._abandon_batch(cut_off=True)
         self._last = report.encode()
-        self._block()
+        self.block()
         expect = session.expect
         if not expect:
             # The batch is still open: what it did before the answer must not be committed by its Sync.
             session.effects.to_server(messages.Parse(injected.NAME, injected.FAILING).build())
         if len(expect) > 1 or client.blocked:
             # A cancel might meet a later statement instead (protocol section 55.2.8): the answer is read to its end.
-            client.later(self._unblock)
+            client.later(self.unblock)
             return _HELD
         client.block()
 
         def done(result: object, error: Exception | None) -> None:
-            self._unblock()
+            self.unblock()
             client.unblock()
 
         session.effects.start(Cancel(), done)
