@@ -343,6 +343,9 @@ def _flow_tokens(
     if mixed and not all(_is_text(t.protection) for t in found):
         other = next((t for t in found if not same_domain(first, t)), None)
         raise conflict(first, other or (plains[0] if plains else PLAIN), what, position)
+    if first.protection.type_oid == BPCHAR and any(o.root().named for o in opens):
+        # a NULL of a subquery is text: char(n) beside it becomes text, and loses its blanks
+        raise conflict(first, Plain("text"), what, position)
     lineage = frozenset(p for t in found for p in t.lineage)
     same_typmod = not opens and all(
         t.typmod == first.typmod and t.protection.type_oid == first.protection.type_oid for t in found

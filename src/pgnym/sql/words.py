@@ -26,8 +26,6 @@ class Mention(IntFlag):
 _WORD = re.compile(rb"[a-z_\x80-\xff][a-z0-9_\x80-\xff]*")
 _PLAIN_STARTS = frozenset((b"select", b"insert", b"update", b"delete"))
 _ALONE = frozenset((b"reset", b"discard", b"set_config", b"pg_settings"))
-# How one ordinary statement can change a setting: the function, an UPDATE of the view, or either spelled in escapes.
-_SETTERS = (b"set_config", b"pg_settings", b'u&"')
 _SET = frozenset((b"set",))
 _SET_TARGETS = frozenset((b"search_path", b"schema", b"role", b"authorization"))
 _NAMES = frozenset(
@@ -42,7 +40,10 @@ def session_flags(text: bytes) -> int:
     """The flags of a text, without ``CONCERNS``. A unicode identifier can spell any word, so it counts as all of them."""
     lowered = text.lower()
     if lowered[:6] in _PLAIN_STARTS and lowered.find(b";", 0, -1) < 0:
-        return Mention.SETTINGS if any(setter in lowered for setter in _SETTERS) else 0
+        # One ordinary statement changes a setting by the function, an UPDATE of the view, or either spelled in escapes.
+        if b"set_config" in lowered or b"pg_settings" in lowered or b'u&"' in lowered:
+            return Mention.SETTINGS
+        return 0
     words = set(_WORD.findall(lowered))
     if b'u&"' in lowered:
         return Mention.SETTINGS | Mention.NAMES | Mention.DDL | Mention.ENDS

@@ -174,3 +174,7 @@ UPDATE customer SET country = COALESCE($1, country) WHERE COALESCE(country, 'D')
 -- NULL beside char(n)
 SELECT COALESCE(country, NULL), CASE WHEN customer_id = 1 THEN country ELSE NULL END FROM customer
 --| country:1042 country:1042
+
+-- a NULL that a subquery has made text, and char(n)
+SELECT (SELECT NULL) UNION SELECT country FROM customer
+--! 0A000 UNION can't bring together protected column public.customer.country and text
