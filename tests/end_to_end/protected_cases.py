@@ -48,7 +48,18 @@ PROTECTED = {
         "columns": {"email": {"domain": "email"}, "name": {}, "born": {}},
     },
     "public.typed": {
-        "columns": {"n": {}, "i": {}, "b": {}, "ts": {}, "tz": {}, "d": {}, "u": {}, "doc": {}, "mail": {}, "login": {}}
+        "columns": {
+            "n": {},
+            "i": {},
+            "b": {},
+            "ts": {},
+            "tz": {},
+            "d": {},
+            "u": {},
+            "doc": {},
+            "mail": {},
+            "login": {},
+        }
     },
     "public.many": {"columns": {"email": {"domain": "email"}}},
 }
