@@ -52,6 +52,8 @@ class Catalogs:
         self._poller: asyncio.Task[None] | None = None
         self._log = logging.getLogger("pgnym.catalog")
         self._epoch = 0
+        self.on_protection: Callable[[], None] = lambda: None
+        """Called when other columns are protected than before, or in another way."""
         self.current = Engine(Catalog(epoch=0))
 
     async def start(self) -> None:
@@ -90,7 +92,9 @@ class Catalogs:
                     hint="Check upstream and vault.user in the configuration, and that `pgnym apply` has run.",
                 ) from error
             self._epoch += 1
-            self.current = Engine(catalog)
+            before, self.current = self.current, Engine(catalog)
+            if self._epoch > 1 and before.protections != self.current.protections:
+                self.on_protection()
 
     async def _ready(self) -> Connection[Record]:
         if self._connection is None or self._connection.is_closed():

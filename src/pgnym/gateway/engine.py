@@ -29,12 +29,18 @@ class Touched(Protocol):
 class Engine:
     """The planner of one catalog epoch. Verdicts on texts seen before are remembered, within bounds."""
 
-    __slots__ = ("_verdicts", "catalog", "concerns", "planner")
+    __slots__ = ("_verdicts", "catalog", "concerns", "planner", "protections")
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self.planner = Planner(catalog)
         self.concerns = Mentions(catalog).concerns
+        self.protections = frozenset(
+            column.protection
+            for relation in catalog.relations.values()
+            for column in relation.columns
+            if column.protection is not None
+        )
         self._verdicts: dict[bytes, int] = {}
 
     def classify(self, text: bytes, session: Touched) -> bool:

@@ -41,6 +41,7 @@ class Runtime:
         self.config = config
         self.connector = Connector(config.upstream)
         self.catalogs = catalogs
+        catalogs.on_protection = self.protection_changed
         self.policy = Policy(config)
         self.budget = Budget()
         self.vault: Vault | None = None
@@ -169,6 +170,16 @@ class Runtime:
         if self.vault is None or self.audit is None:
             raise VaultError("the gateway has been sealed", hint="Unseal it and connect again.")
         return self.vault, self.audit
+
+    def protection_changed(self) -> None:
+        """Columns have come to be protected, or are no longer: statements that sessions prepared before are planned wrongly.
+
+        Which of them is not known (what concerned nobody was not looked at), so the sessions end, each once its transaction
+        is over, as they do when a server is restarted.
+        """
+        self.log.info("protection has changed: %d sessions will end", len(self.connections))
+        for connection in list(self.connections):
+            connection.drain()
 
     # -- the end ---------------------------------------------------------------------------------------
 
