@@ -13,9 +13,9 @@ import asyncpg
 from pglast import split
 from pglast.parser import ParseError
 
-from pgnym.cli.connections import upstream_login, vault_login
 from pgnym.config import Config, ConfigError, load
 from pgnym.gateway.catalogs import read_catalog
+from pgnym.gateway.logins import upstream_login, vault_login
 from pgnym.sql.catalog import Catalog
 from pgnym.sql.errors import Refused
 from pgnym.sql.plan import LiteralPiece, Rewrite, SessionScope

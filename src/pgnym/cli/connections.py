@@ -1,16 +1,15 @@
-"""Connections of commands: the owner's, by URL; the gateway's own login, by configuration."""
+"""Connections of commands: the owner's, by URL. (The gateway's own login is in ``gateway/logins.py``.)"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import asyncpg
 
-from pgnym.config import Config, ConfigError, admin_url, vault_password
-from pgnym.gateway.upstream import tls_context
+from pgnym.config import Config, ConfigError, admin_url
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -47,29 +46,6 @@ async def owners(
             await vault.close()
     finally:
         await app.close()
-
-
-def upstream_login(config: Config, environment: Mapping[str, str]) -> dict[str, Any]:
-    """Arguments of ``asyncpg.connect`` for the gateway's own login to the protected database."""
-    upstream = config.upstream
-    secure = tls_context(upstream)
-    tls = upstream.sslmode if upstream.sslmode in ("prefer", "allow") and secure is not None else secure
-    return {
-        "host": upstream.host,
-        "port": upstream.port,
-        "database": upstream.database,
-        "user": config.vault.user,
-        "password": vault_password(config, environment),
-        "ssl": False if tls is None else tls,
-    }
-
-
-def vault_login(config: Config, environment: Mapping[str, str]) -> dict[str, Any]:
-    """The same for where the vault lies."""
-    if config.vault.url is None:
-        return upstream_login(config, environment)
-    password = vault_password(config, environment)
-    return {"dsn": config.vault.url, "user": config.vault.user, "password": password}
 
 
 async def same_database(one: Connection, other: Connection) -> bool:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from pgnym.cli.connections import upstream_login, vault_login
 from pgnym.cli.failures import explain
 from pgnym.config import Config, load, master_key, vault_password
 from pgnym.config.model import Tls
 from pgnym.gateway.catalogs import read_catalog
+from pgnym.gateway.logins import upstream_login, vault_login
 from pgnym.vault.keys import MasterKey
 from pgnym.vault.migrations import current_version, latest_version
 from pgnym.vault.store import Vault

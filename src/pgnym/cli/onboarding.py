@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from pgnym import onboard
-from pgnym.cli.connections import Connection, owners, same_database, upstream_login, vault_login
+from pgnym.cli.connections import Connection, owners, same_database
 from pgnym.config import Config, ConfigError, load, master_key, vault_password
+from pgnym.gateway.logins import upstream_login, vault_login
 from pgnym.onboard import OnboardPlan, Tools
 from pgnym.vault.keys import MasterKey
 from pgnym.vault.store import Vault

@@ -15,7 +15,7 @@ import ssl
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import asyncpg
 
@@ -23,13 +23,13 @@ from pgnym.audit.log import AuditLog, Durability
 from pgnym.config.address import Address
 from pgnym.config.errors import ConfigError
 from pgnym.config.model import Config, Tls
-from pgnym.config.secrets import master_key, vault_password
+from pgnym.config.secrets import master_key
 from pgnym.gateway.catalogs import Catalogs
 from pgnym.gateway.connection import ClientConnection
 from pgnym.gateway.listener import Listener, bind, server_context
+from pgnym.gateway.logins import upstream_login, vault_login
 from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.runtime import Runtime
-from pgnym.gateway.upstream import tls_context
 from pgnym.vault.errors import VaultError
 from pgnym.vault.keys import MasterKey
 from pgnym.vault.store import Vault
@@ -198,23 +198,7 @@ def _reload_certificates(config: Config, contexts: _Contexts) -> None:
 
 async def start_runtime(config: Config, environment: Mapping[str, str]) -> Runtime:
     """Connect to vault and catalog. Raises ``ConfigError``, ``VaultError`` and ``GatewayError``."""
-    password = vault_password(config, environment)
-    tls = tls_context(config.upstream)
-    arguments: dict[str, Any] = {
-        "host": config.upstream.host,
-        "port": config.upstream.port,
-        "database": config.upstream.database,
-        "user": config.vault.user,
-        "password": password,
-        "ssl": tls
-        if tls is not None and config.upstream.sslmode not in ("prefer", "allow")
-        else _ssl_word(config),
-    }
-    where = (
-        arguments
-        if config.vault.url is None
-        else _vault_arguments(config.vault.url, config.vault.user, password)
-    )
+    arguments, where = upstream_login(config, environment), vault_login(config, environment)
     secret = master_key(config, environment)
     vault: Vault | None = None
 
@@ -253,17 +237,6 @@ async def start_runtime(config: Config, environment: Mapping[str, str]) -> Runti
         await runtime.close()
         raise
     return runtime
-
-
-def _ssl_word(config: Config) -> str | bool:
-    if config.upstream.sslmode == "disable" or config.upstream.host.startswith("/"):
-        return False
-    return config.upstream.sslmode
-
-
-def _vault_arguments(url: str, user: str, password: str | None) -> dict[str, Any]:
-    """``vault.url`` names server and database; the login is the gateway's own."""
-    return {"dsn": url, "user": user, "password": password}
 
 
 def _unhandled(runtime: Runtime, context: dict[str, object]) -> None:
