@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 import pytest
 
-from pgnym.sql.load import REGISTRY, load_catalog
+from pgnym.gateway.catalogs import read_catalog
+from pgnym.sql.load import REGISTRY
 
 if TYPE_CHECKING:
     from pgnym.sql.catalog import Catalog
@@ -38,22 +39,12 @@ class Registry:
         return [REGISTERED]
 
 
-class Rows:
-    """A connection, whose records become tuples."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    async def fetch(self, query: str) -> Sequence[Sequence[Any]]:
-        return [tuple(r) for r in await self._connection.fetch(query)]
-
-
 def test_children_and_parents(postgres: Cluster, database: str) -> None:
     async def load() -> Catalog:
         connection = await asyncpg.connect(postgres.url(database))
         try:
             await connection.execute(TABLES)
-            return await load_catalog(Rows(connection), Registry(), 1)
+            return await read_catalog(connection, cast(Any, Registry()), 1, {})
         finally:
             await connection.close()
 

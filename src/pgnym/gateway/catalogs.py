@@ -127,7 +127,10 @@ class Catalogs:
 async def read_catalog(
     connection: Connection[Record], registry: Connection[Record], epoch: int, signatures: Signatures
 ) -> Catalog:
-    """One snapshot: all queries see the same state of the catalog. Raises what asyncpg raises."""
+    """One snapshot: all queries see the same state of the catalog. Raises what asyncpg raises.
+
+    The registry is read first: a column that becomes protected meanwhile then has a CHECK without entry, and is refused.
+    """
     registered = [tuple(row) for row in await registry.fetch(load.REGISTRY)]
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(load.SETUP)

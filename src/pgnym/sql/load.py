@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from pgnym.sql.catalog import Catalog, Column, Function, Protection, Relation, Signature, Type
 
@@ -64,31 +64,6 @@ SELECT c.id, c.schema_name, c.table_name, c.column_name, d.id, d.name, d.randomi
   FROM vault.protected_column c JOIN vault.domain d ON d.id = c.domain_id
  ORDER BY c.id
 """
-
-
-class Fetches(Protocol):
-    """A connection as asyncpg has it: the caller opens and owns it."""
-
-    async def fetch(self, query: str) -> Sequence[Sequence[Any]]:
-        """Run a query; its rows."""
-
-
-async def load_catalog(
-    connection: Fetches,
-    registry: Fetches,
-    epoch: int,
-    signatures: Mapping[tuple[str, str], Signature] | None = None,
-) -> Catalog:
-    """Read a snapshot over two connections of the caller: to the protected database, and to where the vault lies.
-
-    The registry is read first: a column that becomes protected meanwhile then has a CHECK without entry, and is refused.
-    Raises what the connections raise.
-    """
-    registered = await registry.fetch(REGISTRY)
-    await connection.fetch(SETUP)
-    queries = (RELATIONS, COLUMNS, TYPES, FUNCTIONS, CHECKS)
-    relations, columns, types, functions, checks = [await connection.fetch(q) for q in queries]
-    return build_catalog(epoch, relations, columns, types, functions, checks, registered, signatures)
 
 
 _CHECK_NAME = re.compile(r"pgnym_(\d+)\Z")
