@@ -55,10 +55,6 @@ class CsvCodec(LineCodec):
             raise self.count_error(len(fields))
         return fields
 
-    def join(self, row: bytes, fields: list[bytes]) -> bytes:
-        """The row again, with the line break it had."""
-        return self.options.delimiter.join(fields) + row[len(self.content(row)) :]
-
     def decode(self, raw: bytes, column: int) -> Value:
         """NULL and DEFAULT markers count unquoted only, unless FORCE_NULL or FORCE_NOT_NULL say otherwise."""
         options = self.options

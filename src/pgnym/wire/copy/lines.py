@@ -46,6 +46,10 @@ class LineCodec(CopyCodec):
             else row
         )
 
+    def join(self, row: bytes, fields: list[bytes]) -> bytes:
+        """The row again, with the line break it had."""
+        return self.options.delimiter.join(fields) + row[len(self.content(row)) :]
+
     def _ends(self, buffer: bytearray, start: int, stop: int) -> bool:
         """Whether the line break at ``stop`` ends the row; ``start``: where the last call ended.
 

@@ -30,10 +30,6 @@ class TextCodec(LineCodec):
             raise self.count_error(len(fields))
         return fields
 
-    def join(self, row: bytes, fields: list[bytes]) -> bytes:
-        """The row again, with the line break it had."""
-        return self.options.delimiter.join(fields) + row[len(self.content(row)) :]
-
     def decode(self, raw: bytes, column: int) -> Value:
         """Markers are compared before escapes are undone, as the server does."""
         if raw == self.options.null:
