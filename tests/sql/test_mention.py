@@ -120,13 +120,6 @@ def test_any_name_counts_as_it_is_quoted(name: str, border: str) -> None:
     assert mentions.concerns(f"SELECT * FROM{border}{quoted}{border}WHERE true".encode())
 
 
-def test_the_cache_is_bounded() -> None:
-    mentions = Mentions(sample_catalog())
-    for number in range(10_000):
-        mentions.concerns(b"SELECT %d" % number)
-    assert len(mentions._cache) <= 2048
-
-
 @pytest.mark.parametrize(
     ("text", "flag"),
     [

@@ -69,7 +69,9 @@ class Engine:
 
     def flags(self, text: bytes, session: Touched) -> int:
         """All the flags of ``Mention``, with ``CONCERNS`` where names of the session make it so. Notes nothing."""
-        flags = self._judge(text)
+        flags = self._verdicts.get(text)
+        if flags is None:
+            flags = self._judge(text)
         if flags & Mention.NAMES and (session.named or session.naming):
             flags |= Mention.CONCERNS
         return flags

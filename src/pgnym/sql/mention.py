@@ -26,14 +26,12 @@ _FOLD = bytes(
 
 # A cut falls between characters, of which one has up to four bytes: what is left has 60 bytes at least.
 _MAY_BE_CUT = LONGEST_NAME - 3
-_CACHE_ENTRIES = 2048
-_CACHED_LENGTH = 4096
 
 
 class Mentions:
     """Answers, for one catalog, whether a text may concern the planner."""
 
-    __slots__ = ("_cache", "_odd", "_words", "dependents")
+    __slots__ = ("_odd", "_words", "dependents")
 
     def __init__(self, catalog: Catalog, dependents: Dependents | None = None) -> None:
         self.dependents = dependents or find_dependents(catalog)
@@ -41,21 +39,12 @@ class Mentions:
         folded = {n.replace('"', '""').encode().lower() for n in names}
         self._words = frozenset(n for n in folded if len(n) < _MAY_BE_CUT and _PLAIN_NAME.match(n))
         self._odd = (b'u&"', *sorted(folded - self._words))
-        self._cache: dict[bytes, bool] = {}
 
     def concerns(self, text: bytes) -> bool:
         """Whether the text mentions a protected relation, a view over one, or a function that touches one."""
         if not self._words and len(self._odd) == 1:
             return False
-        known = self._cache.get(text)
-        if known is not None:
-            return known
-        answer = not self._words.isdisjoint(text.translate(_FOLD).split())
-        if not answer:
-            lowered = text.lower()
-            answer = any(odd in lowered for odd in self._odd)
-        if len(text) <= _CACHED_LENGTH:
-            if len(self._cache) >= _CACHE_ENTRIES:
-                self._cache.clear()
-            self._cache[text] = answer
-        return answer
+        if not self._words.isdisjoint(text.translate(_FOLD).split()):
+            return True
+        lowered = text.lower()
+        return any(odd in lowered for odd in self._odd)
