@@ -155,8 +155,7 @@ class ClientFlow(Flow):
                 pos = start = end
             if self.blocked or session.closed:
                 break
-        if session.batch and not session.tracked:
-            self._track()
+        self._track_open()
         self._forward(data, start, pos)
         if pos < size:
             self._pending[:0] = data[pos:]
@@ -240,8 +239,7 @@ class ClientFlow(Flow):
     def _copy_ended(self) -> None:
         session = self.session
         if not session.copying_in:  # sent without waiting
-            if session.batch and not session.tracked:
-                self._track()
+            self._track_open()
             if session.expect:
                 session.expect.append(COPY_ENDED)
         session.copying_in = False
@@ -267,10 +265,14 @@ class ClientFlow(Flow):
 
     def _end_batch(self) -> None:
         """A Query or FunctionCall ends a batch too, unless a message before it fails: then it is discarded with them."""
+        self._track_open()
+        self.session.tracked = False
+
+    def _track_open(self) -> None:
+        """``_track``, if a batch is open that is not tracked yet."""
         session = self.session
         if session.batch and not session.tracked:
             self._track()
-        session.tracked = False
 
     def _track(self) -> None:
         """Give the messages of the open batch a slot each: from here on replies are attributed one by one."""
@@ -293,8 +295,7 @@ class ClientFlow(Flow):
                 session.effects.to_server(message)
             return True
         if kind == QUERY:
-            if session.batch and not session.tracked:
-                self._track()
+            self._track_open()
             consumed = self._requests.query(message)
             if consumed:
                 session.tracked = False
@@ -302,8 +303,7 @@ class ClientFlow(Flow):
         if kind == SYNC:
             return self._sync()
         if kind == _FLUSH:
-            if session.batch and not session.tracked:
-                self._track()
+            self._track_open()
             if self.copy is None:
                 session.effects.to_server(message)
             return True

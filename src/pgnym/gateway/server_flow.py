@@ -289,16 +289,14 @@ class ServerFlow(Flow):
         session = self.session
         session.status = message[5]
         self._dropping = False
-        swallow = False
         if session.expect:
             head = session.expect.popleft()
             self._forget_copy_end()
             if isinstance(head, Slot):
-                swallow = head.swallow
                 self._settle_names(head)
                 self._cycle_ended()
                 self._tell(head, None if head.failed else head.rows)
-                return b"" if swallow else _RELAY
+                return b"" if head.swallow else _RELAY
         self._cycle_ended()
         return _RELAY
 

@@ -22,7 +22,6 @@ from pgnym.wire.codecs import Settings
 
 IDLE = ord("I")
 _MOST_DERIVED = 256
-FAILED = ord("E")
 
 
 class TenantVault(Protocol):
@@ -33,9 +32,6 @@ class TenantVault(Protocol):
 
     def random_token(self, prefix: bytes) -> bytes:
         """A fresh randomized token."""
-
-    def is_known(self, token: bytes) -> bool:
-        """Whether this gateway has put the token recently."""
 
     def cached(self, token: bytes) -> bytes | None:
         """The value of a token, if it is in memory."""
