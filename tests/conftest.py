@@ -115,3 +115,12 @@ def play() -> Iterator[Play]:
     made = Play()
     yield made
     made.nothing_more()
+
+
+@pytest.fixture
+def stocked(play: Play) -> Play:
+    """``play`` with a vault that holds the values of Ann, Bob and May."""
+    from playbook import ANN, BOB, MAY
+
+    play.stores((ANN, b"ann@x.org"), (BOB, b"bob@x.org"), (MAY, b"2001-05-04"))
+    return play

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
-from shop_catalog import POLICY, shop
+from shop_catalog import BORN, EMAIL, POLICY, shop
 
 from pgnym.audit.records import AuditRecord
 from pgnym.config.model import Config
@@ -170,9 +170,6 @@ class FakeVault:
         self._drawn += 1
         return token(prefix, b"random %d" % self._drawn)
 
-    def is_known(self, token: bytes) -> bool:
-        return token in self.memory
-
     def cached(self, token: bytes) -> bytes | None:
         return self.memory.get(token)
 
@@ -187,6 +184,10 @@ class Snapshots:
 def token(prefix: bytes, identity: bytes) -> bytes:
     """The token that ``FakeVault`` gives a value."""
     return prefix + b32encode(hashlib.sha256(prefix + identity).digest()[:15]).lower()
+
+
+ANN, BOB = token(EMAIL.prefix, b"ann@x.org"), token(EMAIL.prefix, b"bob@x.org")
+MAY = token(BORN.prefix, b"2001-05-04")
 
 
 class Play:
@@ -452,3 +453,9 @@ def scope(path: bytes = b"{pg_catalog,public}", user: bytes = b"app") -> bytes:
 def scope_in_batch(path: bytes = b"{pg_catalog,public}", user: bytes = b"app") -> bytes:
     """The same, by extended query."""
     return PARSED + BOUND + row(path, user) + complete("SELECT 1") + CLOSED + CLOSED
+
+
+def prepared(play: Play, name: str, text: str, *oids: int) -> Play:
+    """``text`` prepared as ``name`` and acknowledged."""
+    play >> Client(parse(name, text, *oids), SYNC) << ToServer(parse(name, text, *oids), SYNC)
+    return play >> Server(PARSED, READY) << ToClient(PARSED, READY)

@@ -6,10 +6,13 @@ import struct
 
 import pytest
 from playbook import (
+    ANN,
+    BOB,
     BOUND,
     COPY_DONE,
     FLUSH,
     MAKES_FAIL,
+    MAY,
     NO_FUNCTION,
     PARSED,
     READY,
@@ -35,14 +38,12 @@ from playbook import (
     query,
     token,
 )
-from shop_catalog import BORN, EMAIL
+from shop_catalog import EMAIL
 
 from pgnym.gateway.effects import Cancel, Lookup, Store
 from pgnym.vault.errors import VaultError
 from pgnym.wire.messages import CopyFail
 
-ANN, BOB = token(EMAIL.prefix, b"ann@x.org"), token(EMAIL.prefix, b"bob@x.org")
-MAY = token(BORN.prefix, b"2001-05-04")
 FROM = "COPY customer (id, email) FROM STDIN"
 TO = "COPY customer (id, email) TO STDOUT"
 CANARY = b"secret@x.org"

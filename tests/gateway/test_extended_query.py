@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import struct
 
-import pytest
 from playbook import (
+    ANN,
     ASKS_SCOPE_IN_BATCH,
+    BOB,
     BOUND,
     FLUSH,
     IN_FAILED,
     MAKES_FAIL_IN_BATCH,
+    MAY,
     NO_DATA,
     NO_FUNCTION,
     PARSED,
@@ -34,34 +36,20 @@ from playbook import (
     execute,
     parameters,
     parse,
+    prepared,
     query,
     row,
     scope_in_batch,
     token,
 )
-from shop_catalog import BORN, DATE, EMAIL, INT4, TEXT, VARCHAR
+from shop_catalog import DATE, INT4, TEXT, VARCHAR
 
 from pgnym.gateway.effects import Cancel, Lookup, Store
 from pgnym.vault.errors import VaultError
 
-ANN, BOB = token(EMAIL.prefix, b"ann@x.org"), token(EMAIL.prefix, b"bob@x.org")
-MAY = token(BORN.prefix, b"2001-05-04")
 FIND = "SELECT born FROM customer WHERE email = $1"
 SELECT = "SELECT email FROM customer"
 INSERT = "INSERT INTO customer (email, born) VALUES ($1, $2)"
-
-
-@pytest.fixture
-def stocked(play: Play) -> Play:
-    """A session whose vault holds the values of the tokens here."""
-    play.stores((ANN, b"ann@x.org"), (BOB, b"bob@x.org"), (MAY, b"2001-05-04"))
-    return play
-
-
-def prepared(play: Play, name: str, text: str, *oids: int) -> Play:
-    """``text`` prepared as ``name`` and acknowledged."""
-    play >> Client(parse(name, text, *oids), SYNC) << ToServer(parse(name, text, *oids), SYNC)
-    return play >> Server(PARSED, READY) << ToClient(PARSED, READY)
 
 
 # -- one statement ---------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from playbook import (
+    ANN,
+    MAY,
     PARSED,
     READY,
     SYNC,
@@ -22,13 +24,10 @@ from playbook import (
     query,
     token,
 )
-from shop_catalog import BORN, EMAIL
+from shop_catalog import EMAIL
 
 from pgnym.gateway.effects import Cancel, Lookup, Store
 from pgnym.vault.errors import VaultError
-
-ANN = token(EMAIL.prefix, b"ann@x.org")
-MAY = token(BORN.prefix, b"2001-05-04")
 
 
 def sent(play: Play, text: str, upstream: bytes | None = None) -> Play:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from playbook import (
+    ANN,
     ASKS_SCOPE,
     ASKS_SCOPE_IN_BATCH,
     BOUND,
@@ -28,34 +29,18 @@ from playbook import (
     error,
     execute,
     parse,
+    prepared,
     query,
     row,
     scope_in_batch,
     status,
-    token,
 )
-from shop_catalog import BORN, EMAIL
 
 from pgnym.gateway.effects import Lookup
 
-ANN, BOB = token(EMAIL.prefix, b"ann@x.org"), token(EMAIL.prefix, b"bob@x.org")
-MAY = token(BORN.prefix, b"2001-05-04")
 FIND = "SELECT born FROM customer WHERE email = $1"
 SELECT = "SELECT email FROM customer"
 NEVER = error("26000", "no such statement")
-
-
-@pytest.fixture
-def stocked(play: Play) -> Play:
-    """A session whose vault holds the values of the tokens here."""
-    play.stores((ANN, b"ann@x.org"), (BOB, b"bob@x.org"), (MAY, b"2001-05-04"))
-    return play
-
-
-def prepared(play: Play, name: str, text: str, *oids: int) -> Play:
-    """``text`` prepared as ``name`` and acknowledged."""
-    play >> Client(parse(name, text, *oids), SYNC) << ToServer(parse(name, text, *oids), SYNC)
-    return play >> Server(PARSED, READY) << ToClient(PARSED, READY)
 
 
 # -- names -----------------------------------------------------------------------------------------------------

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 from playbook import (
+    ANN,
     ASKS_SCOPE,
+    BOB,
     IN_FAILED,
     IN_TRANSACTION,
     MAKES_FAIL,
+    MAY,
     NO_FUNCTION,
     READY,
     SYNC,
@@ -32,15 +35,13 @@ from playbook import (
     status,
     token,
 )
-from shop_catalog import ALBUM, ARTIST, BORN, CUSTOMER, EMAIL, shop
+from shop_catalog import ALBUM, ARTIST, CUSTOMER, EMAIL, shop
 
 from pgnym.gateway.effects import Cancel, Lookup, Refresh, Store
 from pgnym.gateway.engine import Engine
 from pgnym.vault.errors import VaultError
 from pgnym.wire.messages import Field, RowDescription
 
-ANN, BOB = token(EMAIL.prefix, b"ann@x.org"), token(EMAIL.prefix, b"bob@x.org")
-MAY = token(BORN.prefix, b"2001-05-04")
 SELECT = "SELECT id, email FROM customer"
 FIELDS = (("id", 23), ("email", 1043))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from playbook import (
+    ANN,
     BOUND,
     IN_TRANSACTION,
     PARSED,
@@ -26,13 +27,10 @@ from playbook import (
     query,
     row,
     scope,
-    token,
 )
-from shop_catalog import EMAIL
 
 from pgnym.gateway.effects import Lookup, Store
 
-ANN = token(EMAIL.prefix, b"ann@x.org")
 SELECT = "SELECT email FROM customer"
 
 

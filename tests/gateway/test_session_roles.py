@@ -6,8 +6,10 @@ import struct
 
 import pytest
 from playbook import (
+    ANN,
     BOUND,
     MAKES_FAIL_IN_BATCH,
+    MAY,
     NO_FUNCTION,
     PARSED,
     READY,
@@ -31,13 +33,11 @@ from playbook import (
     row,
     token,
 )
-from shop_catalog import BORN, DATE, EMAIL, TEXT, VARCHAR
+from shop_catalog import DATE, EMAIL, TEXT, VARCHAR
 
 from pgnym.gateway.effects import Cancel, Lookup, Store
 from pgnym.wire.messages import Field, RowDescription
 
-ANN = token(EMAIL.prefix, b"ann@x.org")
-MAY = token(BORN.prefix, b"2001-05-04")
 VALUES = ((ANN, b"ann@x.org"), (MAY, b"2001-05-04"))
 SELECT = "SELECT email, born FROM customer"
 FIELDS = (("email", VARCHAR), ("born", TEXT))
