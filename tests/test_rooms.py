@@ -16,22 +16,23 @@ SOURCE = ROOT / "src" / "pgnym"
 MAX_LINES = 600
 
 CONFIG = {"config"}
-BELOW_GATEWAY = {"wire", "sql", "vault", "policy", "audit"}
+BELOW_GATEWAY = {"wire", "sql", "vault", "policy", "audit", "semantics"}
 MAY_IMPORT: dict[str, set[str]] = {
     "config": set(),
     "wire": set(),
-    "sql": set(),
+    "semantics": set(),
+    "sql": {"semantics"},
     "vault": set(),
     "policy": CONFIG,
     "audit": {"vault"},
     "gateway": BELOW_GATEWAY | CONFIG,
     "privacy": {"vault", "policy", "audit"} | CONFIG,
-    "onboard": {"sql", "vault"} | CONFIG,
+    "onboard": {"sql", "vault", "semantics"} | CONFIG,
     "admin": {"privacy", "audit", "vault"} | CONFIG,
     "cli": BELOW_GATEWAY | {"gateway", "privacy", "onboard", "admin"} | CONFIG,
 }
 NO_NETWORK = {"asyncio", "socket", "ssl", "selectors", "asyncpg", "select"}
-SANS_IO = {"wire", "sql", "policy"}
+SANS_IO = {"wire", "sql", "policy", "semantics"}
 
 
 def sources() -> list[Path]:

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from pgnym.sql.plan import LiteralPiece, OutputColumn, Rewrite, StatementPlan, Use, ValueUse
+from pgnym.semantics.expression import describe
+from pgnym.sql.plan import (
+    LiteralPiece,
+    Lookup,
+    LookupPiece,
+    OutputColumn,
+    Rewrite,
+    StatementPlan,
+    Use,
+    ValueUse,
+)
 
 _MARKS = {Use.COMPARE: "", Use.WRITE: "+", Use.CARRY: "~"}
 
 
 def render_text(rewrite: Rewrite) -> str:
-    """The text to send; ``+`` before the domain: stored, ``~``: carried."""
+    """The text to send; ``+`` before the domain: stored, ``~``: carried; look-ups as ``render_lookup``."""
     parts = []
     for piece in rewrite.pieces:
         if isinstance(piece, LiteralPiece):
             parts.append(f"<{render_use(piece.use)}:'{piece.value}'>")
+        elif isinstance(piece, LookupPiece):
+            parts.append(f"<{render_lookup(piece.lookup)}>")
         else:
             parts.append(piece.decode())
     return "".join(parts)
+
+
+def render_lookup(lookup: Lookup) -> str:
+    """A look-up as domain, what it brings, and its test: ``email matches (value ~~ 'a%')``."""
+    text = f"{lookup.protection.domain} {lookup.answer.value}"
+    if lookup.test is None:
+        return text
+    constants = tuple(f"${c}" if isinstance(c, int) else f"'{c}'" for c in lookup.constants)
+    return f"{text} {describe(lookup.test, constants)}"
 
 
 def render_use(use: ValueUse) -> str:

@@ -20,7 +20,7 @@ from sample_catalog import CITEXT, DATE, TEXT, sample_catalog
 from sample_database import TOKEN, Tokens, rows, schema, tables
 
 from pgnym.sql.errors import Refused
-from pgnym.sql.plan import Container, LiteralPiece, Rewrite, ValueUse
+from pgnym.sql.plan import Container, LiteralPiece, LookupPiece, Rewrite, ValueUse
 from pgnym.sql.planner import Planner
 
 if TYPE_CHECKING:
@@ -174,8 +174,9 @@ def _scalar(use: ValueUse) -> ValueUse:
     return ValueUse(use.use, use.protection, use.columns)
 
 
-def literal(piece: LiteralPiece, tokens: Tokens) -> str:
+def literal(piece: LiteralPiece | LookupPiece, tokens: Tokens) -> str:
     """A constant as the gateway would send it."""
+    assert isinstance(piece, LiteralPiece), "the gateway's own tests run look-ups"
     if piece.use.array:
         items = piece.value.strip("{}").split(",")
         value = "{" + ",".join(tokens.token(piece.use.protection, i) for i in items) + "}"

@@ -7,7 +7,7 @@ from case_files import SCOPE, all_cases
 from sample_catalog import sample_catalog
 
 from pgnym.sql.errors import Refused
-from pgnym.sql.plan import LiteralPiece, Rewrite
+from pgnym.sql.plan import LiteralPiece, LookupPiece, Rewrite
 from pgnym.sql.planner import Planner
 from pgnym.wire.arrays import map_array_text
 
@@ -26,7 +26,8 @@ def sent_text(rewrite: Rewrite) -> bytes:
     def token(value: bytes) -> bytes:
         return b"t" * 30 if value else b""
 
-    def literal(piece: LiteralPiece) -> bytes:
+    def literal(piece: LiteralPiece | LookupPiece) -> bytes:
+        assert isinstance(piece, LiteralPiece)
         value = piece.value.encode()
         return b"'" + (map_array_text(value, token) if piece.use.array else token(value)) + b"'"
 

@@ -18,7 +18,7 @@ from pgnym.gateway.catalogs import read_catalog
 from pgnym.gateway.logins import upstream_login, vault_login
 from pgnym.sql.catalog import Catalog
 from pgnym.sql.errors import Refused
-from pgnym.sql.plan import LiteralPiece, Rewrite, SessionScope
+from pgnym.sql.plan import LiteralPiece, LookupPiece, Piece, Rewrite, SessionScope
 from pgnym.sql.planner import Planner
 
 DONE, FAILED = 0, 1
@@ -77,15 +77,20 @@ async def read(config: Config) -> tuple[Catalog, tuple[str, ...]]:
         await app.close()
 
 
+def _piece(piece: Piece) -> str:
+    if isinstance(piece, LiteralPiece):
+        return f"‹token of {piece.use.protection.domain}›"
+    if isinstance(piece, LookupPiece):
+        return f"‹{piece.lookup.answer.value} of {piece.lookup.protection.domain}›"
+    return piece.decode()
+
+
 def explained(rewrite: Rewrite | None) -> Iterator[str]:
     """What a plan says, line by line."""
     if rewrite is None:
         yield "touches nothing protected: forwarded as it is"
         return
-    sent = "".join(
-        f"‹token of {piece.use.protection.domain}›" if isinstance(piece, LiteralPiece) else piece.decode()
-        for piece in rewrite.pieces
-    )
+    sent = "".join(map(_piece, rewrite.pieces))
     yield f"sent as: {' '.join(sent.split())}"
     for statement in rewrite.statements:
         for i, parameter in enumerate(statement.parameters or (), 1):

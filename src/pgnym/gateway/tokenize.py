@@ -13,7 +13,7 @@ from pgnym.gateway.session import Session
 from pgnym.gateway.slots import Prepared
 from pgnym.policy.sight import Sight
 from pgnym.sql.errors import Refused
-from pgnym.sql.plan import Rewrite, Use, ValueUse
+from pgnym.sql.plan import LookupPiece, Rewrite, Use, ValueUse
 from pgnym.vault.tokens import TOKEN_PATTERN
 from pgnym.wire import codecs
 from pgnym.wire.arrays import map_array_binary, map_array_text
@@ -170,6 +170,10 @@ def render(rewrite: Rewrite, session: Session) -> tuple[bytes, Tokens]:
         if isinstance(piece, bytes):
             parts.append(piece)
             continue
+        if isinstance(piece, LookupPiece):
+            raise Refused(
+                "contents of protected columns can't be searched yet", position=piece.lookup.position
+            )
         tokenizer = Tokenizer(piece.use, session, piece.position)
         value = piece.value.encode()
         if piece.use.array:

@@ -1,4 +1,4 @@
 """From the text of a statement to a plan: names, domains, rewriting.
 
-Pure functions over an immutable catalog snapshot. No I/O. May import: nothing of pgnym.
+Pure functions over an immutable catalog snapshot. No I/O. May import: semantics.
 """

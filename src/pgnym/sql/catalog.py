@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pgnym.semantics.expression import Collation
+
 
 @dataclass(frozen=True, slots=True)
 class Protection:
@@ -18,6 +20,7 @@ class Protection:
     starts with (``pn1`` and three base32 characters). ``type_oid`` and ``typmod`` are the original type that clients are
     shown; ``codec_oid`` is the built-in type whose text and binary formats it has (``citext`` has those of ``text``).
     ``stored_oid`` is the type the column has now. ``casefold``: values are stored and compared case-folded.
+    ``collation``: the column's, None where its type has none.
     """
 
     column: str
@@ -29,6 +32,7 @@ class Protection:
     codec_oid: int
     stored_oid: int
     casefold: bool = False
+    collation: Collation | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from pgnym.semantics.expression import Expression
 from pgnym.sql.catalog import Protection
 
 
@@ -54,7 +55,49 @@ class LiteralPiece:
         return f"LiteralPiece(use={self.use!r})"
 
 
-Piece = bytes | LiteralPiece
+class Answer(Enum):
+    """What a look-up in a domain brings, and so what stands in its place in the text sent upstream."""
+
+    MATCHES = (
+        "matches"  # text[]: the tokens whose values satisfy the test; and '' where the empty string does
+    )
+    RANKS = (
+        "ranks"  # jsonb object: each token of the domain (and '') → its rank from 1, in the column's order
+    )
+    ORDERED = "ordered"  # text[]: all tokens of the domain (and '') by rank
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A question to the vault that must be answered before the statement can go upstream.
+
+    ``columns``: base columns that it inspects; needs ``compare`` on each. ``test``: the boolean expression (MATCHES only).
+    ``constants``: what the expression's constants are: a decoded literal, or the number of a client parameter; never shown.
+    ``position``: byte offset in the client's text, for errors.
+    """
+
+    answer: Answer
+    protection: Protection
+    columns: frozenset[str]
+    test: Expression | None = None
+    constants: tuple[str | int | None, ...] = ()
+    position: int = 0
+
+    def __repr__(self) -> str:
+        return f"Lookup({self.answer.value}, {sorted(self.columns)!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class LookupPiece:
+    """The place of a look-up's answer: a quoted literal in a Query, one more parameter in the extended protocol.
+
+    The text around it casts it to its type (``::text[]``, ``::jsonb``).
+    """
+
+    lookup: Lookup
+
+
+Piece = bytes | LiteralPiece | LookupPiece
 
 
 @dataclass(frozen=True, slots=True)

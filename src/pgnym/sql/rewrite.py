@@ -10,10 +10,12 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 
+from pgnym.semantics.expression import Expression
+from pgnym.sql.catalog import Protection
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Fold, evaluate
 from pgnym.sql.literals import decode
-from pgnym.sql.plan import LiteralPiece, Piece, Rewrite, StatementPlan, ValueUse
+from pgnym.sql.plan import Answer, LiteralPiece, Lookup, LookupPiece, Piece, Rewrite, StatementPlan, ValueUse
 from pgnym.sql.shape import Cuts
 
 _TOKEN_LENGTH = 30
@@ -30,12 +32,23 @@ class Hole:
 
 
 @dataclass(frozen=True, slots=True)
+class LookupHole:
+    """The place of a look-up's answer. ``constants``: as folds of the text's own constants, or client parameters."""
+
+    answer: Answer
+    protection: Protection
+    columns: frozenset[str]
+    test: Expression | None = None
+    constants: tuple[Fold | int | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Edit:
     """A replacement of the span ``start`` to ``end``."""
 
     start: int
     end: int
-    new: bytes | Hole
+    new: bytes | Hole | LookupHole
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +66,7 @@ class _Anchor:
 class Template:
     """Edits on a shape, and the plans of the statements in it."""
 
-    edits: tuple[tuple[_Anchor, _Anchor, bytes | Hole], ...]
+    edits: tuple[tuple[_Anchor, _Anchor, bytes | Hole | LookupHole], ...]
     statements: tuple[StatementPlan, ...]
     fingerprint: str
 
@@ -87,6 +100,8 @@ class Template:
             if isinstance(new, bytes):
                 pieces.append(new)
                 sent += len(new)
+            elif isinstance(new, LookupHole):
+                pieces.append(LookupPiece(_lookup(new, cuts, standard_strings, start)))
             else:
                 try:
                     value = evaluate(new.fold, lambda ordinal: decode(cuts.raw(ordinal), standard_strings))
@@ -99,6 +114,21 @@ class Template:
             last = end
         pieces.append(text[last:])
         return Rewrite(tuple(_joined(pieces)), self.statements, tuple(positions), self.fingerprint)
+
+
+def _lookup(hole: LookupHole, cuts: Cuts, standard_strings: bool, position: int) -> Lookup:
+    """A look-up with the constants of one text."""
+    constants: list[str | int | None] = []
+    for source in hole.constants:
+        if source is None or isinstance(source, int):
+            constants.append(source)
+            continue
+        try:
+            constants.append(evaluate(source, lambda ordinal: decode(cuts.raw(ordinal), standard_strings)))
+        except Refused as refusal:
+            refusal.position = position
+            raise
+    return Lookup(hole.answer, hole.protection, hole.columns, hole.test, tuple(constants), position)
 
 
 def _literal_length(value: str, *, is_array: bool) -> int:
