@@ -61,7 +61,13 @@ class VaultDatabase:
 
     @asynccontextmanager
     async def vault(
-        self, *, same_cluster: bool = False, master: bytes = MASTER, cache_bytes: int = 2**20
+        self,
+        *,
+        same_cluster: bool = False,
+        master: bytes = MASTER,
+        cache_bytes: int = 2**20,
+        scan_limit: int = 20_000,
+        scan_bytes: int = 2**24,
     ) -> AsyncIterator[Vault]:
         """An open vault."""
         vault = await Vault.open(
@@ -69,6 +75,8 @@ class VaultDatabase:
             MasterKey(master),
             same_cluster=same_cluster,
             cache_bytes=cache_bytes,
+            scan_limit=scan_limit,
+            scan_bytes=scan_bytes,
             connect_timeout=5,
             command_timeout=5,
         )

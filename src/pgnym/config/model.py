@@ -76,12 +76,14 @@ class Upstream(Part, frozen=True):
 
 
 class Vault(Part, frozen=True):
-    """Where the encrypted values lie, and the gateway's own login there."""
+    """Where the encrypted values lie, the gateway's own login there, and what may be opened to answer a question."""
 
     url: str | None = None
     user: Name = "pgnym_gateway"
     password_file: str | None = None
     timeout: Seconds = 10
+    scan_limit: Positive = 20_000
+    scan_bytes: NotNegative = 64 * 1024 * 1024
 
 
 class Keys(Part, frozen=True):

@@ -227,6 +227,8 @@ async def start_runtime(config: Config, environment: Mapping[str, str]) -> Runti
                 MasterKey(secret),
                 same_cluster=config.vault.url is None,
                 cache_bytes=config.gateway.value_cache_bytes,
+                scan_limit=config.vault.scan_limit,
+                scan_bytes=config.vault.scan_bytes,
                 connect_timeout=config.vault.timeout or 60,
             )
             runtime.vault = vault

@@ -20,6 +20,14 @@ class VaultOutdated(VaultError):
     """The vault's schema is missing, or of another version than this pgnym."""
 
 
+class TooManyValues(VaultError):
+    """A question concerns more values than may be opened for one answer. ``bound`` says how many may."""
+
+    def __init__(self, message: str, *, bound: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.bound = bound
+
+
 class CannotOpen(VaultError):
     """A ciphertext does not open: changed, moved to another token or tenant, or its key is gone."""
 
@@ -34,3 +42,8 @@ class KeyProblem(VaultError):
 
 class WrongMasterKey(KeyProblem):
     """The vault's keys were wrapped by another master key. Nothing was changed."""
+
+
+def vault_closed() -> VaultUnavailable:
+    """The error for whoever comes after the vault was closed."""
+    return VaultUnavailable("the vault is closed", hint="The gateway is sealed or shutting down.")

@@ -34,6 +34,7 @@ _GRANTS = {
     "protected_column": "SELECT",
     "key": "SELECT, INSERT, UPDATE (reserved, retired)",
     "value": "SELECT, INSERT, UPDATE (last_put), DELETE",
+    "deletion": "SELECT, INSERT, UPDATE (noted), DELETE",  # UPDATE: for SELECT … FOR UPDATE
     "audit": "SELECT, INSERT",
 }
 _FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")

@@ -20,7 +20,8 @@ from pgnym.vault.batch import Batcher
 from pgnym.vault.cache import CacheBudget, ValueCache
 from pgnym.vault.ciphers import cannot_open_without_key, open, seal
 from pgnym.vault.connection import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Connector, Lane
-from pgnym.vault.errors import VaultError, VaultUnavailable
+from pgnym.vault.domain_values import SCAN_BYTES, SCAN_LIMIT, DomainReader, DomainValues, ScanMemory
+from pgnym.vault.errors import vault_closed
 from pgnym.vault.keyring import Keyring, TenantKeys
 from pgnym.vault.keys import MasterKey, Secret
 from pgnym.vault.known import KnownTokens
@@ -53,7 +54,14 @@ class Vault:
     """Connections, batches and bounds that all tenants share. Made by ``Vault.open``."""
 
     def __init__(
-        self, connector: Connector, keyring: Keyring, *, same_cluster: bool, cache_bytes: int
+        self,
+        connector: Connector,
+        keyring: Keyring,
+        *,
+        same_cluster: bool,
+        cache_bytes: int,
+        scan_limit: int,
+        scan_bytes: int,
     ) -> None:
         self.connector = connector
         self.same_cluster = same_cluster
@@ -76,6 +84,7 @@ class Vault:
         self._gets: Batcher[_Get, list[tuple[bytes, int, bytes]]] = Batcher(
             [_GetLane(lane).run for lane in self._get_lanes], limit=_BATCH, weight=lambda g: len(g[1])
         )
+        self.scans = ScanMemory([Lane(connector), Lane(connector)], limit=scan_limit, limit_bytes=scan_bytes)
         self.watch = Watch(
             connector, forget=self.forget, forget_all=self.clear, take_pending=self._take_pending
         )
@@ -91,6 +100,8 @@ class Vault:
         *,
         same_cluster: bool,
         cache_bytes: int = CACHE_BYTES,
+        scan_limit: int = SCAN_LIMIT,
+        scan_bytes: int = SCAN_BYTES,
         connect_timeout: float = CONNECT_TIMEOUT,
         command_timeout: float = COMMAND_TIMEOUT,
     ) -> Vault:
@@ -98,11 +109,19 @@ class Vault:
 
         ``where``: a PostgreSQL URL, or keyword arguments of ``asyncpg.connect``, of the gateway's role. ``master``:
         owned by the vault from now on (``close`` wipes it). ``same_cluster``: the application's tables are in the
-        same cluster. ``cache_bytes``: bound of opened values in memory. Times in seconds. Errors: VaultUnavailable,
-        VaultOutdated, WrongMasterKey.
+        same cluster. ``cache_bytes``: bound of opened values in memory. ``scan_limit``: how many values of one domain
+        may be opened to answer a question about all of them, ``scan_bytes``: what of them is kept. Times in seconds.
+        Errors: VaultUnavailable, VaultOutdated, WrongMasterKey.
         """
         connector = Connector(where, connect_timeout=connect_timeout, command_timeout=command_timeout)
-        vault = cls(connector, Keyring(master), same_cluster=same_cluster, cache_bytes=cache_bytes)
+        vault = cls(
+            connector,
+            Keyring(master),
+            same_cluster=same_cluster,
+            cache_bytes=cache_bytes,
+            scan_limit=scan_limit,
+            scan_bytes=scan_bytes,
+        )
         try:
             await vault._control.run(vault._check)
             await vault.watch.start()
@@ -113,15 +132,17 @@ class Vault:
 
     async def close(self) -> None:
         """Finishes what is under way, ends the connections, and wipes keys and values from memory."""
-        await asyncio.gather(self._puts.close(_closed), self._gets.close(_closed))
+        await asyncio.gather(
+            self._puts.close(vault_closed), self._gets.close(vault_closed), self.scans.close()
+        )
         await self.watch.stop()
         async with self._control_lock:
             self._closed = True
             for lane in (self._control, *self._put_lanes, *self._get_lanes):
                 await lane.close()
-        self.clear()
         for tenant in self._tenants.values():
             tenant.wipe()
+        self.cache_budget.clear()
         self.keyring.wipe()
 
     async def tenant(self, name: str) -> TenantVault:
@@ -179,7 +200,7 @@ class Vault:
     async def _controlled(self, work: Callable[[Connection], Awaitable[Value]]) -> Value:
         """``work`` on the control connection, whose lock is held."""
         if self._closed:
-            raise _closed()
+            raise vault_closed()
         return await self._control.run(work)
 
     async def notify(self, tenant_id: int, tokens: list[str] | None) -> None:
@@ -210,6 +231,7 @@ class TenantVault:
         self.id = keys.id
         self._known = KnownTokens(KNOWN_TTL, KNOWN_LIMIT)
         self._cache: ValueCache = vault.cache_budget.section()
+        self._domains = DomainReader(vault.scans, keys.id, self.open_sealed, lambda: vault.watch.listening)
         self._forgets = 0  # counts invalidations: what was on its way meanwhile is not kept
         self.token: Callable[[bytes, bytes], bytes] = keys.tokenizer.token
         """``token(prefix, identity)``: the deterministic token of a value. Local; does not put."""
@@ -292,9 +314,15 @@ class TenantVault:
         return found
 
     async def _get(self, tokens: list[bytes], found: dict[bytes, bytes]) -> None:
-        forgets, tenant = self._forgets, self.id
-        rows = await self._vault.get_sealed((tenant, tokens))
-        data = self.keys.data
+        forgets = self._forgets
+        opened = await self.open_sealed(await self._vault.get_sealed((self.id, tokens)))
+        found.update(opened)
+        if forgets == self._forgets and self._vault.watch.listening:
+            self._cache.put(opened)
+
+    async def open_sealed(self, rows: Sequence[tuple[bytes, int, bytes]]) -> list[tuple[bytes, bytes]]:
+        """The values of (token, key generation, ciphertext). Errors: CannotOpen, KeyProblem, VaultUnavailable."""
+        tenant, data = self.id, self.keys.data
         opened: list[tuple[bytes, bytes]] = []
         for token, generation, ciphertext in rows:
             dek = data.get(generation)
@@ -306,9 +334,16 @@ class TenantVault:
                 if dek is None:
                     raise cannot_open_without_key(token, generation)
             opened.append((token, open(dek, tenant, token, ciphertext)))
-        found.update(opened)
-        if forgets == self._forgets and self._vault.watch.listening:
-            self._cache.put(opened)
+        return opened
+
+    async def domain_values(self, prefix: bytes) -> DomainValues:
+        """All values of a domain. ``prefix``: the six bytes that its tokens start with.
+
+        Everything that was committed before the call is in it, and nothing whose deletion was. One round trip if little
+        or nothing has changed since the last call. Errors: TooManyValues (more than ``scan_limit``), VaultUnavailable,
+        CannotOpen, KeyProblem.
+        """
+        return await self._domains.values(prefix)
 
     async def invalidate(self, tokens: Iterable[bytes] | None) -> None:
         """Tells all gateways to forget these tokens and their values (None: all of the tenant's).
@@ -324,6 +359,7 @@ class TenantVault:
     def forget(self, tokens: list[bytes] | None) -> None:
         """Forgets in this process only."""
         self._forgets += 1
+        self._domains.forget(tokens)
         if tokens is None:
             self._known.clear()
             self._cache.clear()
@@ -337,6 +373,7 @@ class TenantVault:
 
     def wipe(self) -> None:
         """Forgets values and keys. The object is of no use afterwards."""
+        self._domains.wipe()
         self.forget(None)
         self.token = _wiped
         self.keys.wipe()
@@ -411,9 +448,5 @@ class _GetLane:
         return results
 
 
-def _closed() -> VaultError:
-    return VaultUnavailable("the vault is closed", hint="The gateway is sealed or shutting down.")
-
-
 def _wiped(_prefix: bytes, _identity: bytes) -> bytes:
-    raise _closed()
+    raise vault_closed()
