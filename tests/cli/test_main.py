@@ -71,7 +71,6 @@ def test_errors_are_a_line_and_a_hint(
     ]
     assert said("", "plan")[0] == "pgnym: --url: missing"
     assert said("", "apply")[0] == "pgnym: keys.master_key_file: no master key"
-    assert said("", "check")[0] == "pgnym: --sql: missing"
     assert said("", "plan", "--url", "mysql://me:hush@h/d")[0] == "pgnym: the URL can't be used"
     refused = said("", "plan", "--url", "postgresql://me:hush@127.0.0.1:1/d")
     assert len(refused) == 2
@@ -99,7 +98,8 @@ def test_from_plan_to_undo(postgres: Cluster, database: str) -> None:
         "CREATE TABLE t (id int, mail varchar(20)); INSERT INTO t VALUES (1, 'ada@example.org'), (2, NULL)",
         database,
     )
-    assert made.pgnym("check", "--sql", "SELECT 1", check=False).returncode == 1
+    early = made.pgnym("check", "--sql", "SELECT 1", check=False)
+    assert "`pgnym apply` has" in early.stderr  # not run; or: before it has, the login may be missing
     assert made.pgnym("doctor", check=False).returncode == 1
     plan = made.pgnym("plan", check=False)
     assert plan.returncode == 2
@@ -120,7 +120,7 @@ def test_from_plan_to_undo(postgres: Cluster, database: str) -> None:
         check=False,
     ).stdout
     assert "forwarded as it is" in told
-    assert "reveals: mail" in told
+    assert "column 1: values of public.t.mail within text" in told
     assert "refused (0A000)" in told
     assert "segments" in made.pgnym("apply", "--yes", "--scrub-wal").stdout
     made.pgnym("undo", "--table", "public.t", "--yes")

@@ -7,99 +7,176 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
-from pglast import split
-from pglast.parser import ParseError
+import msgspec
 
+from pgnym.cli import explaining, scripts
+from pgnym.cli.explaining import Explanation
 from pgnym.config import Config, ConfigError, load
-from pgnym.gateway.catalogs import read_catalog
+from pgnym.gateway.catalogs import read_rows
 from pgnym.gateway.logins import upstream_login, vault_login
+from pgnym.gateway.search_paths import effective_path, login_path
+from pgnym.onboard.projecting import project
+from pgnym.policy.roles import Policy, RolePolicy
 from pgnym.sql.catalog import Catalog
 from pgnym.sql.errors import Refused
-from pgnym.sql.plan import LiteralPiece, LookupPiece, Piece, Rewrite, SessionScope
+from pgnym.sql.plan import SessionScope
 from pgnym.sql.planner import Planner
+from pgnym.sql.sequence import after
+from pgnym.sql.settings import new_search_path
 
-DONE, FAILED = 0, 1
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What statements are planned against. ``projected``: ``apply`` has not run (or not for all), so it is what will be.
+
+    ``problems``: what is not as the configuration has it.
+    """
+
+    catalog: Catalog
+    path: tuple[str, ...]
+    projected: bool
+    problems: tuple[str, ...]
 
 
 def run(options: argparse.Namespace) -> int:
-    """Explain statements. 1 if one of them would be refused."""
+    """Explain statements. 1 if one of them would be refused, 2 if there is none or a file can't be read."""
     config = load(options.config)
-    texts = list(sources(options))
-    if not texts:
-        raise ConfigError("--sql", "missing", "give a statement, or files of statements")
-    catalog, path = asyncio.run(read(config))
-    planner = Planner(catalog)
-    scope = SessionScope(path, options.user, {}, {})
-    refused = False
-    for text in texts:
-        print(f"» {' '.join(text.split())}")
-        try:
-            for line in explained(planner.plan(text.encode(), (), scope)):
-                print(f"  {line}")
-        except Refused as refusal:
-            refused = True
-            print(f"  refused ({refusal.sqlstate}): {refusal.message}")
-            for name, value in (("detail", refusal.detail), ("hint", refusal.hint)):
-                if value:
-                    print(f"  {name}: {value}")
-    return FAILED if refused else DONE
-
-
-def sources(options: argparse.Namespace) -> Iterator[str]:
-    """The statements, one by one."""
-    if options.sql is not None:
-        yield options.sql
-    for name in options.files:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
-        try:
-            yield from split(text)
-        except ParseError as error:
-            raise ConfigError(name, f"can't be parsed: {error.args[0]}") from None
-
-
-async def read(config: Config) -> tuple[Catalog, tuple[str, ...]]:
-    """The catalog and the search_path, by the gateway's own login."""
-    upstream = upstream_login(config, os.environ)
-    app = await asyncpg.connect(**upstream, timeout=config.upstream.connect_timeout or 60)
     try:
-        path = tuple(await app.fetchval("SELECT pg_catalog.current_schemas(true)"))
-        registry = await asyncpg.connect(
-            **vault_login(config, os.environ), timeout=config.vault.timeout or 60
+        found = list(sources(options))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"not UTF-8 at byte {error.start}"
+        print(f"pgnym: {getattr(error, 'filename', None) or 'input'}: {reason}", file=sys.stderr)
+        return USAGE
+    if not found:
+        print("pgnym: no statements\nhint: give one by --sql, or files of them", file=sys.stderr)
+        return USAGE
+    user = options.user or some_user(config)
+    reading = asyncio.run(read(config, user, options.url))
+    if reading.projected:
+        print("note: `pgnym apply` has not run: planned as it will be afterwards", file=sys.stderr)
+    for problem in reading.problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    role = Policy(config).for_user(user)
+    explained = list(explanations(found, reading, user, role, options.purpose))
+    if options.format == "json":
+        print(msgspec.json.format(msgspec.json.encode(explained), indent=2).decode())
+    else:
+        for explanation in explained:
+            print("\n".join(explaining.lines(explanation)))
+        print(_summary(explained))
+    return FAILED if any(e.refused for e in explained) else DONE
+
+
+def sources(options: argparse.Namespace) -> Iterator[scripts.Statement]:
+    """The statements, one by one. Raises OSError and UnicodeDecodeError."""
+    if options.sql is not None:
+        yield from scripts.statements(options.sql, "")
+    for name in options.files:
+        if name == "-":
+            yield from scripts.statements(sys.stdin.read(), "stdin")
+        else:
+            yield from scripts.statements(Path(name).read_text(encoding="utf-8"), name)
+
+
+def some_user(config: Config) -> str:
+    """The first user that the configuration names: most applications have one."""
+    return next((role.users[0] for role in config.roles.values() if role.users), "app")
+
+
+async def read(config: Config, user: str, url: str | None) -> Reading:
+    """The catalog, and the search_path that ``user`` begins with. By the gateway's own login, or by ``url``.
+
+    Raises ConfigError where the gateway's login isn't there, and what asyncpg raises.
+    """
+    login = upstream_login(config, os.environ) if url is None else {"dsn": url}
+    app = await connected(login, config.upstream.connect_timeout, url)
+    try:
+        path = await login_path(app, user)
+        separate = config.vault.url is not None
+        registry = (
+            await connected(vault_login(config, os.environ), config.vault.timeout, None) if separate else app
         )
         try:
-            return await read_catalog(app, registry, 1, {}), path
+            try:
+                rows = await read_rows(app, registry)
+            except (asyncpg.InvalidSchemaNameError, asyncpg.UndefinedTableError):
+                rows = await read_rows(app, None)  # there is no vault yet
         finally:
-            await registry.close()
+            if separate:
+                await registry.close()
+        projection = project(config, rows)
+        projected = len(projection.rows.registry) > len(rows.registry)
+        problems = projection.problems
+        if path is None:
+            problems = (
+                *problems,
+                f"the server has no role {user}: names are looked up in pg_catalog and public",
+            )
+            path = ("pg_catalog", "public")
+        return Reading(projection.rows.build(1), path, projected, problems)
     finally:
         await app.close()
 
 
-def _piece(piece: Piece) -> str:
-    if isinstance(piece, LiteralPiece):
-        return f"‹token of {piece.use.protection.domain}›"
-    if isinstance(piece, LookupPiece):
-        return f"‹{piece.lookup.answer.value} of {piece.lookup.protection.domain}›"
-    return piece.decode()
+async def connected(login: dict[str, Any], seconds: float, url: str | None) -> Connection:
+    """A connection. Raises what asyncpg raises; of a login that ``apply`` is still to make, ConfigError."""
+    try:
+        connection: Connection = await asyncpg.connect(**login, timeout=seconds or 60)
+    except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError):
+        if url is not None:
+            raise
+        hint = "before `pgnym apply` has run, give the URL of a user that is there: --url"
+        raise ConfigError("vault.user", "the server does not let the gateway's login in", hint) from None
+    return connection
 
 
-def explained(rewrite: Rewrite | None) -> Iterator[str]:
-    """What a plan says, line by line."""
-    if rewrite is None:
-        yield "touches nothing protected: forwarded as it is"
-        return
-    sent = "".join(map(_piece, rewrite.pieces))
-    yield f"sent as: {' '.join(sent.split())}"
-    for statement in rewrite.statements:
-        for i, parameter in enumerate(statement.parameters or (), 1):
-            if parameter.use is not None:
-                yield f"${parameter.source} → ${i}: {parameter.use.use.value} as token of {parameter.use.protection.domain}"
-        for i, output in enumerate(statement.outputs, 1):
-            if output is not None:
-                yield f"column {i} reveals: {', '.join(sorted({p.protection.domain for p in output.lineages}))}"
-        for verb in ("reads", "compares", "writes"):
-            columns = sorted(getattr(statement, verb))
-            if columns:
-                yield f"{verb}: {', '.join(columns)}"
+def explanations(
+    found: list[scripts.Statement], reading: Reading, user: str, role: RolePolicy, purpose: str | None
+) -> Iterator[Explanation]:
+    """One for each statement, in order: names that one of them makes or a search_path that it sets hold for the next."""
+    planner = Planner(reading.catalog)
+    schemas = {schema for schema, _ in reading.catalog.relations} | set(reading.path)
+    scope = SessionScope(reading.path, user, {}, {})
+    for statement in found:
+        text: str | None = statement.text
+        note = ""
+        if statement.command:
+            text = scripts.of_command(statement)
+            note = "psql sends: " + text if text is not None else "a command of psql's own: skipped"
+        if text is None:
+            yield Explanation(statement.source, statement.line, statement.text, "skipped", note=note)
+            continue
+        fields: dict[str, object] = {"outcome": "unchanged"}
+        try:
+            rewrite = planner.plan(text.encode(), (), scope)
+        except Refused as refusal:
+            fields = {"outcome": "refused", "refusal": explaining.of_refusal(refusal, text)}
+        else:
+            if rewrite is not None:
+                fields = explaining.of_rewrite(rewrite, text, reading.catalog, role, purpose)
+                for plan in rewrite.statements:
+                    if plan.effect is not None:
+                        scope = after(scope, plan.effect)
+            setting = new_search_path(text)
+            if setting is not None:
+                path = effective_path(setting, user, schemas) if setting else reading.path
+                scope = replace(scope, search_path=path)
+        yield Explanation(statement.source, statement.line, text, note=note, **fields)  # type: ignore[arg-type]
+
+
+def _summary(explained: list[Explanation]) -> str:
+    counts = {
+        outcome: sum(e.outcome == outcome for e in explained)
+        for outcome in ("unchanged", "rewritten", "refused", "skipped")
+    }
+    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)

@@ -71,7 +71,12 @@ def build_parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", parents=[config], help="what would happen to statements, and why")
     check.add_argument("--sql", metavar="S", help="a statement")
     check.add_argument(
-        "--user", default="app", help="the database user who sends them (default: %(default)s)"
+        "--user", help="the database user who sends them (default: the first that roles names)"
+    )
+    check.add_argument("--purpose", metavar="P", help="the purpose that the session has stated")
+    check.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
+    check.add_argument(
+        "--url", metavar="URL", help="read the catalog by this URL rather than by the gateway's login"
     )
     check.add_argument("files", nargs="*", metavar="FILE", help="files of statements; - is standard input")
     check.set_defaults(run="pgnym.cli.check:run")

@@ -127,15 +127,21 @@ class Catalogs:
 async def read_catalog(
     connection: Connection[Record], registry: Connection[Record], epoch: int, signatures: Signatures
 ) -> Catalog:
-    """One snapshot: all queries see the same state of the catalog. Raises what asyncpg raises.
+    """One snapshot. Raises what asyncpg raises."""
+    return (await read_rows(connection, registry)).build(epoch, signatures)
+
+
+async def read_rows(connection: Connection[Record], registry: Connection[Record] | None) -> load.CatalogRows:
+    """What a snapshot is built from: all queries see the same state of the catalog. ``registry`` None: there is none yet.
 
     The registry is read first: a column that becomes protected meanwhile then has a CHECK without entry, and is refused.
+    Raises what asyncpg raises.
     """
-    registered = [tuple(row) for row in await registry.fetch(load.REGISTRY)]
+    registered = [] if registry is None else [tuple(row) for row in await registry.fetch(load.REGISTRY)]
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(load.SETUP)
         relations, columns, types, functions, checks = [
             [tuple(row) for row in await connection.fetch(query)]
             for query in (load.RELATIONS, load.COLUMNS, load.TYPES, load.FUNCTIONS, load.CHECKS)
         ]
-    return load.build_catalog(epoch, relations, columns, types, functions, checks, registered, signatures)
+    return load.CatalogRows(relations, columns, types, functions, checks, registered)

@@ -76,6 +76,31 @@ def domain_prefix(domain_id: int) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
+class CatalogRows:
+    """The rows of the queries of the same names."""
+
+    relations: Sequence[Sequence[Any]]
+    columns: Sequence[Sequence[Any]]
+    types: Sequence[Sequence[Any]]
+    functions: Sequence[Sequence[Any]]
+    checks: Sequence[Sequence[Any]]
+    registry: Sequence[Sequence[Any]]
+
+    def build(self, epoch: int, signatures: Mapping[tuple[str, str], Signature] | None = None) -> Catalog:
+        """The snapshot, by ``build_catalog``."""
+        return build_catalog(
+            epoch,
+            self.relations,
+            self.columns,
+            self.types,
+            self.functions,
+            self.checks,
+            self.registry,
+            signatures,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class _Registered:
     """A row of the registry."""
 
