@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -94,15 +95,16 @@ class AuditLog:
         except VaultError as error:
             raise _unavailable(error) from error
 
-    def submit(self, record: AuditRecord) -> asyncio.Future[None] | None:
-        """As ``write``, without a coroutine: the future of the commit. None where ``write`` must be used.
+    def submit(self, record: AuditRecord, done: Callable[[None, BaseException | None], None]) -> bool:
+        """As ``write``, without a coroutine: ``done(None, None)`` is called once it is committed, or with an error.
 
-        The future raises a VaultError if the record could not be written.
+        False where ``write`` must be used. ``done`` must not raise.
         """
         tenant = self._vault.opened(record.tenant)
-        if tenant is None or self._relaxed or record.time.tzinfo is None:
-            return None
-        return self._batcher.enqueue((tenant, record, pack_details(record)))
+        if tenant is None or self._relaxed or self._closed or record.time.tzinfo is None:
+            return False
+        self._batcher.call((tenant, record, pack_details(record)), done)
+        return True
 
     async def close(self, within: float = 15.0) -> None:
         """Writes what is still to be written, for at most ``within`` seconds, and ends the connections.

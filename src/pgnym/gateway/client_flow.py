@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pgnym.audit.records import Action
+from pgnym.gateway import exchange
 from pgnym.gateway.copy_in import CopyIn
 from pgnym.gateway.effects import Store, Work
 from pgnym.gateway.flow import Flow
@@ -96,6 +97,11 @@ class ClientFlow(Flow):
 
     def _run(self, data: bytes) -> None:
         session = self.session
+        if session.prepared and data[0] == _BIND and self._at_a_batch() and exchange.begin(session, data):
+            session.effects.to_server(data)
+            return
+        if session.exchanges:
+            exchange.expand(session)
         self._needed = 0
         size = len(data)
         start = pos = 0
@@ -159,6 +165,18 @@ class ClientFlow(Flow):
         self._forward(data, start, pos)
         if pos < size:
             self._pending[:0] = data[pos:]
+
+    def _at_a_batch(self) -> bool:
+        """Whether the next message begins a batch, and nothing is out of the ordinary."""
+        session = self.session
+        return not (
+            session.tracked
+            or session.batch
+            or session.copying_in
+            or self._skip
+            or self.copy is not None
+            or self.refusing.discarding
+        )
 
     def _forward(self, data: bytes, start: int, end: int) -> None:
         if end > start:

@@ -304,20 +304,17 @@ class ClientConnection(Leg):
 
     def start(self, work: Work, done: Callable[[object, Exception | None], None]) -> None:
         """Effects: do work for the session."""
-        if isinstance(work, Lookup) and not work.tokens and work.record is not None:
-            committed = self.runtime.record_only(work.record)
-            if committed is not None:
-                committed.add_done_callback(lambda future: self._committed(future, done))
-                return
-        self.spawn(self._perform(work, done))
+        record = work.record if isinstance(work, Lookup) and not work.tokens else None
+        if record is None or not self.runtime.record_only(
+            record, lambda _, error: self._recorded(error, done)
+        ):
+            self.spawn(self._perform(work, done))
 
-    def _committed(
-        self, future: asyncio.Future[None], done: Callable[[object, Exception | None], None]
+    def _recorded(
+        self, error: BaseException | None, done: Callable[[object, Exception | None], None]
     ) -> None:
-        if future.cancelled():
-            error: BaseException | None = GatewayError("57P01", "the gateway is shutting down")
-        else:
-            error = future.exception()
+        if isinstance(error, asyncio.CancelledError):
+            error = GatewayError("57P01", "the gateway is shutting down")
         self._done(done, {}, error if isinstance(error, Exception) else None)
 
     def post(self, record: AuditRecord) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pgnym.policy.budget import Over
+from pgnym.policy.roles import RolePolicy
 from pgnym.sql.errors import Refused
 from pgnym.vault.errors import CannotOpen, VaultError
 from pgnym.wire.reports import error_response
@@ -71,4 +73,15 @@ def report_of(error: Exception, text: bytes = b"") -> ErrorReport:
         "XX000",
         f"internal error in the gateway ({type(error).__name__})",
         hint="Nothing was revealed or stored. The gateway's log names the place.",
+    )
+
+
+def over_budget(over: Over, role: RolePolicy) -> ErrorReport:
+    """The error of a spent reveal budget."""
+    limit = role.statement_limit if over is Over.STATEMENT else role.minute_limit
+    return ErrorReport(
+        "42501",
+        "reveal budget exceeded",
+        detail=f"Role {role.name} may be given {limit} values per {over.value}.",
+        hint="Select fewer rows or columns, or raise reveal_limit of the role in the configuration.",
     )

@@ -25,6 +25,7 @@ from pgnym.wire.copy import Batch, CopyOptions, CopyRows, Value, copy_codec
 from pgnym.wire.datarow import Collected, Replacement, TokenColumn, TokenShape, collect, rebuild
 from pgnym.wire.frames import HEADER
 from pgnym.wire.messages import build_data_row, copy_data, parse_data_row
+from pgnym.wire.one_row import Spot, find_tokens, is_one_row, replace_tokens
 
 Masker = Callable[[bytes], bytes]
 _SHAPE = TokenShape(TOKEN_PATTERN, TOKEN_LENGTH)
@@ -99,22 +100,23 @@ class ColumnReveal:
         """What replaces each token (whole columns), or each value."""
         if self.wraps:
             return lambda value: self.substitute(value, values)
-        out: dict[bytes, bytes] = {}
-        for token in tokens:
-            opened = self.opened.get(token[:PREFIX_LENGTH])
-            if opened is None:
-                continue
-            canonical = values.get(token)
-            if canonical is None:
-                if opened.codec.is_text:
-                    continue  # a token nobody has put is only a string
-                raise missing_value(opened)
-            shown = opened.value(canonical)
-            if self.format:
-                out[token] = opened.codec.send(shown, opened.typmod)
-            else:
-                out[token] = opened.codec.show(shown, opened.typmod, self.settings)
-        return out
+        forms = ((token, self.form(token, values)) for token in tokens)
+        return {token: form for token, form in forms if form is not None}
+
+    def form(self, token: bytes, values: Mapping[bytes, bytes]) -> bytes | None:
+        """What replaces a token that is a whole value; None if it stays."""
+        opened = self.opened.get(token[:PREFIX_LENGTH])
+        if opened is None:
+            return None
+        canonical = values.get(token)
+        if canonical is None:
+            if opened.codec.is_text:
+                return None  # a token nobody has put is only a string
+            raise missing_value(opened)
+        shown = canonical if opened.mask is None else opened.mask(canonical)
+        if self.format:
+            return opened.codec.send(shown, opened.typmod)
+        return opened.codec.show(shown, opened.typmod, self.settings)
 
     def substitute(self, value: bytes, values: Mapping[bytes, bytes]) -> bytes:
         """One value with the tokens in it replaced."""
@@ -171,6 +173,9 @@ class RowReveal:
         self._columns = columns
         self._sought = [TokenColumn(column.index, whole=not column.wraps) for column in columns]
         self._retyped = any(column.retyped_array for column in columns)
+        self._places = [column.index for column in columns]
+        self._whole = not any(column.wraps for column in columns)
+        self._spots: list[Spot] | None = None  # of the chunk at hand, if it is one row
         self._found: Collected
 
     @classmethod
@@ -189,6 +194,9 @@ class RowReveal:
 
     def find(self, chunk: bytes) -> tuple[Collection[bytes], dict[str, int]]:
         """As ``Reveal``."""
+        self._spots = find_tokens(chunk, self._places, _SHAPE) if self._whole and is_one_row(chunk) else None
+        if self._spots is not None:
+            return self._wanted_in_row(self._spots)
         found = self._found = collect(chunk, self._sought, _SHAPE)
         if found.empty:
             return (), {}
@@ -200,10 +208,24 @@ class RowReveal:
 
     def rebuild(self, chunk: bytes, values: Mapping[bytes, bytes]) -> bytes:
         """As ``Reveal``."""
+        spots = self._spots
+        if spots is not None:
+            forms = [self._columns[which].form(token, values) for which, _, token in spots]
+            return replace_tokens(chunk, spots, forms)
         if self._retyped:
             return self._rewrite(chunk, values)
-        forms = [c.forms(t, values) for c, t in zip(self._columns, self._found.tokens, strict=True)]
-        return rebuild(self._found, forms)
+        replacements = [c.forms(t, values) for c, t in zip(self._columns, self._found.tokens, strict=True)]
+        return rebuild(self._found, replacements)
+
+    def _wanted_in_row(self, spots: list[Spot]) -> tuple[Collection[bytes], dict[str, int]]:
+        wanted: list[bytes] = []
+        counts: dict[str, int] = {}
+        for which, _, token in spots:
+            opened = self._columns[which].opened.get(token[:PREFIX_LENGTH])
+            if opened is not None and token not in wanted:
+                wanted.append(token)
+                counts[opened.domain] = counts.get(opened.domain, 0) + 1
+        return wanted, counts
 
     def _rewrite(self, chunk: bytes, values: Mapping[bytes, bytes]) -> bytes:
         """Row by row: slower, but it reaches values without tokens too."""

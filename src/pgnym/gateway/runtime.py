@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from pgnym.audit.log import AuditLog
@@ -113,9 +113,9 @@ class Runtime:
 
     # -- work for sessions -----------------------------------------------------------------------------
 
-    def record_only(self, record: AuditRecord) -> asyncio.Future[None] | None:
-        """The future of an audit record's commit, None where ``look_up`` must be used. Spares a task for each reveal."""
-        return None if self.audit is None else self.audit.submit(record)
+    def record_only(self, record: AuditRecord, done: Callable[[None, BaseException | None], None]) -> bool:
+        """Write an audit record and call back; False where ``look_up`` must be used. Spares a task for each reveal."""
+        return self.audit is not None and self.audit.submit(record, done)
 
     async def look_up(
         self, tenant: str, tokens: Collection[bytes], record: AuditRecord | None

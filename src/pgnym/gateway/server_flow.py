@@ -14,18 +14,17 @@ from time import monotonic
 from typing import Any, Final
 
 from pgnym.audit.records import Action
-from pgnym.gateway import injected
+from pgnym.gateway import exchange, injected
 from pgnym.gateway.client_flow import ClientFlow
 from pgnym.gateway.describe import show_columns, show_parameters
 from pgnym.gateway.effects import Cancel, Lookup
+from pgnym.gateway.exchange import Exchange
 from pgnym.gateway.failures import Failure, FailureReveal
 from pgnym.gateway.flow import Flow
-from pgnym.gateway.reports import SHUTDOWN, ErrorReport, report_of
+from pgnym.gateway.reports import SHUTDOWN, ErrorReport, over_budget, report_of
 from pgnym.gateway.reveal import CopyReveal, Reveal, RowReveal
 from pgnym.gateway.session import IDLE, Session
 from pgnym.gateway.slots import COPY_ENDED, QUERY, SYNC, Slot, Step
-from pgnym.policy.budget import Over
-from pgnym.policy.roles import RolePolicy
 from pgnym.sql.plan import OutputColumn
 from pgnym.wire import messages
 from pgnym.wire.errors import ProtocolViolation
@@ -93,6 +92,21 @@ class ServerFlow(Flow):
             if raw:
                 pos = self._raw(data, pos, size)
                 continue
+            if head.__class__ is Exchange:
+                self._emit(data, start, pos)
+                start = pos
+                try:
+                    stop = 0 if self._dropping else exchange.answer(self, head, data, pos)
+                except ProtocolViolation as error:
+                    self._fatal(f"from the server: {error.message}")
+                    return
+                if not stop:
+                    exchange.expand(self.session)
+                    continue
+                pos = start = stop
+                if self.blocked:
+                    break
+                continue
             try:
                 stop = run_end(data, BACKEND, kind, pos) if kind in (_ROW, _COPY_DATA) else end
                 answer = self._message(head, kind, data[pos:stop])
@@ -118,11 +132,30 @@ class ServerFlow(Flow):
                 self._flush()  # what goes before a reveal goes with it
             if pos < size:
                 self._pending[:0] = data[pos:]
+        self._caught_up()
+
+    def _caught_up(self) -> None:
+        """What has come is dealt with: do what had to wait for that."""
         self.client.caught_up()
         if self._ended:
             self.shut_down()
-        elif not expect and not self.blocked:
+        elif not self.session.expect and not self.blocked:
             self.client.drained()
+
+    def finish(self, exchange: Exchange, answer: bytes) -> None:
+        """The answer of an exchange, which is the head of what is expected, is ready; it ends with ReadyForQuery."""
+        session = self.session
+        self._out.append(answer)
+        session.expect.popleft()
+        session.status = answer[-1]
+        self._forget_copy_end()
+        self._cycle_ended()
+
+    def resume(self) -> None:
+        """Go on after an exchange that was waited for."""
+        self.unblock()
+        self._flush()
+        self._caught_up()
 
     def _raw(self, data: bytes, pos: int, size: int) -> int:
         """Walk over complete messages that concern nobody, until one does; the offset reached.
@@ -189,6 +222,8 @@ class ServerFlow(Flow):
 
         Unless the client has ended its data already: then those behind the end are answered.
         """
+        if self.session.exchanges:
+            exchange.expand(self.session)
         expect = self.session.expect
         head = None if not expect or expect[0] == SYNC else expect.popleft()
         while expect and (expect[0] == SYNC or (isinstance(expect[0], Slot) and expect[0].step is Step.SYNC)):
@@ -225,7 +260,7 @@ class ServerFlow(Flow):
 
     # -- where a slot is at the head -------------------------------------------------------------------
 
-    def _message(self, head: int | Slot, kind: int, message: bytes) -> object:
+    def _message(self, head: int | Slot | Exchange, kind: int, message: bytes) -> object:
         """What becomes of a message: ``_RELAY``, ``_HELD`` (blocked; sent later), or bytes in its place."""
         if self._dropping and kind not in _NEVER_DROPPED:
             return b""
@@ -525,14 +560,3 @@ class ServerFlow(Flow):
             self._out.append(self._last)
             self._last = b""
             self._flush()
-
-
-def over_budget(over: Over, role: RolePolicy) -> ErrorReport:
-    """The error of a spent reveal budget."""
-    limit = role.statement_limit if over is Over.STATEMENT else role.minute_limit
-    return ErrorReport(
-        "42501",
-        "reveal budget exceeded",
-        detail=f"Role {role.name} may be given {limit} values per {over.value}.",
-        hint="Select fewer rows or columns, or raise reveal_limit of the role in the configuration.",
-    )

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pgnym.audit.records import Action, AuditRecord, Decision
 from pgnym.audit.records import Actor as AuditActor
@@ -19,6 +19,9 @@ from pgnym.policy.roles import RolePolicy
 from pgnym.sql.plan import SessionAct, SessionScope, StatementPlan
 from pgnym.sql.words import Mention
 from pgnym.wire.codecs import Settings
+
+if TYPE_CHECKING:
+    from pgnym.gateway.exchange import Exchange
 
 IDLE = ord("I")
 _MOST_DERIVED = 256
@@ -74,7 +77,8 @@ class Session:
     budget: Callable[[], StatementBudget]
     actor: Actor
     parameters: dict[str, str] = field(default_factory=dict)
-    expect: deque[int | Slot] = field(default_factory=deque)
+    expect: deque[int | Slot | Exchange] = field(default_factory=deque)
+    exchanges: bool = False  # there may be some in ``expect``
     batch: bytearray = field(default_factory=bytearray)
     tracked: bool = False
     prepared: dict[bytes, Prepared] = field(default_factory=dict)
@@ -89,6 +93,7 @@ class Session:
     status: int = IDLE
     derived: dict[object, tuple[object, object]] = field(default_factory=dict, repr=False)
     _settings: Settings | None = None
+    _auditee: tuple[tuple[str, str], AuditActor] | None = None
     copying_in: bool = False  # the server is in copy-in mode for a statement that does not concern us
     injected: int = 0  # own statements under way on the client's upstream session
     waiters: list[Callable[[], None]] = field(default_factory=list)
@@ -209,19 +214,18 @@ class Session:
     ) -> AuditRecord:
         """An audit record of this session. ``denied``: the SQLSTATE of a refusal, "" for what is allowed."""
         actor = self.actor
+        who = (self.user or actor.user, self.parameters.get("application_name", actor.application))
+        if self._auditee is None or self._auditee[0] != who:
+            user, application = who
+            self._auditee = who, AuditActor(user, self.role.name, actor.address, application)
         return AuditRecord(
-            time=datetime.now(UTC),
-            tenant=actor.tenant,
-            actor=AuditActor(
-                db_user=self.user or actor.user,
-                role=self.role.name,
-                client_address=actor.address,
-                application_name=self.parameters.get("application_name", actor.application),
-            ),
-            action=action,
-            decision=Decision.DENIED if denied else Decision.ALLOWED,
-            purpose=actor.purpose or "",
-            fingerprint=fingerprint,
-            counts=counts,
+            datetime.now(UTC),
+            actor.tenant,
+            self._auditee[1],
+            action,
+            Decision.DENIED if denied else Decision.ALLOWED,
+            actor.purpose or "",
+            fingerprint,
+            counts,
             text=denied,
         )

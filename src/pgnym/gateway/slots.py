@@ -51,6 +51,20 @@ class Prepared:
     literals: dict[bytes, bytes] = field(default_factory=dict, repr=False)  # tokens of its constants → values
     changes_settings: bool = False
 
+    @property
+    def only_reveals(self) -> bool:
+        """Whether an execution has nothing to it but that its answer may carry tokens."""
+        plan = self.plan
+        return (
+            bool(plan.outputs)
+            and plan.parameters is None
+            and plan.effect is None
+            and plan.copy is None
+            and not plan.catalog_change
+            and not self.literals
+            and not self.changes_settings
+        )
+
 
 @dataclass(slots=True)
 class Portal:

@@ -110,10 +110,15 @@ class Tokenizer:
         return map_array_text(value, lambda v: self.token(v, element_oid, False, tokens))
 
 
+def supports_encoding(session: Session) -> bool:
+    """Whether values can be told from their bytes in the session's client_encoding."""
+    return session.parameters.get("client_encoding", "UTF8") in ("UTF8", "SQL_ASCII")
+
+
 def check_encoding(session: Session) -> None:
     """Raise 0A000 for a client_encoding in which values can't be told from their bytes."""
-    encoding = session.parameters.get("client_encoding", "UTF8")
-    if encoding not in ("UTF8", "SQL_ASCII"):
+    if not supports_encoding(session):
+        encoding = session.parameters["client_encoding"]
         raise GatewayError(
             "0A000",
             f"client_encoding {encoding} is not supported on statements that touch protected columns",

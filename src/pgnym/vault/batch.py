@@ -10,10 +10,53 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Given = TypeVar("Given", contravariant=True)
+
+
+class _Waiter(Protocol[Given]):
+    """What of a future a batch needs."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+
+    def set_result(self, result: Given, /) -> None:
+        """The batch has been run."""
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """It has failed."""
+
+    def cancel(self) -> bool:
+        """It will not be run."""
+
+
+class _Called(Generic[Result]):
+    """Stands where a future would: calls back at once, without another turn of the event loop."""
+
+    __slots__ = ("_done",)
+
+    def __init__(self, done: Callable[[Result | None, BaseException | None], None]) -> None:
+        self._done = done
+
+    def done(self) -> bool:
+        """Nobody cancels it."""
+        return False
+
+    def set_result(self, result: Result) -> None:
+        """The batch has been run."""
+        self._done(result, None)
+
+    def set_exception(self, error: BaseException) -> None:
+        """It has failed."""
+        self._done(None, error)
+
+    def cancel(self) -> bool:
+        """It will not be run: the loop goes down."""
+        self._done(None, asyncio.CancelledError())
+        return True
 
 
 class Batcher(Generic[Item, Result]):
@@ -34,25 +77,28 @@ class Batcher(Generic[Item, Result]):
         self._idle = list(lanes)
         self._limit = limit
         self._weight = weight
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._waiting: deque[tuple[Item, _Waiter[Result]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed: Callable[[], Exception] | None = None
 
     async def submit(self, item: Item) -> Result:
         """The result of one item, once its batch has been run."""
-        return await self.enqueue(item)
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._enqueue(item, future)
+        return await future
 
-    def enqueue(self, item: Item) -> asyncio.Future[Result]:
-        """As ``submit``, for callers that are no coroutines."""
+    def call(self, item: Item, done: Callable[[Result | None, BaseException | None], None]) -> None:
+        """As ``submit``, but ``done(result, None)`` or ``done(None, error)`` is called; it must not raise."""
+        self._enqueue(item, _Called(done))
+
+    def _enqueue(self, item: Item, waiter: _Waiter[Result]) -> None:
         if self._closed is not None:
             raise self._closed()
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        self._waiting.append((item, waiter))
         if self._idle:
             task = asyncio.create_task(self._work(self._idle.pop()))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return future
 
     async def close(self, error: Callable[[], Exception]) -> None:
         """Lets what was submitted finish; from now on ``submit`` raises ``error()``."""
@@ -74,9 +120,9 @@ class Batcher(Generic[Item, Result]):
         finally:
             self._idle.append(lane)
 
-    def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
+    def _take(self) -> list[tuple[Item, _Waiter[Result]]]:
         waiting, room = self._waiting, self._limit
-        batch: list[tuple[Item, asyncio.Future[Result]]] = []
+        batch: list[tuple[Item, _Waiter[Result]]] = []
         while waiting:
             item, future = waiting[0]
             if future.done():  # cancelled while it waited
@@ -91,7 +137,7 @@ class Batcher(Generic[Item, Result]):
 
 async def _run(
     lane: Callable[[list[Item]], Awaitable[Sequence[Result]]],
-    batch: list[tuple[Item, asyncio.Future[Result]]],
+    batch: list[tuple[Item, _Waiter[Result]]],
 ) -> None:
     try:
         results = await lane([item for item, _ in batch])
