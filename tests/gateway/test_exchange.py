@@ -30,7 +30,7 @@ from playbook import (
 from shop_catalog import INT4, TEXT, VARCHAR
 
 from pgnym.audit.records import AuditRecord
-from pgnym.gateway.effects import Lookup
+from pgnym.gateway.effects import Cancel, Lookup
 from pgnym.gateway.exchange import Exchange
 from pgnym.vault.errors import VaultError
 
