@@ -1,0 +1,123 @@
+"""Which parts a value must have for a test to be true: what the index over parts of values is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pgnym.semantics import like
+from pgnym.semantics.errors import EvaluationError
+from pgnym.semantics.evaluate import compile_expression
+from pgnym.semantics.expression import Call, Expression, Value
+from pgnym.semantics.folding import fold
+from pgnym.semantics.types import BPCHAR, NAME, TEXT, TEXTS, UUID, VARCHAR
+
+Parts = frozenset[str]
+NOTHING: Parts = frozenset()
+
+_RECASING = frozenset(("lower", "upper", "initcap"))
+_CUTTING = frozenset(("btrim", "ltrim", "rtrim", "substr", "substring", "left", "right", "split_part"))
+_FULL_MAPPING = "PG_UNICODE_FAST"
+
+
+def required(expression: Expression, constants: Sequence[bytes | None]) -> frozenset[str]:
+    """Parts, folded by ``folding.fold``, that the fold of every value contains for which the test is true.
+
+    Empty: nothing is known. No part lies within another. ``constants`` as for ``compile_expression``.
+    """
+    return _without_covered(_required(expression, constants))
+
+
+def _required(expression: Expression, constants: Sequence[bytes | None]) -> Parts:
+    if not isinstance(expression, Call):
+        return NOTHING
+    function, arguments = expression.function, expression.arguments
+    if function == "and":
+        return frozenset().union(*(_required(a, constants) for a in arguments))
+    if function == "or":
+        common = [_required(a, constants) for a in arguments]
+        return _in_all(common)
+    if function in ("=", "~~", "~~*", "^@", "starts_with") and len(arguments) == 2:
+        subject, other = arguments
+        if function == "=" and not _shows_value(subject):
+            subject, other = other, subject
+        given = _constant(other, constants)
+        if given is None or not _shows_value(subject):
+            return NOTHING
+        return _parts(function, given, _value(subject))
+    return NOTHING
+
+
+def _parts(function: str, given: bytes, value: Value) -> Parts:
+    texts = [given]
+    if function in ("~~", "~~*"):
+        segments, _ = like.segments_of(given.decode())
+        texts = [part.encode() for segment in segments for part in _runs(segment)]
+    if value.type_oid == BPCHAR:  # blanks at its end may be padding that the stored value doesn't have
+        texts = [text.rstrip(b" ") for text in texts]
+    return frozenset(fold(text) for text in texts) - {""}
+
+
+def _runs(segment: like.Segment) -> list[str]:
+    """The characters between those that may be any."""
+    runs = [""]
+    for character in segment:
+        if character is None:
+            runs.append("")
+        else:
+            runs[-1] += character
+    return runs
+
+
+def _shows_value(expression: Expression) -> bool:
+    """Whether what it gives is, but for case, a part of the value's text."""
+    if isinstance(expression, Value):
+        return expression.type_oid in TEXTS or expression.type_oid == UUID
+    if (
+        not isinstance(expression, Call)
+        or not expression.arguments
+        or not _shows_value(expression.arguments[0])
+    ):
+        return False
+    if expression.function == "cast":
+        return expression.type_oid in (TEXT, VARCHAR, BPCHAR, NAME)
+    if expression.function in _RECASING:
+        # The full mapping has ß become SS; only its lower case is within the fold.
+        collation = expression.collation or _value(expression).collation
+        return expression.function == "lower" or collation is None or collation.ctype != _FULL_MAPPING
+    return expression.function in _CUTTING
+
+
+def _value(expression: Expression) -> Value:
+    while isinstance(expression, Call):
+        expression = expression.arguments[0]
+    assert isinstance(expression, Value)
+    return expression
+
+
+def _constant(expression: Expression, constants: Sequence[bytes | None]) -> bytes | None:
+    """What an expression without the value gives; None where it is NULL, an error, or not without."""
+    if _has_value(expression):
+        return None
+    try:
+        return compile_expression(expression, constants)(None)
+    except EvaluationError:
+        return None  # evaluating the test will raise it
+
+
+def _has_value(expression: Expression) -> bool:
+    if isinstance(expression, Call):
+        return any(_has_value(a) for a in expression.arguments)
+    return isinstance(expression, Value)
+
+
+def _in_all(sets: Sequence[Parts]) -> Parts:
+    """What a text contains that contains all parts of one of the sets, whichever it is."""
+    if not sets or NOTHING in sets:
+        return NOTHING
+    return frozenset(
+        part for each in sets for part in each if all(any(part in other for other in s) for s in sets)
+    )
+
+
+def _without_covered(parts: Parts) -> Parts:
+    return frozenset(p for p in parts if not any(p != other and p in other for other in parts))

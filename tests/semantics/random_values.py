@@ -1,0 +1,164 @@
+"""Random values of every type, and random calls: with a taste for what goes wrong."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+
+from server_oracle import Case
+
+from pgnym.semantics.binding import Signature
+from pgnym.semantics.expression import Call, Collation, Constant, Expression, Value
+from pgnym.semantics.types import (
+    BOOL,
+    BPCHAR,
+    BYTEA,
+    DATE,
+    FLOAT8,
+    INET,
+    INT2,
+    INT4,
+    INT8,
+    NAME,
+    NUMERIC,
+    TEXT,
+    TEXTS,
+    TIME,
+    TIMESTAMP,
+    TIMESTAMPTZ,
+    UUID,
+    VARCHAR,
+)
+
+# Letters of odd case, marks, wide characters; blanks, line ends, and what means something in patterns.
+ALPHABET = "aAbBkKsSiIzZ09 _%\\.,-ßẞİıſΣςσKÅåμµéÉ\u0301\u0307🙂😀日本ŁłǅǆǄ\n\t ﬁŉ中ᾳᾼა"
+NARROW = "ab%_\\ "
+_BITS = {INT2: 16, INT4: 32, INT8: 64}
+_ODD_DATES = (
+    "infinity", "-infinity", "4713-11-24 BC", "4714-11-24 BC", "5874897-12-31", "294276-12-31", "294277-01-01",
+    "0001-01-01 BC", "0001-12-31 BC", "0001-01-01", "10000-01-01", "2000-02-29", "1900-02-28",
+)  # fmt: skip
+_ADDRESSES = (
+    "10.0.0.0/8", "10.0.0.1", "10.0.0.0/16", "10.1.0.0/16", "10.0.0.1/8", "::1", "fe80::/10", "::/0", "0.0.0.0/0",
+    "192.168.1.5/24", "192.168.1.5", "255.255.255.255",
+)  # fmt: skip
+_FLOATS = ("1", "1.5", "-2e+30", "NaN", "Infinity", "-Infinity", "0", "-0", "0.1", "1e-300")
+
+
+class Maker:
+    """A source of values and calls; the same for the same seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self._by_type: Mapping[int, Callable[[], str]] = {
+            **dict.fromkeys((TEXT, VARCHAR, BPCHAR, NAME), self.text),
+            **{t: lambda t=t: self.integer(_BITS[t]) for t in _BITS},  # type: ignore[misc]
+            NUMERIC: self.numeric,
+            DATE: self.date,
+            TIMESTAMP: self.timestamp,
+            TIMESTAMPTZ: lambda: self.timestamp("+00"),
+            TIME: self.time,
+            BOOL: lambda: self.random.choice("tf"),
+            UUID: lambda: (
+                f"{self.random.getrandbits(9):08x}-0000-4000-8000-{self.random.getrandbits(3):012x}"
+            ),
+            BYTEA: lambda: "\\x" + self.random.randbytes(self.random.randint(0, 4)).hex(),
+            INET: lambda: self.random.choice(_ADDRESSES),
+            FLOAT8: lambda: self.random.choice(_FLOATS),
+        }
+
+    def value(self, type_oid: int) -> bytes:
+        """A canonical value."""
+        return self._by_type[type_oid]().encode()
+
+    def text(self) -> str:
+        """Mostly short; from many letters or from few, so that some texts match others."""
+        size = self.random.choice((0, 1, 1, 2, 2, 3, 3, 4, self.random.randint(5, 14)))
+        return "".join(self.random.choices(ALPHABET if self.random.random() < 0.7 else NARROW, k=size))
+
+    def integer(self, bits: int) -> str:
+        """Near zero, at the ends, or anywhere."""
+        end = 1 << bits - 1
+        return str(self.random.choice((*range(-6, 9), -end, end - 1, self.random.randrange(-end, end))))
+
+    def small(self) -> str:
+        """A count that may be asked of the server, too: ``repeat`` of more would fill its memory."""
+        return str(self.random.choice((*range(-4, 20), -(1 << 31))))
+
+    def numeric(self) -> str:
+        """With few or many digits, before and after the point."""
+        pick = self.random.choice
+        if self.random.random() < 0.08:
+            return pick(("NaN", "Infinity", "-Infinity"))
+        digits = str(self.random.randint(0, pick((9, 999, 10**6, 10**20))))
+        if self.random.random() < 0.6:
+            digits += "." + "".join(self.random.choices("0123456789", k=pick((1, 2, 5, 20))))
+        return pick(("", "-")) + digits if digits.strip("0.") else digits
+
+    def date(self) -> str:
+        """Of our time, of any, or at an end of what there is."""
+        if self.random.random() < 0.12:
+            return self.random.choice(_ODD_DATES)
+        year = self.random.choice((self.random.randint(1, 3000), self.random.randint(1890, 2040)))
+        month, day = self.random.choice(
+            (
+                (1, 1),
+                (1, 3),
+                (12, 29),
+                (12, 31),
+                (2, 28),
+                (self.random.randint(1, 12), self.random.randint(1, 28)),
+            )
+        )
+        return f"{year:04d}-{month:02d}-{day:02d}" + (" BC" if self.random.random() < 0.08 else "")
+
+    def time(self) -> str:
+        """With and without a fraction of the second."""
+        if self.random.random() < 0.2:
+            return "00:00:00"
+        clock = ":".join(f"{self.random.randint(0, top):02d}" for top in (23, 59, 59))
+        fraction = f"{self.random.randint(1, 999999):06d}".rstrip("0")
+        return f"{clock}.{fraction}" if self.random.random() < 0.4 else clock
+
+    def timestamp(self, zone: str = "") -> str:
+        """A date that a timestamp can be, and a time."""
+        while True:
+            day, _, era = self.date().partition(" ")
+            if day.endswith("infinity"):
+                return day
+            if int(day.split("-")[0]) <= 294276:
+                return f"{day} {self.time()}{zone}" + (" BC" if era else "")
+
+    def case(self, signature: Signature, collations: Sequence[Collation]) -> Case:
+        """A call of a signature: one argument is the value, the others are constants. NULL now and then."""
+        place = self.random.randrange(len(signature.argument_types))
+        collation = self.random.choice(collations)
+        given: list[Expression] = []
+        constants: list[bytes | None] = []
+        value: bytes | None = None
+        for at, type_oid in enumerate(signature.argument_types):
+            argument = (
+                None if self.random.random() < 0.02 else self.argument(signature.function, at, type_oid)
+            )
+            if at == place:
+                value = argument
+                given.append(Value(type_oid, collation=collation if type_oid in TEXTS else None))
+            else:
+                given.append(Constant(len(constants), type_oid))
+                constants.append(argument)
+        outer = None if signature.argument_types[place] in TEXTS else collation
+        return Case(
+            Call(signature.function, tuple(given), signature.result_type, outer), tuple(constants), value
+        )
+
+    def argument(self, function: str, at: int, type_oid: int) -> bytes:
+        """A value of the type that makes sense there, mostly."""
+        special = self._special(function, at)
+        return self.value(type_oid) if special is None else special.encode()
+
+    def _special(self, function: str, at: int) -> str | None:
+        if function in ("repeat", "lpad", "rpad") and at == 1:
+            return self.small()
+        if function == "like_escape" and at == 1 and self.random.random() < 0.8:
+            return self.random.choice("\\#%_aß")
+        return None
