@@ -145,9 +145,14 @@ def once(
 
 
 def processor_time(pid: int | None) -> float | None:
-    """Seconds of processor time, user and system, that a process has used (proc(5), ``stat``, fields 14 and 15)."""
+    """Seconds of processor time, user and system, that a process and its children have used.
+
+    proc(5): ``stat``, fields 14 and 15; ``task/<pid>/children``.
+    """
     path = Path(f"/proc/{pid}/stat")
     if pid is None or not path.exists():
         return None
     fields = path.read_text().rpartition(")")[2].split()  # the name before it may hold blanks
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return own + sum(processor_time(int(child)) or 0.0 for child in children)

@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,10 @@ def table(cells: Sequence[Cell], console: Console) -> None:
     speed.add_column("clients", justify="right")
     for name in names:
         speed.add_column(name, justify="right")
-    speed.add_column("pgnym : PgBouncer", justify="right")
+    ours = [name for name in names if name.startswith("pgnym")]
+    bases = [name for name in ("pgbouncer", "forwarder") if name in names]
+    for name, base in product(ours, bases):
+        speed.add_column(f"{name} : {base}", justify="right")
     speed.add_column("spread of pgnym", justify="right")
     for scenario, clients in dict.fromkeys((cell.scenario, cell.clients) for cell in cells):
         row = [SCENARIOS[scenario].title, str(clients)]
@@ -48,9 +52,10 @@ def table(cells: Sequence[Cell], console: Console) -> None:
             cell = by[scenario, clients, name]
             ratio = f" {cell.tps / direct.tps:.2f}" if direct is not None and name != "direct" else ""
             row.append(f"{cell.tps:,.0f}{ratio}")
-        ours, bouncer = by.get((scenario, clients, "pgnym")), by.get((scenario, clients, "pgbouncer"))
-        row.append(f"{ours.tps / bouncer.tps:.2f}" if ours is not None and bouncer is not None else "–")
-        row.append(f"{ours.spread[0]:,.0f}–{ours.spread[1]:,.0f}" if ours is not None else "–")
+        for name, base in product(ours, bases):
+            row.append(f"{by[scenario, clients, name].tps / by[scenario, clients, base].tps:.2f}")
+        own = by.get((scenario, clients, "pgnym"))
+        row.append(f"{own.spread[0]:,.0f}–{own.spread[1]:,.0f}" if own is not None else "–")
         speed.add_row(*row, end_section=clients == max(c.clients for c in cells if c.scenario == scenario))
     console.print(speed)
 
@@ -92,7 +97,7 @@ def save(cells: Sequence[Cell], folder: Path, about: Mapping[str, Any]) -> Path:
     rows: list[dict[str, Any]] = []
     for cell in cells:
         row = asdict(cell) | {"tps": cell.tps, "cpu_us": cell.cpu, "p50_us": cell.p50, "p99_us": cell.p99}
-        for other in ("direct", "pgbouncer"):
+        for other in ("direct", "pgbouncer", "forwarder"):
             base = by.get((cell.scenario, cell.clients, other))
             row[f"ratio_to_{other}"] = cell.tps / base.tps if base is not None else None
         rows.append(row)

@@ -24,13 +24,13 @@ from profiling import print_top, profiled
 from report import about, plot, save, table
 from rich.console import Console
 from scenarios import PROTECTED_TABLES, SCENARIOS, SCHEMA, Scenario
-from targets import PLAIN, PROTECTED, USER, Bench, pgbench, targets
+from targets import PLAIN, PROTECTED, USER, WORKERS, Bench, pgbench, targets
 
 from pgnym.cli.demo_process import ChildError, pgnym
 from pgnym.cli.embedded import EmbeddedError, EmbeddedPostgres, free_port
 
 RESULTS = Path(__file__).with_name("results")
-ALL = ("direct", "pgbouncer", "forwarder", "pgnym")
+ALL = ("direct", "pgbouncer", "forwarder", "pgnym", WORKERS)
 
 
 def main() -> int:
@@ -89,7 +89,7 @@ def _run(args: argparse.Namespace, folder: Path, console: Console, errors: Conso
         }
         wanted = ("pgnym",) if args.profile else tuple(args.targets)
         errors.print("preparing the databases …")
-        with_pgnym = "pgnym" in wanted
+        with_pgnym = "pgnym" in wanted or WORKERS in wanted
         version = asyncio.run(_prepare(server, password, persons, with_pgnym))
         if with_pgnym:
             pgnym("apply", "--yes", "--config", str(config), environment=environment)

@@ -8,6 +8,7 @@ FIRST_NUMBER = 1_000_000_000
 """``member_no`` of person 1, less one: digits alone, so that pgbench, which has no strings, can make them."""
 
 WIDE_ROWS = 10_000
+HOT = 2_000
 
 SCHEMA = f"""
 CREATE TABLE person (id int PRIMARY KEY, member_no text NOT NULL, full_name text NOT NULL, city text NOT NULL);
@@ -57,11 +58,14 @@ class Scenario:
 
 
 _BY_ID = PICK + "SELECT member_no, full_name FROM person WHERE id = :id;\n"
+_HOT = f"\\set id random(1, {HOT})\n" + _BY_ID.removeprefix(PICK)
 _SCENARIOS = (
     Scenario("select-simple", "unprotected point select, simple query", "simple", None),
     Scenario("select-prepared", "unprotected point select, prepared", "prepared", None),
     Scenario("reveal-simple", "2 protected columns by id, simple query", "simple", _BY_ID, quick=False),
     Scenario("reveal-prepared", "2 protected columns by id, prepared", "prepared", _BY_ID),
+    Scenario("hot-simple", f"the same, of {HOT:,} rows read over and over, simple query", "simple", _HOT),
+    Scenario("hot-prepared", f"the same, of {HOT:,} rows read over and over, prepared", "prepared", _HOT),
     Scenario(
         "equality-simple",
         "search by a protected column, simple query",

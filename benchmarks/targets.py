@@ -5,6 +5,7 @@ loopback.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,12 +14,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgnym.cli.demo_process import Child, ChildError, gateway
+from pgnym.cli.demo_process import Child, ChildError
 from pgnym.cli.embedded import EmbeddedPostgres, free_port, unprivileged_user
 
 USER = "bench"
 PLAIN = "plain"
 PROTECTED = "protected"
+WORKERS = "pgnym ×2"
+"""pgnym with two workers, as a gateway on more than one processor runs."""
 
 PGBOUNCER = """\
 [databases]
@@ -36,6 +39,9 @@ ignore_startup_parameters = extra_float_digits
 log_connections = 0
 log_disconnections = 0
 """
+
+
+_PORT = re.compile(r":\d+\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,10 @@ def targets(
             else:
                 child = _gateway(config, folder / "pgnym.log", environment, wrapper)
                 found.append(Target("pgnym", _port(config), PROTECTED, stack.enter_context(child).pid))
+        if WORKERS in names and config is not None:
+            own = _with_ports_of_its_own(config)
+            child = _gateway(own, folder / "pgnym-workers.log", environment, wrapper, "--workers", "2")
+            found.append(Target(WORKERS, _port(own), PROTECTED, stack.enter_context(child).pid))
         yield Bench(server, password, tuple(found), tuple(notes))
 
 
@@ -118,11 +128,28 @@ def _pgbouncer(program: str, folder: Path, upstream: int, port: int, password: s
     return Child([program, str(config)], ready="process up", log=folder / "pgbouncer.log", user=user)
 
 
-def _gateway(config: Path, log: Path, environment: Mapping[str, str], wrapper: tuple[str, ...]) -> Child:
-    if not wrapper:
-        return gateway(config, log, environment)
-    command = [*wrapper, "-m", "pgnym.cli.main", "serve", "--config", str(config)]
+def _gateway(
+    config: Path, log: Path, environment: Mapping[str, str], wrapper: tuple[str, ...], *options: str
+) -> Child:
+    command = [
+        *(wrapper or (sys.executable,)),
+        "-m",
+        "pgnym.cli.main",
+        "serve",
+        "--config",
+        str(config),
+        *options,
+    ]
     return Child(command, ready="pgnym ready ", log=log, environment=environment)
+
+
+def _with_ports_of_its_own(config: Path) -> Path:
+    first, second, rest = config.read_text().split("\n", 2)
+    path = config.with_name("pgnym-workers.yaml")
+    path.write_text(
+        "\n".join((_PORT.sub(f":{free_port()}", first), _PORT.sub(f":{free_port()}", second), rest))
+    )
+    return path
 
 
 def _port(config: Path) -> int:
