@@ -92,7 +92,8 @@ def test_nothing_at_all_is_a_configuration() -> None:
         ("gateway: {listen: '0.0.0.0:1'}", "gateway.tls", "required", "listen on 127.0.0.1"),
         ("admin: {listen: 'db:1'}", "admin.tls", "required", "admin.tls.cert"),
         ("gateway: {tls: {cert: x}}", "gateway.tls.key", "go together", ""),
-        ("gateway: {mode: observe}", "gateway.mode", "not supported yet", "enforce"),
+        ("gateway: {mode: observe, workers: 2}", "gateway.workers", "counts in one process", "workers: 1"),
+        ("observe: {every: 0}", "observe.every", ">= 1", ""),
         (
             "upstream: {sslmode: requir}",
             "upstream.sslmode",

@@ -19,7 +19,7 @@ from pgnym.cli.explaining import Explanation
 from pgnym.config import Config, ConfigError, load
 from pgnym.gateway.catalogs import read_rows
 from pgnym.gateway.logins import upstream_login, vault_login
-from pgnym.gateway.search_paths import effective_path, login_path
+from pgnym.gateway.search_paths import effective_path, login_schemas
 from pgnym.onboard.projecting import project
 from pgnym.policy.roles import Policy, RolePolicy
 from pgnym.sql.catalog import Catalog
@@ -101,7 +101,7 @@ async def read(config: Config, user: str, url: str | None) -> Reading:
     login = upstream_login(config, os.environ) if url is None else {"dsn": url}
     app = await connected(login, config.upstream.connect_timeout, url)
     try:
-        path = await login_path(app, user)
+        setting, usable = await login_schemas(app, user)
         separate = config.vault.url is not None
         registry = (
             await connected(vault_login(config, os.environ), config.vault.timeout, None) if separate else app
@@ -117,12 +117,13 @@ async def read(config: Config, user: str, url: str | None) -> Reading:
         projection = project(config, rows)
         projected = len(projection.rows.registry) > len(rows.registry)
         problems = projection.problems
-        if path is None:
+        if not usable:
             problems = (
                 *problems,
                 f"the server has no role {user}: names are looked up in pg_catalog and public",
             )
-            path = ("pg_catalog", "public")
+            setting, usable = "public", frozenset({"public"})
+        path = effective_path(setting, user, usable)
         return Reading(projection.rows.build(1), path, projected, problems)
     finally:
         await app.close()

@@ -24,6 +24,8 @@ def check(config: Config) -> None:
     check_side(config.gateway, "gateway")
     check_side(config.admin, "admin")
     check_vault_url(config.vault.url)
+    if config.gateway.mode == "observe" and config.gateway.workers > 1:
+        raise ConfigError("gateway.workers", "mode: observe counts in one process", "use workers: 1")
     for table in config.tables:
         check_table_name(table, f"tables.{table}")
     check_tables(config)
@@ -200,8 +202,6 @@ def check_purposes(config: Config) -> None:
 
 def not_built(config: Config) -> Iterator[tuple[str, str, str]]:
     """Options of the published format that this version can't carry out: (path, reason, hint)."""
-    if config.gateway.mode == "observe":
-        yield "gateway.mode", "observe", "use mode: enforce"
     if config.functions:
         yield "functions", "signatures of opaque functions", "leave it empty: such functions see tokens"
     for name, table in config.tables.items():

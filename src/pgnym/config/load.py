@@ -101,11 +101,13 @@ def resolved(config: Config, directory: Path) -> Config:
         return Tls(cert=at(pair.cert), key=at(pair.key))
 
     replace = msgspec.structs.replace
+    observe = replace(config.observe, report_file=str((directory / config.observe.report_file).absolute()))
     return replace(
         config,
         gateway=replace(config.gateway, tls=tls(config.gateway.tls)),
         admin=replace(config.admin, tls=tls(config.admin.tls)),
         upstream=replace(config.upstream, sslrootcert=at(config.upstream.sslrootcert)),
         vault=replace(config.vault, password_file=at(config.vault.password_file)),
+        observe=observe,
         keys=replace(config.keys, master_key_file=at(config.keys.master_key_file)),
     )

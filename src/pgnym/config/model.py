@@ -98,6 +98,16 @@ class Audit(Part, frozen=True):
     durability: Literal["commit", "relaxed"] = "commit"
 
 
+class Observe(Part, frozen=True):
+    """With ``gateway.mode: observe``: where the readiness report goes (JSON; the same in words beside it, as ``.txt``).
+
+    ``every``: seconds between two reports.
+    """
+
+    report_file: Annotated[str, Meta(min_length=1)] = "pgnym-readiness.json"
+    every: Annotated[float, Meta(ge=1)] = 60
+
+
 class Tenants(Part, frozen=True):
     """The tenant of a session: ``users`` by database user, else ``default``.
 
@@ -184,6 +194,7 @@ class Config(Part, frozen=True):
     vault: Vault = Vault()
     keys: Keys = Keys()
     audit: Audit = Audit()
+    observe: Observe = Observe()
     tenants: Tenants = Tenants()
     tables: dict[str, Table] = {}
     roles: dict[Name, Role] = {}

@@ -31,7 +31,7 @@ WHERE schemaname = 'pg_catalog' AND relname IN
 
 Signatures = Mapping[tuple[str, str], Signature]
 Connect = Callable[[], Awaitable["Connection[Record]"]]
-_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
 class Catalogs:
@@ -81,10 +81,8 @@ class Catalogs:
             try:
                 connection = await self._ready()
                 self._changes = await connection.fetchval(_CHANGES)
-                if self._registry is None or self._registry.is_closed():
-                    self._registry = await self._connect_registry()
-                catalog = await read_catalog(connection, self._registry, self._epoch + 1, self._signatures)
-            except _FAILURES as error:
+                catalog = await self._read(connection, self._epoch + 1)
+            except FAILURES as error:
                 self._drop()
                 raise GatewayError(
                     "08006",
@@ -95,6 +93,11 @@ class Catalogs:
             before, self.current = self.current, Engine(catalog)
             if self._epoch > 1 and before.protections != self.current.protections:
                 self.on_protection()
+
+    async def _read(self, connection: Connection[Record], epoch: int) -> Catalog:
+        if self._registry is None or self._registry.is_closed():
+            self._registry = await self._connect_registry()
+        return await read_catalog(connection, self._registry, epoch, self._signatures)
 
     async def _ready(self) -> Connection[Record]:
         if self._connection is None or self._connection.is_closed():
@@ -117,7 +120,7 @@ class Catalogs:
                 if changes != self._changes:
                     await self.refresh()
                 failing = False
-            except (*_FAILURES, GatewayError) as error:
+            except (*FAILURES, GatewayError) as error:
                 self._drop()
                 if not failing:
                     self._log.warning("the catalog can't be read: %s", type(error).__name__)

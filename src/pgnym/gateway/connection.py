@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pgnym.audit.records import AuditRecord
-from pgnym.gateway.client_flow import ClientFlow
 from pgnym.gateway.effects import Cancel, Lookup, Refresh, Store, Work
 from pgnym.gateway.login import Login, LoginRefused
 from pgnym.gateway.reports import ErrorReport, GatewayError, report_of
-from pgnym.gateway.server_flow import ServerFlow
 from pgnym.gateway.session import IDLE, Session
 from pgnym.gateway.upstream import send_cancel
 from pgnym.wire.errors import ProtocolViolation
@@ -26,6 +24,27 @@ if TYPE_CHECKING:
     from pgnym.gateway.runtime import Runtime
 
 Bytes = bytes | bytearray | memoryview
+
+
+class Inward(Protocol):
+    """The direction from the client, as the connection sees it (``ClientFlow``)."""
+
+    @property
+    def blocked(self) -> bool:
+        """Whether something must be done before more is looked at."""
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the client."""
+
+
+class Outward(Protocol):
+    """The direction from the server, as the connection sees it (``ServerFlow``)."""
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the server."""
+
+    def shut_down(self) -> None:
+        """Tell the client that the gateway goes away."""
 
 
 # One buffer for all sockets of the process: what is read into it is consumed before anything else is read. A Protocol's
@@ -131,7 +150,7 @@ class ClientConnection(Leg):
         self._direct_tls = direct_tls
         self._framer: StartupFramer | None = StartupFramer()
         self._login: Login | None = None
-        self._flow: ClientFlow
+        self._flow: Inward
         self._tasks: set[asyncio.Task[None]] = set()
         self._deadline: asyncio.TimerHandle | None = None
         self._closing = False
@@ -241,8 +260,7 @@ class ClientConnection(Leg):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        self._flow = ClientFlow(session)
-        self.server.flow = ServerFlow(session, self._flow)
+        self._flow, self.server.flow = self.runtime.flows(session)
         self._login = None
         self.session = session
 
@@ -411,7 +429,7 @@ class ServerConnection(Leg):
     def __init__(self, client: ClientConnection) -> None:
         super().__init__()
         self._client = client
-        self.flow: ServerFlow | None = None
+        self.flow: Outward | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the server is there."""

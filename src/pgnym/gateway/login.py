@@ -87,7 +87,12 @@ class Login:
             application=self._params.get("application_name", ""),
             purpose=self._options.get("pgnym.purpose"),
         )
-        self._session = await runtime.session(actor, self._connection)
+        self._session = await runtime.session(actor, self._connection, self._settings())
+
+    def _settings(self) -> dict[str, str]:
+        """The settings that the session begins with, as far as the client names them. ``options`` come first."""
+        pairs = [*parse_options(self.request.params.get(b"options", b"")), *self.request.params.items()]
+        return {k.decode("utf-8", "replace").lower(): v.decode("utf-8", "replace") for k, v in pairs}
 
     # -- relaying --------------------------------------------------------------------------------------
 

@@ -12,9 +12,11 @@ from pgnym.audit.log import AuditLog
 from pgnym.audit.records import AuditRecord
 from pgnym.config.model import Config
 from pgnym.gateway.catalogs import Catalogs
-from pgnym.gateway.connection import ClientConnection
+from pgnym.gateway.client_flow import ClientFlow
+from pgnym.gateway.connection import ClientConnection, Inward, Outward
 from pgnym.gateway.engine import Engine
 from pgnym.gateway.login import LoginRefused
+from pgnym.gateway.server_flow import ServerFlow
 from pgnym.gateway.session import Actor, Session
 from pgnym.gateway.upstream import Connector, send_cancel
 from pgnym.policy.budget import Budget, StatementBudget
@@ -59,18 +61,24 @@ class Runtime:
         """Whether the master key is missing."""
         return self.vault is None
 
+    @property
+    def state(self) -> str:
+        """In one word, for the ready line."""
+        return "sealed" if self.sealed else "unsealed"
+
+    def hang_up(self) -> None:
+        """SIGHUP has come."""
+
     # -- sessions --------------------------------------------------------------------------------------
 
-    async def session(self, actor: Actor, connection: ClientConnection) -> Session:
-        """A session for a client that is about to log in. Raises ``LoginRefused`` and ``VaultError``."""
-        if self.draining:
-            raise LoginRefused("57P01", "the gateway is shutting down")
-        if len(self.connections) > self.config.gateway.max_connections:
-            raise LoginRefused(
-                "53300",
-                "too many connections to the gateway",
-                hint="Raise gateway.max_connections, or close idle connections.",
-            )
+    async def session(
+        self, actor: Actor, connection: ClientConnection, settings: Mapping[str, str]
+    ) -> Session:
+        """A session for a client that is about to log in. ``settings``: those that its start-up packet names.
+
+        Raises ``LoginRefused`` and ``VaultError``.
+        """
+        self.admit()
         if self.vault is None:
             raise LoginRefused(
                 "57P03",
@@ -92,6 +100,22 @@ class Runtime:
             budget=budget,
             actor=actor,
         )
+
+    def admit(self) -> None:
+        """Raise ``LoginRefused`` unless one more session may begin."""
+        if self.draining:
+            raise LoginRefused("57P01", "the gateway is shutting down")
+        if len(self.connections) > self.config.gateway.max_connections:
+            raise LoginRefused(
+                "53300",
+                "too many connections to the gateway",
+                hint="Raise gateway.max_connections, or close idle connections.",
+            )
+
+    def flows(self, session: Session) -> tuple[Inward, Outward]:
+        """Both directions of a session: from the client, and from the server."""
+        inward = ClientFlow(session)
+        return inward, ServerFlow(session, inward)
 
     def remember_key(self, key: BackendKeyData, connection: ClientConnection) -> None:
         """A session's cancel key: cancels are passed on with it, unchanged, so any gateway can pass them."""

@@ -13,15 +13,14 @@ _IDENTIFIER = re.compile(r'"((?:[^"]|"")*)"|([^\s,"]+)')
 
 # The search_path that a login of user $1 begins with, as ``process_settings()`` in postinit.c finds it, and the schemas
 # of it that exist and that the user may use, as ``recomputeNamespacePath()`` in namespace.c does. Run it on a connection
-# that has set no search_path of its own.
+# that did not begin with a search_path of its own, of a role without one.
 _PATH = """
 SELECT coalesce(
   (SELECT pg_catalog.substr(c, 13) FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c
    WHERE c LIKE 'search_path=%' AND s.setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $1))
      AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
    ORDER BY s.setrole <> 0 DESC, s.setdatabase <> 0 DESC LIMIT 1),
-  (SELECT CASE WHEN source = 'configuration file' THEN setting ELSE boot_val END
-   FROM pg_catalog.pg_settings WHERE name = 'search_path'))
+  (SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'search_path'))
 """
 _USABLE = """
 SELECT n.nspname::pg_catalog.text FROM pg_catalog.pg_namespace n, pg_catalog.pg_roles r
@@ -29,12 +28,13 @@ WHERE r.rolname = $1 AND pg_catalog.has_schema_privilege(r.oid, n.oid, 'USAGE')
 """
 
 
-async def login_path(connection: Connection[Record], user: str) -> tuple[str, ...] | None:
-    """The effective schemas of a new session of ``user``, None when there is no such role. Raises what asyncpg raises."""
-    usable = await connection.fetch(_USABLE, user)
-    if not usable:
-        return None
-    return effective_path(await connection.fetchval(_PATH, user) or "", user, {row[0] for row in usable})
+async def login_schemas(connection: Connection[Record], user: str) -> tuple[str, frozenset[str]]:
+    """The search_path setting that a new session of ``user`` begins with, and the schemas that the user may use.
+
+    Those are none when there is no such role. Raises what asyncpg raises.
+    """
+    usable = frozenset(row[0] for row in await connection.fetch(_USABLE, user))
+    return await connection.fetchval(_PATH, user) or "", usable
 
 
 def effective_path(setting: str, user: str, usable: Collection[str]) -> tuple[str, ...]:

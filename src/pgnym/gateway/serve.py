@@ -13,7 +13,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,10 +24,11 @@ from pgnym.config.address import Address
 from pgnym.config.errors import ConfigError
 from pgnym.config.model import Config, Tls
 from pgnym.config.secrets import master_key
-from pgnym.gateway.catalogs import Catalogs
+from pgnym.gateway.catalogs import Catalogs, Connect
 from pgnym.gateway.connection import ClientConnection
 from pgnym.gateway.listener import Listener, bind, server_context
 from pgnym.gateway.logins import upstream_login, vault_login
+from pgnym.gateway.observing import ObservedCatalogs, ObservingRuntime, Project
 from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.runtime import Runtime
 from pgnym.vault.errors import VaultError
@@ -87,30 +88,36 @@ def _bind_all(section: str, addresses: tuple[Address, ...]) -> tuple[tuple[Addre
 def run(
     config: Config,
     make_admin: MakeAdmin,
+    project: Project,
     workers: int | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> int:
     """Serve until SIGTERM or SIGINT. ``workers`` overrides the configuration. Returns the exit code.
+
+    ``project`` is for ``mode: observe``: the catalog as it would be.
 
     Raises ``ConfigError``, ``VaultError`` and ``GatewayError`` for what is wrong at start.
     """
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    if config.gateway.mode == "observe":
-        raise ConfigError("gateway.mode", "observe is not available in this version", "Use enforce.")
     count = workers if workers is not None else config.gateway.workers
+    observing = config.gateway.mode == "observe"
+    if observing and count > 1:
+        raise ConfigError("--workers", "mode: observe counts in one process", "use one worker")
     sockets = Sockets.bound(config)
     if count <= 1:
-        asyncio.run(_serve(config, environment, sockets, make_admin, announce))
+        starting = (
+            start_observing(config, environment, project) if observing else start_runtime(config, environment)
+        )
+        asyncio.run(_serve(config, starting, sockets, make_admin, announce))
         return 0
     return _supervise(config, environment, sockets, make_admin, count)
 
 
-def announce(sockets: Sockets, sealed: bool) -> None:
+def announce(sockets: Sockets, state: str) -> None:
     """The ready line, on stderr."""
     gateway, admin = (_name(pairs[0][1]) for pairs in (sockets.gateway, sockets.admin))
-    state = "sealed" if sealed else "unsealed"
     print(f"pgnym ready gateway={gateway} admin={admin} state={state}", file=sys.stderr, flush=True)
 
 
@@ -124,12 +131,12 @@ def _name(sock: socket.socket) -> str:
 
 async def _serve(
     config: Config,
-    environment: Mapping[str, str],
+    starting: Coroutine[None, None, Runtime],
     sockets: Sockets,
     make_admin: MakeAdmin,
-    ready: Callable[[Sockets, bool], None],
+    ready: Callable[[Sockets, str], None],
 ) -> None:
-    runtime = await start_runtime(config, environment)
+    runtime = await starting
     contexts = _contexts(config)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: _unhandled(runtime, context))
@@ -148,9 +155,14 @@ async def _serve(
     ]
     admin = make_admin(runtime, [sock for _, sock in sockets.admin], contexts.admin)
     await admin.start()
-    loop.add_signal_handler(signal.SIGHUP, lambda: _reload_certificates(config, contexts))
+
+    def hang_up() -> None:
+        _reload_certificates(config, contexts)
+        runtime.hang_up()
+
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
     try:
-        ready(sockets, runtime.sealed)
+        ready(sockets, runtime.state)
         await stop.wait()
         for listener in listeners:
             await listener.close()
@@ -196,19 +208,40 @@ def _reload_certificates(config: Config, contexts: _Contexts) -> None:
             _LOG.info("%s.tls: certificate reloaded", section)
 
 
-async def start_runtime(config: Config, environment: Mapping[str, str]) -> Runtime:
-    """Connect to vault and catalog. Raises ``ConfigError``, ``VaultError`` and ``GatewayError``."""
-    arguments, where = upstream_login(config, environment), vault_login(config, environment)
-    secret = master_key(config, environment)
-    vault: Vault | None = None
+def _catalog_connection(config: Config, environment: Mapping[str, str], **settings: str) -> Connect:
+    """Opens connections of the gateway's own to the protected database, with ``settings``. Raises ``ConfigError``."""
+    arguments = upstream_login(config, environment)
 
     async def connect() -> asyncpg.Connection[asyncpg.Record]:
         connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
             **arguments,
             timeout=config.upstream.connect_timeout or 60,
-            server_settings={"search_path": "", "application_name": "pgnym catalog"},
+            server_settings={"application_name": "pgnym catalog", **settings},
         )
         return connection
+
+    return connect
+
+
+async def start_observing(config: Config, environment: Mapping[str, str], project: Project) -> Runtime:
+    """Connect to the catalog. Raises ``ConfigError`` and ``GatewayError``."""
+    # No search_path of its own: what sessions begin with is asked for on this connection.
+    catalogs = ObservedCatalogs(_catalog_connection(config, environment), config, project)
+    runtime = ObservingRuntime(config, catalogs)
+    try:
+        await runtime.start()
+    except BaseException:
+        await runtime.close()
+        raise
+    return runtime
+
+
+async def start_runtime(config: Config, environment: Mapping[str, str]) -> Runtime:
+    """Connect to vault and catalog. Raises ``ConfigError``, ``VaultError`` and ``GatewayError``."""
+    connect = _catalog_connection(config, environment, search_path="")
+    where = vault_login(config, environment)
+    secret = master_key(config, environment)
+    vault: Vault | None = None
 
     async def registry() -> asyncpg.Connection[asyncpg.Record]:
         if config.vault.url is None:
@@ -288,7 +321,7 @@ def _supervise(
             stop(signal.SIGTERM, None)
             break
     else:
-        announce(sockets, b"S" in states)
+        announce(sockets, "sealed" if b"S" in states else "unsealed")
     failed = b"F" in states
     while children:
         pid, status = os.wait()
@@ -303,11 +336,11 @@ def _supervise(
 def _work(
     config: Config, environment: Mapping[str, str], sockets: Sockets, make_admin: MakeAdmin, writer: int
 ) -> int:
-    def ready(_: Sockets, sealed: bool) -> None:
-        os.write(writer, b"S" if sealed else b"U")
+    def ready(_: Sockets, state: str) -> None:
+        os.write(writer, b"S" if state == "sealed" else b"U")
 
     try:
-        asyncio.run(_serve(config, environment, sockets, make_admin, ready))
+        asyncio.run(_serve(config, start_runtime(config, environment), sockets, make_admin, ready))
     except (ConfigError, VaultError, GatewayError) as error:
         hint = getattr(error, "hint", "")
         print(f"pgnym: {error}" + (f"\n  hint: {hint}" if hint else ""), file=sys.stderr, flush=True)

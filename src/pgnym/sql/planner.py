@@ -122,6 +122,22 @@ class Planner:
             self._exact.put(key, rewrite, 2 * len(text) + 500)
         return rewrite
 
+    def judge(
+        self, lexed: Lexed, parameter_types: tuple[int, ...], scope: SessionScope
+    ) -> tuple[Rewrite | Refused | None, tuple[int, ...]]:
+        """What ``plan`` comes to, and the ordinals of the constants that this depends on. Nothing is kept."""
+        outcome, pins, _ = self._plan(lexed, parameter_types, scope)
+        if isinstance(outcome, _Unconcerned):
+            return None, pins
+        if isinstance(outcome, _Refusal):
+            return _placed(outcome, lexed.cuts), pins
+        try:
+            if not scope.standard_strings:
+                check_strings(lexed.cuts)
+            return outcome.apply(lexed.cuts, scope.standard_strings), pins
+        except Refused as refusal:
+            return refusal, pins
+
     def _keep(
         self,
         cuts: Cuts,
