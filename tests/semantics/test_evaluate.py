@@ -87,6 +87,7 @@ def test_collations_that_cannot_be_had_are_refused_with_a_reason() -> None:
     for collation, reason in (
         (Collation("und", "i", "und", "und", "153.121"), "ICU"),
         (Collation("xx", "c", "xx_XX.utf8", "xx_XX.utf8", "0.1"), "glibc 0.1"),
+        (Collation("default", "", "LATIN1", "LATIN1"), "encoding LATIN1"),
         (Collation("xx", "c", "xx_XX.utf8", "xx_XX.utf8"), "isn't known"),
         (Collation("ci", "i", "und", "und", None, False), "nondeterministic"),
     ):

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from pgnym.semantics.expression import Collation
 from pgnym.sql.catalog import Catalog
+from pgnym.sql.collating import build_collations
 from pgnym.sql.errors import Refused
 from pgnym.sql.load import build_catalog, domain_prefix
 from pgnym.sql.mention import Mentions
@@ -161,3 +163,31 @@ def test_the_prefix_of_a_domain() -> None:
     assert domain_prefix(31) == b"pn1aa7"
     assert domain_prefix(32) == b"pn1aba"
     assert domain_prefix(32767) == b"pn1777"
+
+
+DEFAULT = (100, "pg_catalog", "default", "c", "en_US.utf8", "en_US.utf8", "2.36", True, "UTF8")
+PLAIN = (950, "pg_catalog", "C", "c", "C", "C", None, True, "UTF8")
+
+
+def collation_of(registered: tuple[Any, ...], *column_collations: tuple[int, int, int]) -> Collation | None:
+    """What the catalog says of ``customer.email``."""
+    found = build_collations([DEFAULT, PLAIN], column_collations)
+    catalog = build_catalog(7, RELATIONS, COLUMNS, [], [], CHECKS, [registered], collations=found)
+    assert catalog.collations["pg_catalog", "C"].provider == "c"
+    protection = catalog.relations["public", "customer"].columns[1].protection
+    assert protection is not None
+    return protection.collation
+
+
+def test_a_protected_column_has_its_collation() -> None:
+    database = Collation("default", "c", "en_US.utf8", "en_US.utf8", "2.36")
+    assert collation_of(REGISTERED) == database
+    assert collation_of(REGISTERED, (10, 3, 950)) == Collation("C", "c", "C", "C")
+    assert collation_of(REGISTERED, (11, 1, 950)) == database
+    born = (*REGISTERED[:7], 1082, -1, 1082, *REGISTERED[10:])
+    assert collation_of(born) is None
+
+
+def test_collations_of_another_encoding_are_of_no_provider() -> None:
+    found = build_collations([(*DEFAULT[:8], "LATIN1")], []).named["pg_catalog", "default"]
+    assert (found.provider, found.locale) == ("", "LATIN1")

@@ -15,7 +15,7 @@ import asyncpg
 
 from pgnym.gateway.engine import Engine
 from pgnym.gateway.reports import GatewayError
-from pgnym.sql import load
+from pgnym.sql import collating, load
 from pgnym.sql.catalog import Catalog, Signature
 
 if TYPE_CHECKING:
@@ -26,8 +26,19 @@ _CHANGES = """
 SELECT pg_catalog.sum(n_tup_ins + n_tup_upd + n_tup_del)::pg_catalog.int8
 FROM pg_catalog.pg_stat_sys_tables
 WHERE schemaname = 'pg_catalog' AND relname IN
-  ('pg_attribute', 'pg_class', 'pg_constraint', 'pg_inherits', 'pg_namespace', 'pg_proc', 'pg_rewrite', 'pg_type')
+  ('pg_attribute', 'pg_class', 'pg_collation', 'pg_constraint', 'pg_inherits',
+   'pg_namespace', 'pg_proc', 'pg_rewrite', 'pg_type')
 """
+
+_QUERIES = (
+    load.RELATIONS,
+    load.COLUMNS,
+    load.TYPES,
+    load.FUNCTIONS,
+    load.CHECKS,
+    collating.COLLATIONS,
+    collating.COLUMN_COLLATIONS,
+)
 
 Signatures = Mapping[tuple[str, str], Signature]
 Connect = Callable[[], Awaitable["Connection[Record]"]]
@@ -143,8 +154,7 @@ async def read_rows(connection: Connection[Record], registry: Connection[Record]
     registered = [] if registry is None else [tuple(row) for row in await registry.fetch(load.REGISTRY)]
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(load.SETUP)
-        relations, columns, types, functions, checks = [
-            [tuple(row) for row in await connection.fetch(query)]
-            for query in (load.RELATIONS, load.COLUMNS, load.TYPES, load.FUNCTIONS, load.CHECKS)
+        relations, columns, types, functions, checks, known, used = [
+            [tuple(row) for row in await connection.fetch(query)] for query in _QUERIES
         ]
-    return load.CatalogRows(relations, columns, types, functions, checks, registered)
+    return load.CatalogRows(relations, columns, types, functions, checks, registered, known, used)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from pgnym.semantics import libc, moments
-from pgnym.semantics.errors import UnsupportedCollation, unsupported
+from pgnym.semantics.errors import UnsupportedCollation, foreign_provider, unsupported
 from pgnym.semantics.expression import Collation
 from pgnym.semantics.types import (
     BOOL,
@@ -74,14 +74,10 @@ def _text_key(collation: Collation | None) -> Key:
     if is_bytewise(collation):
         return bytes
     if collation.provider != "c":
-        raise UnsupportedCollation(
-            f"collation \"{collation.name}\" is ICU's, whose order the gateway can't tell exactly"
-        )
+        raise foreign_provider(collation.provider, collation.locale, "the order of texts")
     transform = libc.locale(collation.locale, collation.version).transformer()
-    return lambda value: (
-        transform(value),
-        value,
-    )  # strings that sort alike are ordered by their bytes (varstr_cmp)
+    # Strings that sort alike are ordered by their bytes (varstr_cmp).
+    return lambda value: (transform(value), value)
 
 
 def _numeric(value: bytes) -> tuple[int, Decimal]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from pgnym.semantics import libc
-from pgnym.semantics.errors import UnsupportedCollation, unsupported
+from pgnym.semantics.errors import UnsupportedCollation, foreign_provider, unsupported
 from pgnym.semantics.expression import Collation
 from pgnym.semantics.folding import UNSETTLED
 
@@ -182,8 +182,4 @@ def _ctype(provider: str, name: str, version: str | None) -> Ctype:
         }
         if name in kinds:
             return kinds[name]()
-    what = "ICU" if provider == "i" else f'"{provider}"'
-    raise UnsupportedCollation(
-        f'upper and lower case under locale "{name}" of provider {what} can\'t be told exactly by the gateway',
-        'Use a COLLATE clause with a libc or builtin collation, such as COLLATE "C".',
-    )
+    raise foreign_provider(provider, name, "upper and lower case")

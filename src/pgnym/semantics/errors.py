@@ -25,6 +25,20 @@ class UnsupportedCollation(EvaluationError):
         super().__init__(reason, "0A000", hint)
 
 
+def foreign_provider(provider: str, locale: str, what: str) -> UnsupportedCollation:
+    """For a collation that neither libc nor the builtin provider has. ``what`` can't be told exactly."""
+    if not provider:
+        return UnsupportedCollation(
+            f"{what} of texts in a database of encoding {locale} can't be told by the gateway",
+            "It works with databases of encoding UTF8.",
+        )
+    whose = "ICU" if provider == "i" else f'provider "{provider}"'
+    return UnsupportedCollation(
+        f'{what} under locale "{locale}" of {whose} can\'t be told exactly by the gateway',
+        'Use a COLLATE clause with a libc or builtin collation, such as COLLATE "C".',
+    )
+
+
 def unsupported(message: str, hint: str = "") -> EvaluationError:
     """What PostgreSQL can do and this room doesn't."""
     return EvaluationError(message, "0A000", hint)

@@ -118,7 +118,10 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """One snapshot. Look-ups are by (schema, name); resolution along a search_path is in ``resolve.py``."""
+    """One snapshot. Look-ups are by (schema, name); resolution along a search_path is in ``resolve.py``.
+
+    ``collations``: ``pg_catalog.default`` is the database's own. ICU's are there only where a column has them.
+    """
 
     epoch: int
     relations: Mapping[tuple[str, str], Relation] = field(default_factory=dict)
@@ -126,3 +129,4 @@ class Catalog:
     types: Mapping[int, Type] = field(default_factory=dict)
     functions: Mapping[str, tuple[Function, ...]] = field(default_factory=dict)
     signatures: Mapping[tuple[str, str], Signature] = field(default_factory=dict)
+    collations: Mapping[tuple[str, str], Collation] = field(default_factory=dict)

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pgnym.semantics.expression import Collation
 from pgnym.sql.catalog import Catalog, Column, Function, Protection, Relation, Signature, Type
+from pgnym.sql.collating import Collations, build_collations
 
 Rows = Iterable[Sequence[Any]]
 
@@ -77,7 +79,7 @@ def domain_prefix(domain_id: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class CatalogRows:
-    """The rows of the queries of the same names."""
+    """The rows of the queries of the same names, here and in ``collating``."""
 
     relations: Sequence[Sequence[Any]]
     columns: Sequence[Sequence[Any]]
@@ -85,6 +87,8 @@ class CatalogRows:
     functions: Sequence[Sequence[Any]]
     checks: Sequence[Sequence[Any]]
     registry: Sequence[Sequence[Any]]
+    collations: Sequence[Sequence[Any]] = ()
+    column_collations: Sequence[Sequence[Any]] = ()
 
     def build(self, epoch: int, signatures: Mapping[tuple[str, str], Signature] | None = None) -> Catalog:
         """The snapshot, by ``build_catalog``."""
@@ -97,6 +101,7 @@ class CatalogRows:
             self.checks,
             self.registry,
             signatures,
+            collations=build_collations(self.collations, self.column_collations),
         )
 
 
@@ -117,7 +122,7 @@ class _Registered:
     casefold: bool
     state: str
 
-    def protection(self, stored_oid: int) -> Protection:
+    def protection(self, stored_oid: int, collation: Collation | None) -> Protection:
         return Protection(
             f"{self.schema}.{self.table}.{self.column}",
             self.domain,
@@ -128,6 +133,7 @@ class _Registered:
             self.codec_oid,
             stored_oid,
             self.casefold,
+            collation,
         )
 
 
@@ -140,6 +146,8 @@ def build_catalog(
     checks: Rows,
     registry: Rows,
     signatures: Mapping[tuple[str, str], Signature] | None = None,
+    *,
+    collations: Collations | None = None,
 ) -> Catalog:
     """A snapshot from the rows of the queries of the same names.
 
@@ -152,9 +160,14 @@ def build_catalog(
     registered = {row.id: row for row in (_Registered(*r) for r in registry)}
     bound, broken = _bindings(checks, registered)
     by_relation: dict[int, list[Column]] = {}
+    collations = collations or Collations()
     for oid, name, attnum, type_oid, typmod, generated in columns:
         row = bound.get((oid, attnum))
-        protection = row.protection(type_oid) if row is not None else None
+        protection = (
+            row.protection(type_oid, collations.of_column(oid, attnum, row.codec_oid))
+            if row is not None
+            else None
+        )
         by_relation.setdefault(oid, []).append(
             Column(name, attnum, type_oid, typmod, protection, bool(generated))
         )
@@ -176,7 +189,9 @@ def build_catalog(
         if relation.kind != "c":  # a composite type doesn't hide a table, and can't be named in FROM
             named[relation.schema, relation.name] = relation
     found_types = {oid: Type(oid, *rest) for oid, *rest in types}
-    return Catalog(epoch, named, by_oid, found_types, _functions(functions), dict(signatures or {}))
+    return Catalog(
+        epoch, named, by_oid, found_types, _functions(functions), dict(signatures or {}), collations.named
+    )
 
 
 def _bindings(
