@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from pgnym.semantics.expression import describe
+from pgnym.sql.ordering import NULL_KEY, UNRANKED
 from pgnym.sql.plan import (
+    Answer,
     LiteralPiece,
     Lookup,
     LookupPiece,
@@ -13,6 +17,10 @@ from pgnym.sql.plan import (
     Use,
     ValueUse,
 )
+
+# The text around an expression that makes its rank of it, shown as ``rank<email>(…)``.
+_RANK = re.compile(r"NULLIF\(coalesce\((<[^>]* ranks[^>]*>)::jsonb ->> coalesce\(\(")
+_RANKED = f")::text, '{NULL_KEY}'), '{UNRANKED}'), '')::int"
 
 _MARKS = {Use.COMPARE: "", Use.WRITE: "+", Use.CARRY: "~"}
 
@@ -27,12 +35,15 @@ def render_text(rewrite: Rewrite) -> str:
             parts.append(f"<{render_lookup(piece.lookup)}>")
         else:
             parts.append(piece.decode())
-    return "".join(parts)
+    return _RANK.sub(r"rank\1(", "".join(parts)).replace(_RANKED, ")")
 
 
 def render_lookup(lookup: Lookup) -> str:
     """A look-up as domain, what it brings, and its test: ``email matches (value ~~ 'a%')``."""
     text = f"{lookup.protection.domain} {lookup.answer.value}"
+    collation = lookup.protection.collation
+    if collation is not None and lookup.answer is not Answer.MATCHES:
+        text += f' "{collation.name}"'
     if lookup.test is None:
         return text
     constants = tuple(f"${c}" if isinstance(c, int) else f"'{c}'" for c in lookup.constants)

@@ -119,7 +119,7 @@ def _cast_token(run: Run, node: Node, token: Token, oid: int, typmod: int) -> Ki
         if typmod == -1:
             # the column's own modifier goes, as it would with PostgreSQL's relabelling
             if protection.stored_oid == protection.type_oid or oid in (TEXT, VARCHAR):
-                return Token(token.lineage, protection, -1, token.mixed)
+                return Token(token.lineage, protection, -1, token.mixed, collations=token.collations)
             return token
         _retype(run, node)
         return token

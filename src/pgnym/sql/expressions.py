@@ -8,13 +8,15 @@ from pgnym.sql.errors import Refused
 from pgnym.sql.fold import FOLDABLE, Applied, Constant, Fixed, Fold
 from pgnym.sql.infer import Node, Run, expression, infer, infer_all, location, open_at, split
 from pgnym.sql.kinds import PLAIN, ArrayOf, Kind, Open, Plain, Row, Text, Token, protected, shape, unsized
+from pgnym.sql.ordering import by_rank, by_value, comparable, ranking, result_type, same_order
 from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope, column_named, field_of, names_in, row_of, source_named
 from pgnym.sql.select import note_named, query_columns
-from pgnym.sql.unify import compare, conflict, element, flow, require_plain
+from pgnym.sql.unify import compare, conflict, element, flow, require_plain, unsupported
 
 BOOLEAN = Plain("a boolean", 16)
 _EQUALITY = frozenset({"=", "<>", "!="})
+_ORDER = frozenset({"<", "<=", ">", ">="})
 # Collations under which strings are equal only when their bytes are (all deterministic ones; these are built in).
 _BYTEWISE_COLLATIONS = frozenset(
     {"C", "POSIX", "default", "ucs_basic", "C.UTF-8", "C.utf8", "en_US.utf8", "en_US.UTF-8"}
@@ -129,6 +131,17 @@ def _operator(run: Run, node: Node, scope: Scope) -> Kind:
             quantifier = "ANY" if form == "AEXPR_OP_ANY" else "ALL"
             what = f"{name} {quantifier}"
             compare(_not_none(left), element(rights[0], what, at), what, at)
+        case "AEXPR_OP" if left is not None and name in _ORDER and comparable([left, *rights]):
+            same_order(run, [left, *rights], f"operator {name}", at)
+            for operand, kind in ((node["lexpr"], left), (right_node, rights[0])):
+                by_rank(run, operand, kind, f"operator {name}", at)
+        case "AEXPR_BETWEEN" | "AEXPR_NOT_BETWEEN" | "AEXPR_BETWEEN_SYM" | "AEXPR_NOT_BETWEEN_SYM" if (
+            left is not None and comparable([left, *rights])
+        ):
+            same_order(run, [left, *rights], _FORM_NAMES[form], at)
+            operands = [node["lexpr"], *right_node["List"]["items"]]
+            for operand, kind in zip(operands, [left, *rights], strict=True):
+                by_rank(run, operand, kind, _FORM_NAMES[form], at)
         case _:
             what = _FORM_NAMES.get(form, f"operator {name}")
             for kind in ([left] if left is not None else []) + rights:
@@ -284,9 +297,22 @@ def _coalesce(run: Run, node: Node, scope: Scope) -> Kind:
 @expression("MinMaxExpr")
 def _greatest(run: Run, node: Node, scope: Scope) -> Kind:
     what = "LEAST" if node.get("op") == "IS_LEAST" else "GREATEST"
-    for kind in infer_all(run, node["args"], scope):
-        require_plain(kind, what, location(node))
-    return Plain(f"the result of {what}")
+    at = location(node)
+    kinds = infer_all(run, node["args"], scope)
+    if not any(isinstance(shape(k), Token) for k in kinds):
+        for kind in kinds:
+            require_plain(kind, what, at)
+        return Plain(f"the result of {what}")
+    joined = flow(kinds, what, at)
+    found = ranking(run, joined, what, at)
+    same_order(run, kinds, what, at)
+    for argument, kind in zip(node["args"], kinds, strict=True):
+        by_rank(run, argument, kind, what, at)
+    token = shape(joined)
+    if isinstance(token, Token):
+        by_value(run, {"MinMaxExpr": node}, found, result_type(run.catalog, token, aggregate=False))
+        return replace(token, whole=False)
+    return joined
 
 
 @expression("RowExpr")
@@ -347,9 +373,19 @@ def _subscript(kind: Kind) -> Kind:
 def _collate(run: Run, node: Node, scope: Scope) -> Kind:
     kind = infer(run, node["arg"], scope)
     name = node.get("collname", [{}])[-1].get("String", {}).get("sval", "")
+    known = shape(kind)
+    if isinstance(known, Token) and not isinstance(kind, Open):
+        if name not in _BYTEWISE_COLLATIONS and not _is_own(known, name):
+            raise unsupported(known, f'COLLATE "{name}"', location(node))
+        return replace(known, collations=frozenset((name,)))
     if name not in _BYTEWISE_COLLATIONS:
         require_plain(kind, f'COLLATE "{name}"', location(node))
     return kind
+
+
+def _is_own(token: Token, name: str) -> bool:
+    """Whether a collation is that of the columns, under which equal values have equal tokens."""
+    return all(p.collation is not None and p.collation.name == name for p in token.lineage)
 
 
 @expression("SubLink")

@@ -27,6 +27,7 @@ from pgnym.sql.kinds import (
     shape,
     unsized,
 )
+from pgnym.sql.ordering import by_rank, by_value, check_using, ordered, result_type
 from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope
 from pgnym.sql.select import window_definition
@@ -45,6 +46,7 @@ class Call:
     nodes: list[Node]
     position: int | None
     variadic: bool
+    node: Node
 
     @property
     def what(self) -> str:
@@ -79,14 +81,13 @@ def _call(run: Run, node: Node, scope: Scope) -> Kind:
     arguments = [infer(run, a, scope) for a in nodes]
     if "agg_filter" in node:
         infer(run, node["agg_filter"], scope)
-    for item in node.get("agg_order", ()):
-        require_plain(infer(run, item["SortBy"]["node"], scope), f"ORDER BY in {name}()", at)
+    _aggregate_order(run, node, scope, name)
     if node.get("agg_distinct"):
         for kind in arguments:
             groupable(kind, f"{name}(DISTINCT)", at)
     if "over" in node:
         window_definition(run, node["over"], scope)
-    call = Call(run, name, arguments, nodes, at, bool(node.get("func_variadic")))
+    call = Call(run, name, arguments, nodes, at, bool(node.get("func_variadic")), node)
     if len(names) == 1 or schema == "pg_catalog":
         builtin = _BUILTINS.get(name)
         if builtin is not None and (name not in run.catalog.functions or schema == "pg_catalog"):
@@ -97,6 +98,22 @@ def _call(run: Run, node: Node, scope: Scope) -> Kind:
         if folded is not None:
             return folded
     return _other(call, schema)
+
+
+def _aggregate_order(run: Run, node: Node, scope: Scope, name: str) -> None:
+    """ORDER BY within an aggregate's parentheses, or WITHIN GROUP."""
+    at = location(node)
+    what = f"WITHIN GROUP of {name}()" if node.get("agg_within_group") else f"ORDER BY in {name}()"
+    for item in node.get("agg_order", ()):
+        sort = item["SortBy"]
+        kind = infer(run, sort["node"], scope)
+        if protected(kind):
+            if node.get("agg_within_group"):
+                raise unsupported(kind, what, at)
+            if node.get("agg_distinct"):
+                raise unsupported(kind, f"{what} with DISTINCT", at)
+            check_using(sort, what, at)
+        ordered(run, sort["node"], kind, what, at)
 
 
 def _fold(call: Call, node: Node) -> Kind | None:
@@ -194,6 +211,17 @@ def _configured(call: Call, candidates: list[Function]) -> Kind | None:
         scalar = signature.results.get("")
         return column_token(scalar) if scalar is not None else PLAIN
     return None
+
+
+@_builtin("min", "max")
+def _extreme(call: Call) -> Kind:
+    """The rank is aggregated, and the token of that rank comes out."""
+    kind = shape(call.arguments[0])
+    if not isinstance(kind, Token) or len(call.arguments) != 1:
+        return _other(call, "pg_catalog")
+    found = by_rank(call.run, call.nodes[0], call.arguments[0], call.what, call.position)
+    by_value(call.run, {"FuncCall": call.node}, found, result_type(call.run.catalog, kind, aggregate=True))
+    return unsized(kind)
 
 
 @_builtin("count", "num_nulls", "num_nonnulls")
@@ -418,7 +446,11 @@ def _json_aggregate(run: Run, node: Node, scope: Scope) -> Kind:
     if "agg_filter" in constructor:
         infer(run, constructor["agg_filter"], scope)
     for item in constructor.get("agg_order", ()):
-        require_plain(infer(run, item["SortBy"]["node"], scope), "ORDER BY in a JSON aggregate", at)
+        sort = item["SortBy"]
+        kind = infer(run, sort["node"], scope)
+        if protected(kind):
+            check_using(sort, "ORDER BY in a JSON aggregate", at)
+        ordered(run, sort["node"], kind, "ORDER BY in a JSON aggregate", at)
     if "over" in constructor:
         window_definition(run, constructor["over"], scope)
     argument = node["arg"]

@@ -17,6 +17,7 @@ from pgnym.sql.kinds import Kind, LateCast, Occurrence, Open
 from pgnym.sql.lexer import Lexed
 from pgnym.sql.plan import SessionScope
 from pgnym.sql.resolve import Field, Scope, relation_named
+from pgnym.sql.splices import Splices
 
 Node = dict[str, Any]
 NO_LOCATION = -1
@@ -45,7 +46,8 @@ class Run:
     replacements, by span. ``compared``: columns that need the right to compare beside those that constants show.
     ``arguments``: within the body of a SQL function, the kinds of its arguments by number and name. ``pins``: ordinals of
     constants whose value the plan depends on. ``type_named``: where the type stands that names an output column, with the
-    ``AS`` clause that keeps that name when the type is replaced, and where it would go.
+    ``AS`` clause that keeps that name when the type is replaced, and where it would go. ``splices``: text around
+    expressions. ``stored``: as what the text is kept, to be run later without pgnym: nothing in it can ask the vault.
     """
 
     knowledge: Knowledge
@@ -62,6 +64,8 @@ class Run:
     arguments: Mapping[str, Kind] | None = None
     type_named: dict[int, tuple[bytes, int]] = field(default_factory=dict)
     view_depth: int = 0
+    splices: Splices = field(default_factory=Splices)
+    stored: str | None = None
     volatile: bool = False  # the plan depends on the session's own names: not to be cached
 
     @property

@@ -28,7 +28,8 @@ class Token:
 
     ``lineage``: the columns it may come from. ``mixed``: it may also be a plain value, or a token of another domain, so
     it can be shown but not compared. ``typmod``: the modifier clients are shown. ``whole``: still the column itself,
-    not the result of an expression. ``carried``: constants and parameters that it may come from instead.
+    not the result of an expression. ``carried``: constants and parameters that it may come from instead. ``collations``:
+    those that COLLATE has given it; none: the column's own.
     """
 
     lineage: frozenset[Protection]
@@ -37,6 +38,7 @@ class Token:
     mixed: bool = False
     whole: bool = False
     carried: tuple[Open, ...] = field(default=(), compare=False, repr=False)
+    collations: frozenset[str | None] = frozenset()
 
     @property
     def columns(self) -> frozenset[str]:

@@ -7,7 +7,9 @@ from pgnym.sql.errors import Refused
 from pgnym.sql.infer import Node, Run, infer, location, split
 from pgnym.sql.kinds import Kind, Open, Row, protected, shape, tokens
 from pgnym.sql.naming import column_name
-from pgnym.sql.resolve import Cte, Field, Item, Scope, names_in, source_named
+from pgnym.sql.ordering import keep_name
+from pgnym.sql.resolve import Cte, Field, Scope, names_in, source_named
+from pgnym.sql.sorting import distinct_on, key, order_by, window_order
 from pgnym.sql.type_names import type_end
 from pgnym.sql.unify import flow, groupable, require_plain
 
@@ -32,12 +34,12 @@ def select_columns(run: Run, node: Node, scope: Scope) -> tuple[Field, ...]:
     with_clause(run, node, scope)
     if node.get("op", "SETOP_NONE") != "SETOP_NONE":
         columns = _set_operation(run, node, scope)
-        _order_by(run, node, scope, columns, only_output=True)
+        order_by(run, node, scope, columns, only_output=True)
         _limit(run, node, scope)
         return columns
     if "valuesLists" in node:
         columns = _values(run, node, scope)
-        _order_by(run, node, scope, columns, only_output=True)
+        order_by(run, node, scope, columns, only_output=True)
         _limit(run, node, scope)
         return columns
     from_clause(run, node.get("fromClause", ()), scope)
@@ -50,7 +52,7 @@ def select_columns(run: Run, node: Node, scope: Scope) -> tuple[Field, ...]:
         infer(run, node["havingClause"], scope)
     for window in node.get("windowClause", ()):
         window_definition(run, window["WindowDef"], scope)
-    _order_by(run, node, scope, columns)
+    order_by(run, node, scope, columns)
     _distinct(run, node, scope, columns)
     _limit(run, node, scope)
     if "intoClause" in node:
@@ -175,7 +177,9 @@ def targets(run: Run, nodes: list[Node], scope: Scope) -> tuple[Field, ...]:
             continue
         if tag == "TypeCast" and "name" not in target:
             _note_type_name(run, fields, value)
-        columns.append(Field(target.get("name") or column_name(value), kind))
+        name = target.get("name") or column_name(value)
+        keep_name(run, target, name)
+        columns.append(Field(name, kind))
     return tuple(columns)
 
 
@@ -238,46 +242,6 @@ def _set_operation(run: Run, node: Node, scope: Scope) -> tuple[Field, ...]:
     return columns
 
 
-def _ordinal(run: Run, node: Node, columns: tuple[Field, ...]) -> Field | None:
-    """The output column that an integer constant in ORDER BY, GROUP BY or DISTINCT ON means."""
-    tag, fields = split(node)
-    if tag != "A_Const" or "ival" not in fields:
-        return None
-    run.pin(fields)
-    number = int(fields["ival"].get("ival", 0))
-    if not 1 <= number <= len(columns):
-        raise Refused(f"position {number} is not in select list", sqlstate="42P10", position=location(fields))
-    return columns[number - 1]
-
-
-def _sort_kind(run: Run, node: Node, scope: Scope, columns: tuple[Field, ...], only_output: bool) -> Kind:
-    """What an item of ORDER BY or DISTINCT ON sorts by: an ordinal, an output name, or an expression."""
-    found = _ordinal(run, node, columns)
-    if found is not None:
-        return found.kind
-    tag, fields = split(node)
-    if tag == "ColumnRef":
-        names = names_in(fields)
-        if len(names) == 1:
-            named = [c for c in columns if c.name == names[0]]
-            if named:
-                return named[0].kind
-    if only_output:
-        level = Scope(parent=scope.parent, items=[Item((), columns)])
-        return infer(run, node, level)
-    return infer(run, node, scope)
-
-
-def _order_by(
-    run: Run, node: Node, scope: Scope, columns: tuple[Field, ...], *, only_output: bool = False
-) -> None:
-    for item in node.get("sortClause", ()):
-        sort = item["SortBy"]
-        kind = _sort_kind(run, sort["node"], scope, columns, only_output)
-        _, fields = split(sort["node"])
-        require_plain(kind, "ORDER BY", location(fields))
-
-
 def _distinct(run: Run, node: Node, scope: Scope, columns: tuple[Field, ...]) -> None:
     clause = node.get("distinctClause")
     if not clause:
@@ -287,8 +251,9 @@ def _distinct(run: Run, node: Node, scope: Scope, columns: tuple[Field, ...]) ->
             groupable(column.kind, "DISTINCT", None)
         return
     for item in clause:
-        _, fields = split(item)
-        groupable(_sort_kind(run, item, scope, columns, False), "DISTINCT ON", location(fields))
+        each = key(run, item, scope, columns, False)
+        groupable(each.kind, "DISTINCT ON", each.position)
+        distinct_on(run, node, scope, each, columns)
 
 
 def _group_by(run: Run, node: Node, scope: Scope, columns: tuple[Field, ...]) -> None:
@@ -309,9 +274,8 @@ def _grouping(run: Run, node: Node, scope: Scope, columns: tuple[Field, ...]) ->
         for item in fields.get("args", ()):
             _grouping(run, item, scope, columns)
         return
-    found = _ordinal(run, node, columns)
-    if found is not None:
-        kind = found.kind
+    if tag == "A_Const" and "ival" in fields:
+        kind = key(run, node, scope, columns, False).kind
     else:
         kind = _group_kind(run, node, scope, columns)
     groupable(kind, "GROUP BY", location(fields))
@@ -338,8 +302,7 @@ def window_definition(run: Run, window: Node, scope: Scope) -> None:
     """PARTITION BY needs equality, ORDER BY order, frame offsets plain numbers."""
     for item in window.get("partitionClause", ()):
         groupable(infer(run, item, scope), "PARTITION BY", location(window))
-    for item in window.get("orderClause", ()):
-        require_plain(infer(run, item["SortBy"]["node"], scope), "window ORDER BY", location(window))
+    window_order(run, window, scope)
     for clause in ("startOffset", "endOffset"):
         if clause in window:
             require_plain(infer(run, window[clause], scope), "a window frame", location(window))

@@ -54,6 +54,7 @@ def settle(run: Run) -> Settled:
     edits.extend(_late_cast_edits(run))
     settled = Settled(edits, None, {}, {}, frozenset(compares | run.compared))
     _settle_parameters(run, sorted(parameters, key=lambda o: o.start), settled)
+    settled.edits = run.splices.edits(run.lexed, settled.edits, run.pins)
     return settled
 
 

@@ -64,6 +64,7 @@ def derive(run: Run, function: Function, arguments: list[Kind]) -> Kind:
             view_depth=run.view_depth + 1,
             arguments=known,
             relations=run.relations,
+            stored="the body of a function",
         )
         columns = query_columns(inner, statement.node, Scope())
         run.writes |= inner.writes

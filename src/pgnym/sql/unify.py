@@ -351,7 +351,15 @@ def _flow_tokens(
         t.typmod == first.typmod and t.protection.type_oid == first.protection.type_oid for t in found
     )
     carried = tuple(o for t in found for o in t.carried) + tuple(k for k in kinds if isinstance(k, Open))
-    joined = Token(lineage, first.protection, first.typmod if same_typmod else -1, mixed, carried=carried)
+    collations = frozenset(c for t in found for c in t.collations or (None,))
+    joined = Token(
+        lineage,
+        first.protection,
+        first.typmod if same_typmod else -1,
+        mixed,
+        carried=carried,
+        collations=collations if collations != {None} else frozenset(),
+    )
     for node in opens:
         if node.root().bound is None and mixed:
             bind(node, plains[0] if plains else PLAIN)

@@ -31,6 +31,8 @@ _CATALOG = frozenset(
         "AlterObjectDepends", "SecLabel",
     )
 )  # fmt: skip
+# Those that hold a query which is run at once, or prepared for this session through pgnym. All others may keep it.
+_EXECUTED = frozenset({"DeclareCursorStmt", "ExplainStmt", "CopyStmt", "CallStmt", "ExecuteStmt"})
 _COMMANDS = {
     "VacuumStmt": "VACUUM",
     "VariableSetStmt": "SET",
@@ -51,6 +53,8 @@ def plan_statement(run: Run, node: Node, touched: bool) -> Planned:
 
 def _plan(run: Run, node: Node, touched: bool) -> Planned:
     tag, fields = split(node)
+    if tag not in COMMANDS and tag not in _EXECUTED:
+        run.stored = "a definition"
     if tag in COMMANDS:
         return plan_query(run, node) if touched else (StatementPlan(COMMANDS[tag]), [])
     function = UTILITIES.get(tag)

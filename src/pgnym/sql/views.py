@@ -44,7 +44,9 @@ def _infer_view(run: Run, relation: Relation) -> tuple[Field, ...]:
     text = (relation.view_sql or "").encode()
     lexed = lex(text)
     session = SessionScope(("pg_catalog",), run.session.user, {}, {})
-    inner = Run(run.knowledge, session, lexed, view_depth=run.view_depth + 1)
+    inner = Run(
+        run.knowledge, session, lexed, view_depth=run.view_depth + 1, stored="the definition of a view"
+    )
     statements = parse(text)
     if len(statements) != 1:
         raise Refused("its definition is not one query")

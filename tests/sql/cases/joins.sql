@@ -49,7 +49,7 @@ SELECT a.email, b.email FROM customer a JOIN customer b ON a.last_name = b.last_
 
 -- by order
 SELECT 1 FROM customer a JOIN customer b ON a.email < b.email
---! 0A000 operator < on protected column public.customer.email is not supported @ ['< b.email']
+--> SELECT 1 FROM customer a JOIN customer b ON rank<email ranks>(a.email) < rank<email ranks>(b.email)
 
 -- LATERAL
 SELECT c.email, i.* FROM customer c, LATERAL (SELECT billing_email, total FROM invoice i WHERE i.billing_email = c.email ORDER BY total LIMIT 1) i
@@ -195,7 +195,7 @@ SELECT * FROM album_title
 
 -- a view that sorts by a protected column
 SELECT * FROM sorted_customer
---! 0A000 view "public.sorted_customer" can't be used: ORDER BY on protected column public.customer.email is not supported
+--! 0A000 view "public.sorted_customer" can't be used: ORDER BY on protected column public.customer.email is not supported in the definition of a view
 
 -- a view with a plain constant
 SELECT * FROM stale_view

@@ -127,7 +127,8 @@ SELECT string_agg(email, ', ' ORDER BY customer_id) FROM customer
 
 -- string_agg in a protected order
 SELECT string_agg(email, ', ' ORDER BY email) FROM customer
---! 0A000 ORDER BY in string_agg() on protected column public.customer.email is not supported @ ["string_agg(email, ',"]
+--> SELECT string_agg(email, ', ' ORDER BY rank<email ranks>(email)) FROM customer
+--| email/text
 
 -- array_agg
 SELECT array_agg(email), array_agg(DISTINCT birth_date) FROM customer
@@ -301,7 +302,7 @@ SELECT email, row_number() OVER (PARTITION BY company ORDER BY customer_id), fir
 
 -- a window in a protected order
 SELECT rank() OVER (ORDER BY email) FROM customer
---! 0A000 window ORDER BY on protected column public.customer.email is not supported @ ['(ORDER BY email) FRO']
+--> SELECT rank() OVER (ORDER BY rank<email ranks>(email)) FROM customer
 
 -- GROUP BY
 SELECT email, count(*) FROM customer GROUP BY email
@@ -395,19 +396,23 @@ SELECT email FROM customer ORDER BY company, customer_id DESC NULLS LAST
 
 -- ORDER BY a protected column
 SELECT email FROM customer ORDER BY email
---! 0A000 ORDER BY on protected column public.customer.email is not supported @ ['email']
+--> SELECT email FROM customer ORDER BY rank<email ranks>(email)
+--| email:1043(64)
 
 -- ORDER BY an ordinal
 SELECT company, email FROM customer ORDER BY 2
---! 0A000 ORDER BY on protected column public.customer.email is not supported @ ['2']
+--> SELECT company, email FROM customer ORDER BY rank<email ranks>(email)
+--| - email:1043(64)
 
 -- ORDER BY an output name
 SELECT email AS m FROM customer ORDER BY m
---! 0A000 ORDER BY on protected column public.customer.email is not supported @ ['m']
+--> SELECT email AS m FROM customer ORDER BY rank<email ranks>(email)
+--| email:1043(64)
 
 -- ORDER BY of a union
 SELECT email FROM customer UNION ALL SELECT email FROM employee ORDER BY email
---! 0A000 ORDER BY on protected column public.customer.email, public.employee.email is not supported @ ['email']
+--> SELECT pgnym_1 AS "email" FROM (SELECT email FROM customer UNION ALL SELECT email FROM employee) AS pgnym(pgnym_1) ORDER BY rank<email ranks>(pgnym_1)
+--| email:1043(64)
 
 -- FOR UPDATE
 SELECT email FROM customer WHERE email = 'a' FOR UPDATE OF customer SKIP LOCKED
