@@ -86,6 +86,11 @@ class Tokens:
         self._values[token] = Revealed(value.encode(), codec, protection.typmod)
         return token
 
+    def of_domain(self, protection: Protection) -> dict[str, str]:
+        """value → token, of all that the domain has so far."""
+        prefix = protection.prefix.decode()
+        return {v.canonical.decode(): t for t, v in self._values.items() if t.startswith(prefix)}
+
     def reveal(self, text: str) -> str:
         """A text with all tokens in it replaced."""
         return TOKEN.sub(lambda m: self._values[m.group()].canonical.decode(), text)

@@ -308,11 +308,11 @@ def _greatest(run: Run, node: Node, scope: Scope) -> Kind:
     same_order(run, kinds, what, at)
     for argument, kind in zip(node["args"], kinds, strict=True):
         by_rank(run, argument, kind, what, at)
-    token = shape(joined)
-    if isinstance(token, Token):
-        by_value(run, {"MinMaxExpr": node}, found, result_type(run.catalog, token, aggregate=False))
-        return replace(token, whole=False)
-    return joined
+    first, token = shape(kinds[0]), shape(joined)
+    assert isinstance(first, Token)
+    assert isinstance(token, Token)
+    by_value(run, {"MinMaxExpr": node}, found, result_type(run.catalog, first, aggregate=False))
+    return replace(token, whole=False)
 
 
 @expression("RowExpr")

@@ -20,9 +20,9 @@ from pgnym.sql.catalog import Catalog, Protection
 from pgnym.sql.errors import Refused
 from pgnym.sql.infer import Node, Run, location
 from pgnym.sql.kinds import Kind, Open, Token, shape
+from pgnym.sql.places import Span, expression_span, word
 from pgnym.sql.plan import Answer
 from pgnym.sql.rewrite import LookupHole
-from pgnym.sql.places import Span, expression_span, word
 from pgnym.sql.splices import RANK, VALUE, Around, Repeat
 from pgnym.sql.types import BPCHAR, TEXT, VARCHAR
 from pgnym.sql.unify import conflict, describe, require_plain, unsupported
@@ -179,11 +179,12 @@ def same_order(run: Run, kinds: Sequence[Kind], what: str, position: int | None)
             )
 
 
-def result_type(catalog: Catalog, token: Token, *, aggregate: bool) -> bytes | None:
-    """The type that min or GREATEST gives on the server, None for text. Of ``varchar`` aggregates make text."""
-    stored = token.protection.stored_oid
-    if any(p.stored_oid != stored for p in token.lineage):
-        return None
+def result_type(catalog: Catalog, first: Token, *, aggregate: bool) -> bytes | None:
+    """The type that min or GREATEST gives on the server, None for text. Of ``varchar`` aggregates make text.
+
+    ``first``: the first argument. Of types that can stand for each other, its type is the common one.
+    """
+    stored = first.protection.stored_oid
     if stored == VARCHAR:
         return None if aggregate else b"varchar"
     if stored == BPCHAR:

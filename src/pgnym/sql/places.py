@@ -1,4 +1,4 @@
-"""Places in the text: of nodes, of words, of parentheses; and spans of expressions that are proven before text is put there."""
+"""Places in the text: of nodes, words and parentheses; and spans of expressions, proven before text is put around them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ def _parsed(text: bytes) -> object:
 
 def word(lexed: Lexed, index: int) -> bytes:
     """A token's text in lower case; empty outside the text."""
-    return lexed.text[lexed.starts[index] : lexed.ends[index]].lower() if 0 <= index < len(lexed.starts) else b""
+    return (
+        lexed.text[lexed.starts[index] : lexed.ends[index]].lower() if 0 <= index < len(lexed.starts) else b""
+    )
 
 
 def enclosed(lexed: Lexed, opening: int) -> int:

@@ -56,15 +56,16 @@ class LiteralPiece:
 
 
 class Answer(Enum):
-    """What a look-up in a domain brings, and so what stands in its place in the text sent upstream."""
+    """What a look-up in a domain brings, and so what stands in its place in the text sent upstream.
 
-    MATCHES = (
-        "matches"  # text[]: the tokens whose values satisfy the test; and '' where the empty string does
-    )
-    RANKS = (
-        "ranks"  # jsonb object: each token of the domain (and '') → its rank from 1, in the column's order
-    )
-    ORDERED = "ordered"  # text[]: all tokens of the domain (and '') by rank
+    ``MATCHES``, ``text[]``: the tokens whose values satisfy the test; and '' where the empty string does. ``RANKS``, a
+    ``jsonb`` object: each token of the domain (and '') → its rank from 1, in the column's order; ``"0"`` → what NULL has.
+    ``ORDERED``, a ``jsonb`` array: the element with the index of a rank is a token that has it.
+    """
+
+    MATCHES = "matches"
+    RANKS = "ranks"
+    ORDERED = "ordered"
 
 
 @dataclass(frozen=True, slots=True)

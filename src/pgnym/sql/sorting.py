@@ -14,8 +14,8 @@ from pgnym.sql.errors import Refused
 from pgnym.sql.infer import NO_LOCATION, Node, Run, infer, location, split
 from pgnym.sql.kinds import Kind, Token, shape
 from pgnym.sql.ordering import check_using, ordered, quoted, repeated
-from pgnym.sql.resolve import Field, Item, Scope, names_in, source_named
 from pgnym.sql.places import Span, bare, enclosed, expression_span, places, word
+from pgnym.sql.resolve import Field, Item, Scope, names_in, source_named
 from pgnym.sql.splices import QUERY, Around, Repeat
 from pgnym.sql.unify import require_plain
 
@@ -222,7 +222,12 @@ def _around(run: Run, node: Node, scope: Scope, columns: tuple[Field, ...], keys
         output = each.output if each.output is not None else _listed(run, node, scope, each)
         if isinstance(shape(each.kind), Token):
             repeated(
-                run, expression_span(run.lexed, each.node), names[output], each.kind, "ORDER BY", each.position
+                run,
+                expression_span(run.lexed, each.node),
+                names[output],
+                each.kind,
+                "ORDER BY",
+                each.position,
             )
         else:
             require_plain(each.kind, "ORDER BY", each.position)

@@ -310,7 +310,7 @@ SELECT min(first_name || last_name) FROM customer
 
 -- GREATEST of columns
 SELECT GREATEST(c.email, e.email, i.billing_email) FROM customer c, employee e, invoice i
---> SELECT (<email ordered>::jsonb ->> (GREATEST(rank<email ranks>(c.email), rank<email ranks>(e.email), rank<email ranks>(i.billing_email)))) AS "greatest" FROM customer c, employee e, invoice i
+--> SELECT (<email ordered>::jsonb ->> (GREATEST(rank<email ranks>(c.email), rank<email ranks>(e.email), rank<email ranks>(i.billing_email))))::varchar AS "greatest" FROM customer c, employee e, invoice i
 --| email
 
 -- LEAST of a date
