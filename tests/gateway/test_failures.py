@@ -11,6 +11,7 @@ from playbook import (
     Client,
     Failed,
     Play,
+    Refused,
     Server,
     Starts,
     ToClient,
@@ -27,6 +28,7 @@ from playbook import (
 from shop_catalog import EMAIL
 
 from pgnym.gateway.effects import Cancel, Lookup, Store
+from pgnym.sql.ordering import UNRANKED
 from pgnym.vault.errors import VaultError
 
 
@@ -70,6 +72,19 @@ def test_a_caret_of_a_parse(play: Play) -> None:
     play >> Client(parse("", text), SYNC) << ToServer(parse("", upstream), SYNC)
     at, own = (str(t.index(b"nope") + 1).encode() for t in (upstream, text.encode()))
     play >> Server(error("42883", P=at), READY) << ToClient(error("42883", P=own), READY)
+
+
+def test_a_value_that_has_no_rank_yet_is_to_be_tried_again(play: Play) -> None:
+    """Put by another session between the look-up and the statement; see sql/ordering.py."""
+    sent(play, "DELETE FROM letter")
+    failed = error("22P02", f'invalid input syntax for type integer: "{UNRANKED}"')
+    play >> Server(failed, READY) << Refused("40001", then=READY)
+
+
+def test_a_cast_that_fails_otherwise_fails_as_it_does(play: Play) -> None:
+    sent(play, "DELETE FROM letter")
+    failed = error("22P02", 'invalid input syntax for type integer: "x"')
+    play >> Server(failed, READY) << ToClient(failed, READY)
 
 
 def test_tokens_in_detail_are_shown_for_the_table_that_is_named(play: Play) -> None:

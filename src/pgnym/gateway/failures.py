@@ -1,8 +1,8 @@
 """ErrorResponse and NoticeResponse of statements that concern the gateway.
 
 A caret is moved back to its place in the client's own text, an error that was provoked on the client's behalf gets the
-text that belongs to it, and tokens are revealed in message and detail, but only those of the table that the error names
-(fields ``s`` and ``t``): any other token may have been planted.
+text that belongs to it (so does that of a value without a rank, see ``sql/ordering.py``), and tokens are revealed in message
+and detail, but only those of the table that the error names (fields ``s`` and ``t``): any other token may have been planted.
 """
 
 from __future__ import annotations
@@ -16,12 +16,21 @@ from pgnym.gateway.session import Session
 from pgnym.gateway.slots import Slot
 from pgnym.policy.sight import Sight
 from pgnym.sql.catalog import Protection
+from pgnym.sql.ordering import UNRANKED
 from pgnym.vault.tokens import TOKEN_PATTERN
 from pgnym.wire import codecs
 from pgnym.wire.frames import Backend
 from pgnym.wire.reports import DETAIL, MESSAGE, POSITION, SCHEMA, SQLSTATE, TABLE, build_report, parse_report
 
 ABORTED = b"25P02"
+_BAD_CAST = b"22P02"  # invalid_text_representation
+_UNRANKED = UNRANKED.encode()
+_CHANGED_MEANWHILE = ErrorReport(
+    "40001",
+    "could not sort or compare protected values: another session has added one meanwhile",
+    detail="The order of the values was asked for before the statement read its rows, and one of them has no place in it.",
+    hint="Retry the statement, or the transaction that it is part of.",
+)
 _REVEALED = (MESSAGE, DETAIL)
 
 
@@ -42,6 +51,8 @@ class Failure:
         report: ErrorReport | None = slot.report
         if report is not None and not notice and fields.get(SQLSTATE) != ABORTED:
             failure.shown = report.encode()
+        elif not notice and fields.get(SQLSTATE) == _BAD_CAST and _UNRANKED in fields.get(MESSAGE, b""):
+            failure.shown = _CHANGED_MEANWHILE.encode()
         elif POSITION in fields and slot.text:
             position = client_position(int(fields[POSITION]), slot)
             if position is None:

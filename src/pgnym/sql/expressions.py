@@ -311,7 +311,7 @@ def _greatest(run: Run, node: Node, scope: Scope) -> Kind:
     first, token = shape(kinds[0]), shape(joined)
     assert isinstance(first, Token)
     assert isinstance(token, Token)
-    by_value(run, {"MinMaxExpr": node}, found, result_type(run.catalog, first, aggregate=False))
+    by_value(run, {"MinMaxExpr": node}, found, result_type(run.catalog, first, varchar=True))
     return replace(token, whole=False)
 
 

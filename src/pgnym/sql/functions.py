@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pgnym.sql.aggregates import Aggregate, extreme, order
 from pgnym.sql.catalog import Function
 from pgnym.sql.errors import Refused
 from pgnym.sql.expressions import fixed_text, fold_constants
@@ -27,7 +28,7 @@ from pgnym.sql.kinds import (
     shape,
     unsized,
 )
-from pgnym.sql.ordering import by_rank, by_value, check_using, ordered, result_type
+from pgnym.sql.ordering import check_using, ordered
 from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope
 from pgnym.sql.select import window_definition
@@ -81,7 +82,10 @@ def _call(run: Run, node: Node, scope: Scope) -> Kind:
     arguments = [infer(run, a, scope) for a in nodes]
     if "agg_filter" in node:
         infer(run, node["agg_filter"], scope)
-    _aggregate_order(run, node, scope, name)
+    aggregate = Aggregate(run, node, name, arguments)
+    chosen = order(aggregate, scope)
+    if chosen is not None:
+        return chosen
     if node.get("agg_distinct"):
         for kind in arguments:
             groupable(kind, f"{name}(DISTINCT)", at)
@@ -98,22 +102,6 @@ def _call(run: Run, node: Node, scope: Scope) -> Kind:
         if folded is not None:
             return folded
     return _other(call, schema)
-
-
-def _aggregate_order(run: Run, node: Node, scope: Scope, name: str) -> None:
-    """ORDER BY within an aggregate's parentheses, or WITHIN GROUP."""
-    at = location(node)
-    what = f"WITHIN GROUP of {name}()" if node.get("agg_within_group") else f"ORDER BY in {name}()"
-    for item in node.get("agg_order", ()):
-        sort = item["SortBy"]
-        kind = infer(run, sort["node"], scope)
-        if protected(kind):
-            if node.get("agg_within_group"):
-                raise unsupported(kind, what, at)
-            if node.get("agg_distinct"):
-                raise unsupported(kind, f"{what} with DISTINCT", at)
-            check_using(sort, what, at)
-        ordered(run, sort["node"], kind, what, at)
 
 
 def _fold(call: Call, node: Node) -> Kind | None:
@@ -215,13 +203,9 @@ def _configured(call: Call, candidates: list[Function]) -> Kind | None:
 
 @_builtin("min", "max")
 def _extreme(call: Call) -> Kind:
-    """The rank is aggregated, and the token of that rank comes out."""
-    kind = shape(call.arguments[0])
-    if not isinstance(kind, Token) or len(call.arguments) != 1:
+    if not isinstance(shape(call.arguments[0]), Token) or len(call.arguments) != 1:
         return _other(call, "pg_catalog")
-    found = by_rank(call.run, call.nodes[0], call.arguments[0], call.what, call.position)
-    by_value(call.run, {"FuncCall": call.node}, found, result_type(call.run.catalog, kind, aggregate=True))
-    return unsized(kind)
+    return extreme(Aggregate(call.run, call.node, call.name, call.arguments))
 
 
 @_builtin("count", "num_nulls", "num_nonnulls")

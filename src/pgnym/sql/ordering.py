@@ -179,14 +179,14 @@ def same_order(run: Run, kinds: Sequence[Kind], what: str, position: int | None)
             )
 
 
-def result_type(catalog: Catalog, first: Token, *, aggregate: bool) -> bytes | None:
-    """The type that min or GREATEST gives on the server, None for text. Of ``varchar`` aggregates make text.
+def result_type(catalog: Catalog, first: Token, *, varchar: bool) -> bytes | None:
+    """The type that min or GREATEST gives on the server, None for text. ``varchar``: whether it leaves that as it is.
 
     ``first``: the first argument. Of types that can stand for each other, its type is the common one.
     """
     stored = first.protection.stored_oid
     if stored == VARCHAR:
-        return None if aggregate else b"varchar"
+        return b"varchar" if varchar else None
     if stored == BPCHAR:
         return b"bpchar"
     known = catalog.types.get(stored)

@@ -16,7 +16,7 @@ from pgnym.sql.types import TEXT, VARCHAR
 
 Span = tuple[int, int]
 New = bytes | LookupHole
-RANK, VALUE, QUERY = "rank", "value", "query"
+RANK, VALUE, GATHERED, QUERY = "rank", "value", "gathered", "query"
 """Purposes of text around something: an expression, or a whole query."""
 
 

@@ -363,11 +363,13 @@ SELECT JSON_ARRAYAGG(email ORDER BY email RETURNING jsonb) FROM customer
 
 -- ORDER BY in an aggregate with DISTINCT
 SELECT string_agg(DISTINCT first_name, ', ' ORDER BY first_name) FROM customer
---! 0A000 ORDER BY in string_agg() with DISTINCT on protected column public.customer.first_name is not supported @ ['string_agg(DISTINCT ']
+--> SELECT (SELECT string_agg((<first_name ordered>::jsonb ->> pgnym_item)::varchar, ', ' ORDER BY pgnym_item) FROM unnest(array_agg(DISTINCT rank<first_name ranks>(first_name))) AS pgnym_item) FROM customer
+--| first_name/text
 
 -- WITHIN GROUP
 SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY birth_date) FROM customer
---! 0A000 WITHIN GROUP of percentile_disc() on protected column public.customer.birth_date is not supported @ ['percentile_disc(0.5)']
+--> SELECT (<birth ordered>::jsonb ->> (percentile_disc(0.5) WITHIN GROUP (ORDER BY rank<birth ranks>(birth_date)))) AS "percentile_disc" FROM customer
+--| birth:1082
 
 -- a comment within what is repeated
 SELECT coalesce(c.email, /* 'x' */ c.email) AS e FROM customer c ORDER BY e
@@ -405,3 +407,30 @@ SELECT (names_of('x')).id FROM customer ORDER BY email
 SELECT DISTINCT * FROM employee e ORDER BY e.last_name, title
 --> SELECT pgnym_1 AS "employee_id", pgnym_2 AS "last_name", pgnym_3 AS "first_name", pgnym_4 AS "title", pgnym_5 AS "reports_to", pgnym_6 AS "email" FROM (SELECT DISTINCT * FROM employee e) AS pgnym(pgnym_1, pgnym_2, pgnym_3, pgnym_4, pgnym_5, pgnym_6) ORDER BY rank<last_name ranks>(pgnym_2), 4
 --| - last_name:1043(24) first_name:1043(44) - - email:1043(64)
+
+-- an aggregate of distinct values in their order
+SELECT company, array_agg(DISTINCT c.email ORDER BY c.email DESC NULLS LAST) FILTER (WHERE customer_id > 1) AS mails FROM customer c GROUP BY company
+--> SELECT company, (SELECT array_agg((<email ordered>::jsonb ->> pgnym_item)::varchar ORDER BY pgnym_item DESC NULLS LAST) FROM unnest(array_agg(DISTINCT rank<email ranks>(c.email)) FILTER (WHERE customer_id > 1)) AS pgnym_item) AS mails FROM customer c GROUP BY company
+--| - email/array
+
+-- string_agg of distinct values in their order
+SELECT string_agg(DISTINCT first_name, ', ' ORDER BY first_name), jsonb_agg(DISTINCT email ORDER BY email) FROM customer
+--> SELECT (SELECT string_agg((<first_name ordered>::jsonb ->> pgnym_item)::varchar, ', ' ORDER BY pgnym_item) FROM unnest(array_agg(DISTINCT rank<first_name ranks>(first_name))) AS pgnym_item), (SELECT jsonb_agg((<email ordered>::jsonb ->> pgnym_item)::varchar ORDER BY pgnym_item) FROM unnest(array_agg(DISTINCT rank<email ranks>(email))) AS pgnym_item) FROM customer
+--| first_name/text email/json
+
+-- an aggregate of distinct values in another order
+SELECT string_agg(DISTINCT first_name, ', ' ORDER BY last_name) FROM customer
+--! 0A000 ORDER BY in string_agg() with DISTINCT on protected column public.customer.last_name is not supported @ ['string_agg(DISTINCT ']
+
+-- mode
+SELECT mode() WITHIN GROUP (ORDER BY first_name), company FROM customer GROUP BY company
+--> SELECT (<first_name ordered>::jsonb ->> (mode() WITHIN GROUP (ORDER BY rank<first_name ranks>(first_name))))::varchar AS "mode", company FROM customer GROUP BY company
+--| first_name -
+
+-- percentile_cont
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY loyalty_no) FROM customer
+--! 0A000 WITHIN GROUP of percentile_cont() on protected column public.customer.loyalty_no is not supported @ ['percentile_cont(0.5)']
+
+-- a hypothetical rank
+SELECT rank('a') WITHIN GROUP (ORDER BY email) FROM customer
+--! 0A000 WITHIN GROUP of rank() on protected column public.customer.email is not supported @ ["rank('a') WITHIN GRO"]
