@@ -384,7 +384,7 @@ def test_a_refusal_behind_an_open_batch_lets_the_server_fail(play: Play) -> None
 
 @pytest.mark.parametrize("text", ["SET search_path = archive; SELECT email FROM customer"])
 def test_settings_and_protected_columns_do_not_go_in_one_text(play: Play, text: str) -> None:
-    play >> Client(query(text)) << Refused("0A000", READY)
+    play >> Client(query(text)) << Refused("0A000", READY, position=28)
 
 
 def test_another_client_encoding_is_refused(play: Play) -> None:

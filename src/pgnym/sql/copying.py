@@ -97,9 +97,17 @@ def _copy_plan(
     }  # fmt: skip
     for name in options:
         if name not in known and name not in _IGNORED:
-            raise Refused(f'COPY option "{name}" is not supported on protected tables')
+            raise Refused(
+                f'COPY option "{name}" is not supported on protected tables',
+                detail="The gateway reads and writes the data of such a COPY itself, and does not know the option.",
+                hint="Leave the option out.",
+            )
     if str(_string(options, "encoding", "UTF8")).upper().replace("-", "") not in ("UTF8", "UNICODE"):
-        raise Refused("COPY of protected tables in an encoding other than UTF8 is not supported")
+        raise Refused(
+            "COPY of protected tables in an encoding other than UTF8 is not supported",
+            detail="The gateway reads and writes the data of such a COPY itself, in UTF8 alone.",
+            hint="Say ENCODING 'UTF8', and convert the data before or after.",
+        )
     csv = chosen == "csv"
     quote = _string(options, "quote", '"')
     default = options.get("default")

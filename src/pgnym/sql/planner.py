@@ -15,6 +15,7 @@ from pglast.parser import fingerprint
 from pgnym.sql.cache import BoundedCache
 from pgnym.sql.catalog import Catalog
 from pgnym.sql.errors import Refused
+from pgnym.sql.hints import complete
 from pgnym.sql.infer import Knowledge, Run, split
 from pgnym.sql.lexer import Lexed, lex
 from pgnym.sql.plan import Rewrite, SessionScope, StatementPlan
@@ -173,6 +174,9 @@ class Planner:
                     sequence.check(run, statement.node)
                     touched = touches(run, statement.node)
                     plan, own_edits = plan_statement(run, statement.node, touched)
+                except Refused as refusal:
+                    complete(refusal, statement, lexed)
+                    raise
                 finally:
                     pins |= run.pins
                     volatile = volatile or run.volatile

@@ -159,6 +159,7 @@ def value_use(run: Run, occurrence: Occurrence) -> ValueUse | None:
         raise Refused(
             f"a decimal or large number can't be brought together with {describe(token)}",
             detail="The column's type is an integer.",
+            hint="Write a whole number within the range of the type.",
             position=occurrence.start,
         )
     if _is_shown(occurrence):

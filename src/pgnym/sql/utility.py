@@ -65,7 +65,11 @@ def _plan(run: Run, node: Node, touched: bool) -> Planned:
         return StatementPlan(command), []
     if tag in _CATALOG:
         return StatementPlan(command, catalog_change=True), []
-    raise Refused(f"statement is not supported on protected tables: {tag.removesuffix('Stmt')}")
+    raise Refused(
+        f"statement is not supported on protected tables: {tag.removesuffix('Stmt')}",
+        detail="The gateway does not know what becomes of protected columns in it.",
+        hint="If it needs to see no values, run it on the server directly; `pgnym plan` then says whether all is in order.",
+    )
 
 
 @utility("CallStmt")

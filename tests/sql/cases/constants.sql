@@ -177,4 +177,4 @@ SELECT COALESCE(country, NULL), CASE WHEN customer_id = 1 THEN country ELSE NULL
 
 -- a NULL that a subquery has made text, and char(n)
 SELECT (SELECT NULL) UNION SELECT country FROM customer
---! 0A000 UNION can't bring together protected column public.customer.country and text
+--! 0A000 UNION can't bring together protected column public.customer.country and text @ ['UNION SELECT country']

@@ -272,32 +272,32 @@ SELECT DISTINCT m FROM (SELECT 'mailto:' || mail AS m FROM customer_contact) x
 
 -- DISTINCT text around two tokens
 SELECT DISTINCT first_name || ' ' || last_name FROM customer
---! 0A000 DISTINCT on protected column public.customer.first_name, public.customer.last_name is not supported
+--! 0A000 DISTINCT on protected column public.customer.first_name, public.customer.last_name is not supported @ ['DISTINCT first_name ']
 
 -- DISTINCT text around one token and a column
 SELECT DISTINCT company || email FROM customer
---! 0A000 DISTINCT on protected column public.customer.email is not supported
+--! 0A000 DISTINCT on protected column public.customer.email is not supported @ ['DISTINCT company || ']
 
 -- DISTINCT text around one token and a constant of a subquery with several rows
 SELECT DISTINCT v.c || email FROM customer, (VALUES ('a'), ('b')) v(c)
---! 0A000 DISTINCT on protected column public.customer.email is not supported
+--! 0A000 DISTINCT on protected column public.customer.email is not supported @ ['DISTINCT v.c || emai']
 
 -- DISTINCT text that is either built or a constant
 SELECT DISTINCT CASE WHEN customer_id = 1 THEN 'x' || email ELSE 'xb' END FROM customer
---! 0A000 DISTINCT on protected column public.customer.email is not supported
+--! 0A000 DISTINCT on protected column public.customer.email is not supported @ ['DISTINCT CASE WHEN c']
 
 -- UNION of built texts
 SELECT 'x' || email FROM customer UNION SELECT 'xa' || email FROM customer
---! 0A000 UNION on protected column public.customer.email is not supported
+--! 0A000 UNION on protected column public.customer.email is not supported @ ["UNION SELECT 'xa' ||"]
 
 -- DISTINCT text around a randomized token
 SELECT DISTINCT 'x' || notes FROM customer
---! 0A000 DISTINCT on randomized column public.customer.notes is not supported
+--! 0A000 DISTINCT on randomized column public.customer.notes is not supported @ ["DISTINCT 'x' || note"]
 
 -- DISTINCT text around a case-folded token
 SELECT DISTINCT 'x' || login FROM account
---! 0A000 DISTINCT on protected column public.account.login is not supported
+--! 0A000 DISTINCT on protected column public.account.login is not supported @ ["DISTINCT 'x' || logi"]
 
 -- DISTINCT of an aggregate of text
 SELECT DISTINCT string_agg(email, ',') FROM customer GROUP BY company
---! 0A000 DISTINCT on protected column public.customer.email is not supported
+--! 0A000 DISTINCT on protected column public.customer.email is not supported @ ['DISTINCT string_agg(']

@@ -26,7 +26,7 @@ SELECT * FROM employee NATURAL JOIN (SELECT email, id FROM staging.contact) c
 
 -- NATURAL over a column that is protected on one side only
 SELECT * FROM archive.customer NATURAL JOIN staging.contact
---! 0A000 JOIN USING (email) can't bring together column archive.customer.email and protected column staging.contact.email
+--! 0A000 JOIN USING (email) can't bring together column archive.customer.email and protected column staging.contact.email @ ['JOIN staging.contact']
 
 -- of different domains
 SELECT 1 FROM customer c JOIN employee e ON c.first_name = e.last_name
@@ -195,11 +195,11 @@ SELECT * FROM album_title
 
 -- a view that sorts by a protected column
 SELECT * FROM sorted_customer
---! 0A000 view "public.sorted_customer" can't be used: ORDER BY on protected column public.customer.email is not supported in the definition of a view
+--! 0A000 view "public.sorted_customer" can't be used: ORDER BY on protected column public.customer.email is not supported in the definition of a view @ ['sorted_customer']
 
 -- a view with a plain constant
 SELECT * FROM stale_view
---! 0A000 view "public.stale_view" can't be used: its definition compares column public.customer.email with a plain constant
+--! 0A000 view "public.stale_view" can't be used: its definition compares column public.customer.email with a plain constant @ ['stale_view']
 
 -- the computed column of a view
 SELECT 1 FROM customer_contact WHERE full_name = 'a b'

@@ -157,7 +157,7 @@ SELECT mail FROM customer_contact ORDER BY mail, id
 
 -- a view that sorts
 SELECT email FROM sorted_customer
---! 0A000 view "public.sorted_customer" can't be used: ORDER BY on protected column public.customer.email is not supported in the definition of a view
+--! 0A000 view "public.sorted_customer" can't be used: ORDER BY on protected column public.customer.email is not supported in the definition of a view @ ['sorted_customer']
 
 -- the definition of a view
 CREATE VIEW v AS SELECT customer_id FROM customer ORDER BY email

@@ -57,7 +57,7 @@ PREPARE p(text) AS DELETE FROM customer WHERE email = $1; EXPLAIN EXECUTE p('a')
 
 -- search_path changes before a statement
 SET search_path = archive; SELECT email FROM customer WHERE email = 'a'
---! 0A000 a statement on protected tables after a change of search_path or role in the same query string is not supported
+--! 0A000 a statement on protected tables after a change of search_path or role in the same query string is not supported @ ['SELECT email FROM cu']
 
 -- search_path changes before a qualified statement
 SET search_path = archive; SELECT email FROM public.customer WHERE email = 'a'
@@ -66,15 +66,15 @@ SET search_path = archive; SELECT email FROM public.customer WHERE email = 'a'
 
 -- set_config changes search_path before a statement
 SELECT set_config('search_path', 'archive', false); SELECT email FROM customer WHERE email = 'a'
---! 0A000 a statement on protected tables after a change of search_path or role in the same query string is not supported
+--! 0A000 a statement on protected tables after a change of search_path or role in the same query string is not supported @ ['SELECT email FROM cu']
 
 -- a table is renamed before a statement
 ALTER TABLE customer RENAME TO client; UPDATE client SET email = 'a'
---! 0A000 a statement on protected tables after a change of the catalog in the same query string is not supported
+--! 0A000 a statement on protected tables after a change of the catalog in the same query string is not supported @ ['UPDATE client SET em']
 
 -- a view is made before a statement
 CREATE VIEW v AS SELECT email FROM customer; SELECT * FROM v
---! 0A000 a statement on protected tables after a change of the catalog in the same query string is not supported
+--! 0A000 a statement on protected tables after a change of the catalog in the same query string is not supported @ ['SELECT * FROM v']
 
 -- an index is made before a statement
 CREATE INDEX i ON customer (email); SELECT email FROM customer
@@ -142,11 +142,11 @@ COPY customer (customer_id, email) FROM STDIN WHERE customer_id > 3 AND email <>
 
 -- COPY FROM a file
 COPY customer FROM '/tmp/x'
---! 0A000 COPY between a protected table and a file or program of the server is not supported
+--! 0A000 COPY between a protected table and a file or program of the server is not supported @ ["COPY customer FROM '"]
 
 -- COPY TO a program
 COPY customer TO PROGRAM 'cat > /tmp/x'
---! 0A000 COPY between a protected table and a file or program of the server is not supported
+--! 0A000 COPY between a protected table and a file or program of the server is not supported @ ['COPY customer TO PRO']
 
 -- COPY TO
 COPY customer (customer_id, email, birth_date) TO STDOUT (FORMAT binary)
@@ -164,7 +164,7 @@ COPY (DELETE FROM customer WHERE email = 'a' RETURNING email) TO STDOUT
 
 -- COPY in another encoding
 COPY customer TO STDOUT (ENCODING 'LATIN1')
---! 0A000 COPY of protected tables in an encoding other than UTF8 is not supported
+--! 0A000 COPY of protected tables in an encoding other than UTF8 is not supported @ ['COPY customer TO STD']
 
 -- COPY of an unprotected table
 COPY artist FROM STDIN
@@ -292,11 +292,11 @@ ALTER TABLE customer ALTER COLUMN company TYPE text
 
 -- ALTER TYPE from a protected column
 ALTER TABLE customer ALTER COLUMN company TYPE text USING email
---! 0A000 ALTER COLUMN TYPE … USING on protected column public.customer.email is not supported
+--! 0A000 ALTER COLUMN TYPE … USING on protected column public.customer.email is not supported @ ['email']
 
 -- SET DEFAULT of a protected column
 ALTER TABLE customer ALTER COLUMN email SET DEFAULT 'x'
---! 0A000 a default for protected column customer.email is not supported
+--! 0A000 a default for protected column customer.email is not supported @ ["email SET DEFAULT 'x"]
 
 -- SET NOT NULL of a protected column
 ALTER TABLE customer ALTER COLUMN email SET NOT NULL, ALTER email DROP DEFAULT
@@ -304,11 +304,11 @@ ALTER TABLE customer ALTER COLUMN email SET NOT NULL, ALTER email DROP DEFAULT
 
 -- DROP of the CHECK
 ALTER TABLE customer DROP CONSTRAINT pgnym_1
---! 0A000 dropping of constraint pgnym_1 is not supported
+--! 0A000 dropping of constraint pgnym_1 is not supported @ ['ALTER TABLE customer']
 
 -- RENAME of the CHECK
 ALTER TABLE customer RENAME CONSTRAINT pgnym_1 TO x
---! 0A000 renaming of constraint pgnym_1 is not supported
+--! 0A000 renaming of constraint pgnym_1 is not supported @ ['ALTER TABLE customer']
 
 -- ADD UNIQUE
 ALTER TABLE customer ADD CONSTRAINT u UNIQUE (email)
@@ -355,22 +355,22 @@ CREATE FUNCTION f(int) RETURNS bigint LANGUAGE sql AS 'SELECT count(email) FROM 
 
 -- a function with constants
 CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS $$ SELECT count(*) FROM customer WHERE email = 'secret' $$
---! 0A000 CREATE FUNCTION with constants in a body that names protected tables is not supported
+--! 0A000 CREATE FUNCTION with constants in a body that names protected tables is not supported @ ['CREATE FUNCTION f() ']
 
 -- a function whose body ends with the table's name
 CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS $$SELECT count(*) FROM artist WHERE name = 'x' AND 1 IN (TABLE customer)$$
---! 0A000 CREATE FUNCTION with constants in a body that names protected tables is not supported
+--! 0A000 CREATE FUNCTION with constants in a body that names protected tables is not supported @ ['CREATE FUNCTION f() ']
 
 -- DO with a nested dollar quote
 DO $a$BEGIN EXECUTE $b$UPDATE artist SET name = 'x' WHERE name IN (TABLE customer)$b$; EXECUTE $b$DELETE FROM customer$b$; END$a$
---! 0A000 DO with constants in a body that names protected tables is not supported
+--! 0A000 DO with constants in a body that names protected tables is not supported @ ['DO $a$BEGIN EXECUTE ']
 
 -- DO without constants
 DO 'BEGIN DELETE FROM customer; END'
 
 -- DO with constants
 DO $$ BEGIN UPDATE customer SET email = 'secret'; END $$
---! 0A000 DO with constants in a body that names protected tables is not supported
+--! 0A000 DO with constants in a body that names protected tables is not supported @ ['DO $$ BEGIN UPDATE c']
 
 -- CALL
 CALL archive_year(2020)
@@ -393,11 +393,11 @@ CREATE STATISTICS s ON lower(email), company FROM customer
 
 -- a rule
 CREATE RULE r AS ON INSERT TO customer DO INSTEAD NOTHING
---! 0A000 statement is not supported on protected tables: Rule
+--! 0A000 statement is not supported on protected tables: Rule @ ['CREATE RULE r AS ON ']
 
 -- a publication
 CREATE PUBLICATION p FOR TABLE customer
---! 0A000 statement is not supported on protected tables: CreatePublication
+--! 0A000 statement is not supported on protected tables: CreatePublication @ ['CREATE PUBLICATION p']
 
 -- a constant that is the name of a table
 SELECT 'customer'
