@@ -21,7 +21,7 @@ from shop_catalog import BORN, EMAIL, POLICY, shop
 from pgnym.audit.records import AuditRecord
 from pgnym.config.model import Config
 from pgnym.gateway.client_flow import ClientFlow
-from pgnym.gateway.effects import Cancel, Lookup, Refresh, Store, Work
+from pgnym.gateway.effects import Cancel, Lookup, Refresh, Resolve, Store, Work
 from pgnym.gateway.engine import Engine
 from pgnym.gateway.server_flow import ServerFlow
 from pgnym.gateway.session import Actor, Session
@@ -298,7 +298,7 @@ def _about(work: object) -> object:
         return dict(work.values)
     if isinstance(work, Lookup):
         return set(work.tokens)
-    assert isinstance(work, Refresh | Cancel)
+    assert isinstance(work, Refresh | Cancel | Resolve)
     return None
 
 

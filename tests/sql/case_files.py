@@ -91,7 +91,7 @@ def _lines(rewrite: Rewrite, statement: str) -> list[str]:
         for shown in [plan, *([inner] if inner is not None and inner.outputs and not plan.outputs else [])]:
             if shown.outputs:
                 lines.append(f"--| {render_outputs(shown)}")
-        if plan.parameters is not None:
+        if plan.parameters:
             lines.append(f"--$ {render_parameters(plan)}")
         notes = []
         if plan.effect is not None:

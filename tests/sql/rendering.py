@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from sample_catalog import COLLATION
+
 from pgnym.semantics.expression import describe
 from pgnym.sql.ordering import NULL_KEY, UNRANKED
 from pgnym.sql.plan import (
@@ -42,7 +44,7 @@ def render_lookup(lookup: Lookup) -> str:
     """A look-up as domain, what it brings, and its test: ``email matches (value ~~ 'a%')``."""
     text = f"{lookup.protection.domain} {lookup.answer.value}"
     collation = lookup.protection.collation
-    if collation is not None and lookup.answer is not Answer.MATCHES:
+    if collation not in (None, COLLATION) and lookup.answer is not Answer.MATCHES:
         text += f' "{collation.name}"'
     if lookup.test is None:
         return text

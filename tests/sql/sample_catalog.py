@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pgnym.semantics.expression import Collation
 from pgnym.sql.catalog import Catalog, Column, Function, Protection, Relation, Signature, Type
 
 INT4, TEXT, VARCHAR, BPCHAR, DATE, NUMERIC, TIMESTAMP, JSONB, BOOL, INT8 = (
@@ -17,6 +18,7 @@ INT4, TEXT, VARCHAR, BPCHAR, DATE, NUMERIC, TIMESTAMP, JSONB, BOOL, INT8 = (
     20,
 )
 CITEXT = 70000
+COLLATION = Collation("default", "c", "C", "C")
 
 PREFIXES = {
     "email": b"pn1aaa",
@@ -53,6 +55,7 @@ def protection(
         codec_oid or type_oid,
         stored_oid or type_oid,
         casefold,
+        COLLATION if (codec_oid or type_oid) in (TEXT, VARCHAR, BPCHAR) else None,
     )
 
 

@@ -91,6 +91,14 @@ class Tokens:
         prefix = protection.prefix.decode()
         return {v.canonical.decode(): t for t, v in self._values.items() if t.startswith(prefix)}
 
+    def values(self, prefix: bytes) -> dict[bytes, bytes]:
+        """The values of a domain, by token."""
+        return {
+            token.encode(): revealed.canonical
+            for token, revealed in self._values.items()
+            if token.startswith(prefix.decode())
+        }
+
     def reveal(self, text: str) -> str:
         """A text with all tokens in it replaced."""
         return TOKEN.sub(lambda m: self._values[m.group()].canonical.decode(), text)

@@ -11,6 +11,7 @@ import datetime
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -19,10 +20,14 @@ from case_files import SCOPE, Case, all_cases
 from sample_catalog import CITEXT, DATE, TEXT, sample_catalog
 from sample_database import TOKEN, Tokens, rows, schema, tables
 
+from pgnym.gateway.effects import Question
+from pgnym.gateway.questions import constant_types
 from pgnym.gateway.ranking import rank
+from pgnym.gateway.resolver import Resolver
 from pgnym.sql.errors import Refused
 from pgnym.sql.plan import Answer, Container, LiteralPiece, Lookup, LookupPiece, Rewrite, ValueUse
 from pgnym.sql.planner import Planner
+from pgnym.wire import codecs
 
 if TYPE_CHECKING:
     from support.cluster import Cluster
@@ -79,7 +84,7 @@ def databases(postgres: Cluster) -> Any:
 
     for name in names:
         postgres.psql(f"DROP DATABASE IF EXISTS {name}")
-        postgres.psql(f"CREATE DATABASE {name} TEMPLATE template0")
+        postgres.psql(f"CREATE DATABASE {name} TEMPLATE template0 LOCALE 'C'")
     urls = [postgres.url(name) for name in names]
     asyncio.run(fill(urls[0], None))
     asyncio.run(fill(urls[1], tokens))
@@ -175,11 +180,13 @@ def _scalar(use: ValueUse) -> ValueUse:
     return ValueUse(use.use, use.protection, use.columns)
 
 
-async def sent(connection: Connection, rewrite: Rewrite, tokens: Tokens) -> str:
-    """The text as the gateway would send it. ``connection``: of a server that can sort the values."""
+async def sent(connection: Connection, rewrite: Rewrite, tokens: Tokens, given: list[Any]) -> str:
+    """The text as the gateway would send it. ``connection``: of a server that can sort the values. ``given``: parameters."""
     parts = []
     for piece in rewrite.pieces:
-        if isinstance(piece, LookupPiece):
+        if isinstance(piece, LookupPiece) and piece.lookup.answer is Answer.MATCHES:
+            parts.append("'" + await matches(piece.lookup, given, tokens) + "'")
+        elif isinstance(piece, LookupPiece):
             parts.append("'" + await answer(connection, piece.lookup, tokens) + "'")
         else:
             parts.append(piece.decode() if isinstance(piece, bytes) else literal(piece, tokens))
@@ -202,6 +209,30 @@ async def answer(connection: Connection, lookup: Lookup, tokens: Tokens) -> str:
     )
     ranking = rank([(row["r"], values[row["v"]].encode()) for row in found])
     return (ranking.ranks if lookup.answer is Answer.RANKS else ranking.ordered).decode()
+
+
+@dataclass
+class Scanned:
+    """The values of a domain, as the resolver asks for them."""
+
+    values: dict[bytes, bytes]
+    version: int = 1
+
+    async def domain_values(self, prefix: bytes) -> Scanned:
+        return self
+
+
+async def matches(lookup: Lookup, given: list[Any], tokens: Tokens) -> str:
+    """What the gateway's resolver says to a look-up, as text of a text[]."""
+    types = constant_types(lookup.test) if lookup.test is not None else {}
+
+    def constant(index: int, source: str | int | None) -> bytes | None:
+        value = given[source - 1] if isinstance(source, int) else source
+        return None if value is None else codecs.canonical_from_text(types[index], -1, str(value).encode())
+
+    constants = tuple(constant(i, c) for i, c in enumerate(lookup.constants))
+    scanned = Scanned(tokens.values(lookup.protection.prefix))
+    return (await Resolver().answer("main", scanned, Question(lookup, constants))).text.decode()
 
 
 def literal(piece: LiteralPiece, tokens: Tokens) -> str:
@@ -233,7 +264,7 @@ def test_both_databases_answer_the_same(
     def token_arguments(types: list[int]) -> list[Any]:
         if plan.parameters is None:
             return given
-        return [encode(given[p.source - 1], p.use, tokens) for p in plan.parameters]
+        return ["" if p.withheld else encode(given[p.source - 1], p.use, tokens) for p in plan.parameters]
 
     def show(index: int, value: Any) -> Any:
         output = plan.outputs[index] if plan.outputs else None
@@ -252,7 +283,7 @@ def test_both_databases_answer_the_same(
             except asyncpg.PostgresError as error:
                 expected = error.sqlstate
             try:
-                text = await sent(other, rewrite, tokens)
+                text = await sent(other, rewrite, tokens, given)
                 found: Any = await run(other, text, token_arguments, show)
             except asyncpg.PostgresError as error:
                 found = error.sqlstate

@@ -112,10 +112,10 @@ def test_the_setting_of_backslashes_is_part_of_the_plan(planner: Planner) -> Non
 
 def test_refusals_are_kept_with_their_place_and_without_constants(planner: Planner) -> None:
     for value in ("short", "a much longer constant"):
-        text = f"SELECT 1 FROM customer WHERE company = '{value}' AND email LIKE 'secret%'"
+        text = f"SELECT 1 FROM customer WHERE company = '{value}' AND email < company || 'secret'"
         with pytest.raises(Refused) as caught:
             planner.plan(text.encode(), (), SCOPE)
-        assert caught.value.position == text.index("LIKE")
+        assert caught.value.position == text.index("<")
         shown = " ".join((caught.value.message, caught.value.detail, caught.value.hint))
         assert value not in shown
         assert "secret" not in shown

@@ -21,6 +21,7 @@ class Action(Enum):
 
     REVEAL = "reveal"
     TOKENIZE = "tokenize"
+    SEARCH = "search"
     REFUSE = "refuse"
     ADMIN = "admin"
     ERASE = "erase"

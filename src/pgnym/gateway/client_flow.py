@@ -15,7 +15,7 @@ from typing import Final
 from pgnym.audit.records import Action
 from pgnym.gateway import exchange
 from pgnym.gateway.copy_in import CopyIn
-from pgnym.gateway.effects import Store, Work
+from pgnym.gateway.effects import Question, Resolve, Store, Work
 from pgnym.gateway.flow import Flow
 from pgnym.gateway.refusing import Refusing
 from pgnym.gateway.reports import ErrorReport, report_of
@@ -390,16 +390,41 @@ class ClientFlow(Flow):
             session.effects.post(record)
             send()
             return
+        self._wait_for(Store(tokens.values, record), lambda _: send(), refuse)
+
+    def resolve(
+        self,
+        questions: tuple[Question, ...],
+        fingerprint: str,
+        send: Callable[[tuple[bytes, ...]], None],
+        refuse: Callable[[ErrorReport], None],
+    ) -> None:
+        """Have questions answered, once all that is put so far is in the vault; then send."""
+        if not questions:
+            send(())
+            return
+        record = self.session.record(Action.SEARCH, fingerprint, {})
+
+        def answered(result: object) -> None:
+            assert isinstance(result, tuple)
+            send(result)
+
+        self._wait_for(Resolve(questions, record), answered, refuse)
+
+    def _wait_for(
+        self, work: Work, then: Callable[[object], None], refuse: Callable[[ErrorReport], None]
+    ) -> None:
+        """Block while ``work`` is done; then go on, unless what comes then blocks again."""
 
         def done(result: object, error: Exception | None) -> None:
             if error is not None:
                 refuse(report_of(error))
             else:
-                send()
-            if self._awaited_copy is None and not self._awaits_drain:
+                then(result)
+            if not self.blocked:
                 self.unblock()
 
-        self.work(Store(tokens.values, record), done)
+        self.work(work, done)
 
     # -- COPY ------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from pgnym.audit.records import AuditRecord
-from pgnym.gateway.effects import Cancel, Lookup, Refresh, Store, Work
+from pgnym.gateway.effects import Cancel, Lookup, Refresh, Resolve, Store, Work
 from pgnym.gateway.login import Login, LoginRefused
 from pgnym.gateway.reports import ErrorReport, GatewayError, report_of
 from pgnym.gateway.session import IDLE, Session
@@ -400,6 +400,8 @@ class ClientConnection(Leg):
         assert session is not None
         if isinstance(work, Lookup):
             return await runtime.look_up(session.actor.tenant, work.tokens, work.record)
+        if isinstance(work, Resolve):
+            return await runtime.resolve(session.actor.tenant, work.questions, work.record)
         if isinstance(work, Store):
             await runtime.store(session.actor.tenant, work.values, work.record)
         elif isinstance(work, Refresh):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pgnym.audit.records import AuditRecord
+from pgnym.sql.plan import Lookup as Search
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,25 @@ class Lookup:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """A look-up of a plan with its ``constants`` in canonical form."""
+
+    lookup: Search
+    constants: tuple[bytes | None, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """Answer questions about the values of domains; then write the audit record, with what was inspected filled in.
+
+    Result: tuple of one answer per question, as text of its type (see ``plan.Answer``).
+    """
+
+    questions: tuple[Question, ...]
+    record: AuditRecord
+
+
+@dataclass(frozen=True, slots=True)
 class Refresh:
     """Read the catalog anew, since this session changed it. Result: None; the session's catalog is then current."""
 
@@ -39,7 +59,7 @@ class Cancel:
     """Ask the server to cancel what it does for this session (CancelRequest); done when the server has taken it."""
 
 
-Work = Store | Lookup | Refresh | Cancel
+Work = Store | Lookup | Resolve | Refresh | Cancel
 
 
 class Effects(Protocol):

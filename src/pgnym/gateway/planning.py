@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pgnym.gateway import injected
-from pgnym.gateway.effects import Refresh
+from pgnym.gateway.drafts import Draft, draft
+from pgnym.gateway.effects import Question, Refresh
+from pgnym.gateway.questions import ask
 from pgnym.gateway.refusing import ABORTED
 from pgnym.gateway.reports import ErrorReport, GatewayError, report_of
 from pgnym.gateway.session import IDLE, Session
 from pgnym.gateway.slots import Slot, Step
-from pgnym.gateway.tokenize import Tokens, check_encoding, check_right, render
+from pgnym.gateway.tokenize import Tokens, check_encoding, check_right
 from pgnym.sql.errors import Refused
 from pgnym.sql.plan import Rewrite
 from pgnym.sql.words import Mention
@@ -24,14 +26,17 @@ if TYPE_CHECKING:
 # invalid_schema_name.
 _UNKNOWN = frozenset(("42P01", "42703", "42883", "42704", "3F000"))
 
+_WITHOUT_PARAMETERS = frozenset(("EXECUTE", "COPY", "PREPARE"))
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A text that concerns the gateway: what to send, and the values to put before."""
+    """A text that concerns the gateway: what to send, the values to put before, and the questions (of a Query) to answer."""
 
     rewrite: Rewrite
-    sent: bytes
+    draft: Draft
     tokens: Tokens
+    questions: tuple[Question, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,16 @@ class Planning:
                     for use in plan.copy.columns:
                         if use is not None:
                             check_right(use, session)
-            sent, tokens = render(rewrite, session)
+            drafted, tokens = draft(rewrite, session)
+            if drafted.lookups and not simple and rewrite.statements[0].command in _WITHOUT_PARAMETERS:
+                raise GatewayError(
+                    "0A000",
+                    f"{rewrite.statements[0].command} that looks into protected columns is not supported "
+                    "in the extended protocol",
+                    detail="The answer of the vault would be a parameter, which the statement can't have.",
+                    hint="Send it as a simple query, or prepare and execute the query itself by the extended protocol.",
+                )
+            questions = ask(drafted.lookups, session) if simple else ()
         except Refused as error:
             if error.sqlstate in _UNKNOWN and not self._looked_again and self._idle():
                 self._looked_again = True
@@ -92,7 +106,7 @@ class Planning:
             self._looked_again = False
             return Refusal(report_of(error, text))
         self._looked_again = False
-        return Planned(rewrite, sent, tokens)
+        return Planned(rewrite, drafted, tokens, questions)
 
     def _idle(self) -> bool:
         """Whether another connection sees the same catalog as the session: outside a transaction it does."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pgnym.gateway.drafts import answer_oid
 from pgnym.gateway.planning import Planned, Planning, Refusal
-from pgnym.gateway.reports import GatewayError, report_of
+from pgnym.gateway.questions import ask, parameters_of
+from pgnym.gateway.reports import ErrorReport, GatewayError, report_of
 from pgnym.gateway.slots import QUERY, Change, Portal, Prepared, Slot, Step
-from pgnym.gateway.tokenize import bind_values, check_encoding
-from pgnym.sql.plan import StatementPlan
+from pgnym.gateway.tokenize import bind_values, check_encoding, with_answers
+from pgnym.sql.plan import Lookup, StatementPlan
 from pgnym.sql.words import Mention
 from pgnym.wire import messages
 from pgnym.wire.frames import Frontend
@@ -62,28 +64,28 @@ class Requests:
 
     def _send_query(self, text: bytes, planned: Planned, flags: int) -> None:
         session, flow = self._session, self._flow
-        rewrite, sent = planned.rewrite, planned.sent
-        slot = Slot(
-            Step.QUERY, rewrite.statements, rewrite.fingerprint, rewrite.positions, text=text, sent_text=sent
-        )
+        rewrite, in_batch = planned.rewrite, session.tracked
+        slot = Slot(Step.QUERY, rewrite.statements, rewrite.fingerprint, text=text)
 
-        def send() -> None:
+        def refuse(report: ErrorReport) -> None:
+            flow.refusing.query(report, in_batch=in_batch)
+
+        def send(answers: tuple[bytes, ...]) -> None:
             if flow.refusing.discarding:
                 return
+            sent = planned.draft.with_answers(answers)
+            slot.sent_text, slot.positions = sent.text, sent.positions
             session.note(flags)
             for plan in slot.plans:
                 self._expect_changes(plan)
             session.expect.append(slot)
-            session.effects.to_server(messages.Query(sent).build())
+            session.effects.to_server(messages.Query(sent.text).build())
             flow.await_copy(slot)
 
-        in_batch = session.tracked
-        flow.store(
-            planned.tokens,
-            rewrite.fingerprint,
-            send,
-            lambda report: flow.refusing.query(report, in_batch=in_batch),
-        )
+        def stored() -> None:
+            flow.resolve(planned.questions, rewrite.fingerprint, send, refuse)
+
+        flow.store(planned.tokens, rewrite.fingerprint, stored, refuse)
 
     def _expect_changes(self, plan: StatementPlan) -> None:
         """Note what a statement that is about to be sent will change when the server gets there."""
@@ -138,18 +140,21 @@ class Requests:
 
     def _parse_planned(self, parse: messages.Parse, planned: Planned, flags: int) -> None:
         session, flow = self._session, self._flow
-        rewrite, sent = planned.rewrite, planned.sent
+        rewrite, lookups = planned.rewrite, planned.draft.lookups
         plan = rewrite.statements[0] if rewrite.statements else StatementPlan("")
+        sent = planned.draft.with_parameters(1 + len(plan.parameters or ()))
         prepared = Prepared(
             plan,
             parse.oids,
             rewrite.fingerprint,
             literals=planned.tokens.values,
             changes_settings=bool(flags & Mention.SETTINGS),
+            lookups=lookups,
         )
         slot = Slot(
-            Step.PARSE, (plan,), rewrite.fingerprint, rewrite.positions, text=parse.text, sent_text=sent
+            Step.PARSE, (plan,), rewrite.fingerprint, sent.positions, text=parse.text, sent_text=sent.text
         )
+        oids = sent_oids(plan, parse.oids, lookups)
 
         def send() -> None:
             if flow.refusing.discarding:
@@ -157,7 +162,7 @@ class Requests:
             session.note(flags)
             slot.change = Change(session.prepared, parse.name, prepared).make()
             session.expect.append(slot)
-            session.effects.to_server(messages.Parse(parse.name, sent, sent_oids(plan, parse.oids)).build())
+            session.effects.to_server(messages.Parse(parse.name, sent.text, oids).build())
             self._await_name(slot.change)
 
         flow.store(
@@ -180,7 +185,7 @@ class Requests:
             except GatewayError as error:
                 flow.refusing.step(error.report, Step.BIND)
                 return True
-        if plan.parameters is None and not prepared.literals:
+        if plan.parameters is None and not prepared.literals and not prepared.lookups:
             # Nothing in it becomes a token; only the formats that results will have are of interest.
             result_formats = bind_result_formats(message, statement_end + 1)
             change = Change(session.portals, portal, Portal(prepared, result_formats)).make()
@@ -188,20 +193,27 @@ class Requests:
         bind = messages.Bind.parse(message)
         try:
             sent, tokens = bind_values(prepared, bind, session)
+            questions = ask(prepared.lookups, session, parameters_of(bind, prepared.declared, session))
         except Exception as error:
             flow.refusing.step(report_of(error), Step.BIND)
             return True
         tokens.values.update(prepared.literals)
         slot = Slot(Step.BIND, (prepared.plan,), prepared.fingerprint)
 
-        def send() -> None:
+        def refuse(report: ErrorReport) -> None:
+            flow.refusing.step(report, Step.BIND)
+
+        def send(answers: tuple[bytes, ...]) -> None:
             if flow.refusing.discarding:
                 return
             slot.change = Change(session.portals, bind.portal, Portal(prepared, bind.result_formats)).make()
             session.expect.append(slot)
-            session.effects.to_server(message if sent is bind else sent.build())
+            session.effects.to_server(message if sent is bind else with_answers(sent, answers).build())
 
-        flow.store(tokens, prepared.fingerprint, send, lambda report: flow.refusing.step(report, Step.BIND))
+        def stored() -> None:
+            flow.resolve(questions, prepared.fingerprint, send, refuse)
+
+        flow.store(tokens, prepared.fingerprint, stored, refuse)
         return True
 
     def _describe(self, message: bytes) -> bool:
@@ -242,8 +254,8 @@ class Requests:
         return self._relay(message, Slot(Step.CLOSE, change=change.make()))
 
 
-def sent_oids(plan: StatementPlan, declared: tuple[int, ...]) -> tuple[int, ...]:
-    """The parameter types to name upstream: the client's own, but text where a token goes in."""
+def sent_oids(plan: StatementPlan, declared: tuple[int, ...], lookups: tuple[Lookup, ...]) -> tuple[int, ...]:
+    """The parameter types to name upstream: the client's own, but text where a token goes in, and those of answers."""
     sent = plan.sent_parameter_types or {}
     if plan.parameters is None:
         count = max([len(declared), *sent]) if sent else len(declared)
@@ -253,6 +265,7 @@ def sent_oids(plan: StatementPlan, declared: tuple[int, ...]) -> tuple[int, ...]
     for index, parameter in enumerate(plan.parameters, 1):
         own_oid = declared[parameter.source - 1] if parameter.source <= len(declared) else 0
         oids.append(sent.get(index, own_oid))
+    oids.extend(map(answer_oid, lookups))
     while oids and oids[-1] == 0:
         oids.pop()
     return tuple(oids)

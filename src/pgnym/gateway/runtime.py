@@ -14,8 +14,10 @@ from pgnym.config.model import Config
 from pgnym.gateway.catalogs import Catalogs
 from pgnym.gateway.client_flow import ClientFlow
 from pgnym.gateway.connection import ClientConnection, Inward, Outward
+from pgnym.gateway.effects import Question
 from pgnym.gateway.engine import Engine
 from pgnym.gateway.login import LoginRefused
+from pgnym.gateway.resolver import Resolver, with_findings
 from pgnym.gateway.server_flow import ServerFlow
 from pgnym.gateway.session import Actor, Session
 from pgnym.gateway.upstream import Connector, send_cancel
@@ -46,6 +48,7 @@ class Runtime:
         catalogs.on_protection = self.protection_changed
         self.policy = Policy(config)
         self.budget = Budget()
+        self.resolver = Resolver()
         self.vault: Vault | None = None
         self.audit: AuditLog | None = None
         self.connections: set[ClientConnection] = set()
@@ -170,6 +173,19 @@ class Runtime:
         for outcome in await asyncio.gather(audit.write(record), put, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    async def resolve(
+        self, tenant: str, questions: Collection[Question], record: AuditRecord
+    ) -> tuple[bytes, ...]:
+        """Answers to questions about the values of domains, given out only once the record is written.
+
+        Raises ``VaultError``, ``GatewayError`` 54000 over a bound, and ``EvaluationError`` as PostgreSQL would have it.
+        """
+        vault, audit = self._opened()
+        values = await vault.tenant(tenant)
+        answers = [await self.resolver.answer(tenant, values, question) for question in questions]
+        await audit.write(with_findings(record, questions, answers))
+        return tuple(answer.text for answer in answers)
 
     def post(self, record: AuditRecord) -> None:
         """Write a record that nothing waits for. What can't be written is counted and logged, never lost silently."""

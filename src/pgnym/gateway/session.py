@@ -167,7 +167,7 @@ class Session:
             if inner is None:
                 self.prepared.pop(name.encode(), None)
             else:
-                self.prepared[name.encode()] = Prepared(inner, (), fingerprint)
+                self.prepared[name.encode()] = Prepared(inner, (), fingerprint, lookups=inner.lookups)
         elif act is SessionAct.DECLARE and name is not None:
             if inner is None:
                 self.cursors.pop(name, None)

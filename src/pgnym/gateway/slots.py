@@ -15,7 +15,7 @@ from typing import Any
 
 from pgnym.gateway.reports import ErrorReport
 from pgnym.policy.budget import StatementBudget
-from pgnym.sql.plan import OutputColumn, StatementPlan
+from pgnym.sql.plan import Lookup, OutputColumn, StatementPlan
 from pgnym.wire.messages import Field
 
 QUERY = ord("Q")
@@ -43,13 +43,17 @@ STEP_OF_TYPE = {ord(s.value): s for s in (Step.PARSE, Step.BIND, Step.EXECUTE, S
 
 @dataclass(slots=True)
 class Prepared:
-    """A prepared statement that concerns the gateway. ``declared``: the type OIDs the client's Parse named."""
+    """A prepared statement that concerns the gateway. ``declared``: the type OIDs the client's Parse named.
+
+    ``lookups``: questions whose answers are parameters of the statement sent upstream, behind those of its plan.
+    """
 
     plan: StatementPlan
     declared: tuple[int, ...]
     fingerprint: str
     literals: dict[bytes, bytes] = field(default_factory=dict, repr=False)  # tokens of its constants → values
     changes_settings: bool = False
+    lookups: tuple[Lookup, ...] = ()
 
     @property
     def only_reveals(self) -> bool:
@@ -62,6 +66,7 @@ class Prepared:
             and plan.copy is None
             and not plan.catalog_change
             and not self.literals
+            and not self.lookups
             and not self.changes_settings
         )
 

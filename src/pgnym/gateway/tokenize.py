@@ -6,6 +6,7 @@ durable before the statement goes upstream.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pgnym.gateway.reports import GatewayError
@@ -13,7 +14,7 @@ from pgnym.gateway.session import Session
 from pgnym.gateway.slots import Prepared
 from pgnym.policy.sight import Sight
 from pgnym.sql.errors import Refused
-from pgnym.sql.plan import LookupPiece, Rewrite, Use, ValueUse
+from pgnym.sql.plan import Use, ValueUse
 from pgnym.vault.tokens import TOKEN_PATTERN
 from pgnym.wire import codecs
 from pgnym.wire.arrays import map_array_binary, map_array_text
@@ -132,13 +133,18 @@ def check_right(use: ValueUse, session: Session) -> None:
     allowed = role.may_write if use.use is Use.WRITE else role.may_compare
     for column in use.columns or (use.protection.column,):
         if not allowed(column, purpose):
-            raise GatewayError(
-                "42501",
-                f"permission denied to {_NAME[use.use]} plaintext in column {column}",
-                detail=f"Role {role.name} sees or is given only tokens or masks there.",
-                hint="Grant the role 'compare', 'write' or 'reveal' on the column in the configuration, "
-                "or use the token in place of the value.",
-            )
+            raise refuse_right(column, f"{_NAME[use.use]} plaintext in", session)
+
+
+def refuse_right(column: str, what: str, session: Session) -> GatewayError:
+    """The refusal (42501) of what the role has no right to do with a column."""
+    return GatewayError(
+        "42501",
+        f"permission denied to {what} column {column}",
+        detail=f"Role {session.role.name} sees or is given only tokens or masks there.",
+        hint="Grant the role 'compare', 'write' or 'reveal' on the column in the configuration, "
+        "or use the token in place of the value.",
+    )
 
 
 def convert(canonical: bytes, source: int, target: int) -> bytes:
@@ -167,28 +173,6 @@ def convert(canonical: bytes, source: int, target: int) -> bytes:
     )
 
 
-def render(rewrite: Rewrite, session: Session) -> tuple[bytes, Tokens]:
-    """The text to send upstream. Raises what ``Tokenizer`` raises."""
-    tokens = Tokens()
-    parts: list[bytes] = []
-    for piece in rewrite.pieces:
-        if isinstance(piece, bytes):
-            parts.append(piece)
-            continue
-        if isinstance(piece, LookupPiece):
-            raise Refused(
-                "contents of protected columns can't be searched yet", position=piece.lookup.position
-            )
-        tokenizer = Tokenizer(piece.use, session, piece.position)
-        value = piece.value.encode()
-        if piece.use.array:
-            text = tokenizer.array(value, 0, False, tokens)
-        else:
-            text = tokenizer.token(value, 0, False, tokens)
-        parts.append(b"'" + text.replace(b"'", b"''") + b"'")
-    return b"".join(parts), tokens
-
-
 def bind_values(prepared: Prepared, bind: Bind, session: Session) -> tuple[Bind, Tokens]:
     """The Bind to send upstream. Raises what ``Tokenizer`` raises."""
     plan = prepared.plan
@@ -211,6 +195,10 @@ def bind_values(prepared: Prepared, bind: Bind, session: Session) -> tuple[Bind,
         value = bind.values[index]
         code = bind.format_of(index)
         use = parameter.use
+        if parameter.withheld:
+            values.append(None if value is None else b"")
+            formats.append(0)
+            continue
         if use is None or value is None:
             if use is not None:
                 check_right(use, session)
@@ -227,3 +215,11 @@ def bind_values(prepared: Prepared, bind: Bind, session: Session) -> tuple[Bind,
             values.append(tokenizer.token(value, declared, code == 1, tokens))
             formats.append(0)
     return Bind(bind.portal, bind.statement, tuple(formats), values, bind.result_formats), tokens
+
+
+def with_answers(bind: Bind, answers: Sequence[bytes]) -> Bind:
+    """The Bind with the vault's answers as its last parameters, in text format. ``bind`` has a format per value."""
+    if not answers:
+        return bind
+    formats = (*bind.formats, *(0 for _ in answers))
+    return Bind(bind.portal, bind.statement, formats, [*bind.values, *answers], bind.result_formats)

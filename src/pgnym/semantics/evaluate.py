@@ -107,6 +107,10 @@ def _call(expression: Call, arguments: list[_Node]) -> _Node:
     if any(a.is_constant and a.constant is None for a in converted):
         return _constant(result, None)
     collation = expression.collation or _derived(arguments)
+    if all(a.is_constant for a in converted):
+        constants = [a.constant for a in converted]
+        whole = found.bind(collation, (None,) * len(constants))
+        return _Node(result, lambda _value: whole(*constants))
     body = found.bind(collation, tuple(a.constant if a.is_constant else None for a in converted))
     return _Node(result, _strict(body, [a for a in converted if not a.is_constant]))
 

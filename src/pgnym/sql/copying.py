@@ -55,6 +55,14 @@ def _copy_table(run: Run, node: Node, options: dict[str, Any]) -> Planned:
     source = Source(relation.name, target.fields, relation.schema, relation)
     if "whereClause" in node:
         infer(run, node["whereClause"], Scope(items=[Item((source,), source.fields)]))
+        if run.searches:
+            search = next(iter(run.searches.values()))
+            raise Refused(
+                f"COPY FROM with a condition on the contents of {', '.join(sorted(search.hole.columns))} is not supported",
+                detail="The condition is about values that are still to come.",
+                hint="Leave out these rows in the application.",
+                position=search.start,
+            )
     settled = settle(run)
     edits: list[Edit] = settled.edits
     at = location(node["relation"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pgnym.sql.contents import take
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import FOLDABLE, Applied, Constant, Fixed, Fold
 from pgnym.sql.infer import Node, Run, expression, infer, infer_all, location, open_at, split
@@ -105,6 +106,9 @@ def operator_name(run: Run, node: Node) -> str:
 
 @expression("A_Expr")
 def _operator(run: Run, node: Node, scope: Scope) -> Kind:
+    taken = take(run, "A_Expr", node, scope)
+    if taken is not None:
+        return taken
     form = node.get("kind", "AEXPR_OP")
     name = operator_name(run, node)
     at = location(node)
@@ -257,13 +261,22 @@ def fold_constants(run: Run, name: str, kinds: list[Kind], span: tuple[int, int]
 
 @expression("BoolExpr")
 def _boolean(run: Run, node: Node, scope: Scope) -> Kind:
+    taken = take(run, "BoolExpr", node, scope)
+    if taken is not None:
+        return taken
     infer_all(run, node.get("args", []), scope)
     return BOOLEAN
 
 
 @expression("NullTest")
 def _null_test(run: Run, node: Node, scope: Scope) -> Kind:
-    infer(run, node["arg"], scope)
+    taken = take(run, "NullTest", node, scope)
+    if taken is not None:
+        return taken
+    kind = infer(run, node["arg"], scope)
+    if isinstance(kind, Open) and is_constant(node["arg"]):
+        for occurrence in kind.root().occurrences:
+            occurrence.null_tested = True
     return BOOLEAN
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pgnym.sql.aggregates import Aggregate, extreme, order
 from pgnym.sql.catalog import Function
+from pgnym.sql.contents import take
 from pgnym.sql.errors import Refused
 from pgnym.sql.expressions import fixed_text, fold_constants
 from pgnym.sql.infer import Node, Run, expression, infer, location, split
@@ -74,6 +75,9 @@ def _builtin(*names: str) -> Callable[[Builtin], Builtin]:
 
 @expression("FuncCall")
 def _call(run: Run, node: Node, scope: Scope) -> Kind:
+    taken = take(run, "FuncCall", node, scope)
+    if taken is not None:
+        return taken
     names = [n["String"].get("sval", "") for n in node["funcname"]]
     name = names[-1]
     schema = names[-2] if len(names) > 1 else None

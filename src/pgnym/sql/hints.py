@@ -23,7 +23,7 @@ _HINTS = {
     "MergeStmt": _CHANGE,
     "IndexStmt": "Index the column itself: = and IN use such an index. For lower(), configure `normalize: casefold` and "
     "index the column.",
-    "ViewStmt": "Leave the expression out of the view, and apply it in the application.",
+    "ViewStmt": "Leave the expression out of the view, and apply it in the queries or in the application.",
     "CreateTableAsStmt": "Leave the expression out, and apply it in the application.",
     "AlterTableStmt": _RULE,
     "CreateTrigStmt": _RULE,

@@ -17,6 +17,7 @@ from pgnym.sql.kinds import Kind, LateCast, Occurrence, Open
 from pgnym.sql.lexer import Lexed
 from pgnym.sql.plan import SessionScope
 from pgnym.sql.resolve import Field, Scope, relation_named
+from pgnym.sql.searching import Search
 from pgnym.sql.splices import Splices
 
 Node = dict[str, Any]
@@ -46,8 +47,9 @@ class Run:
     replacements, by span. ``compared``: columns that need the right to compare beside those that constants show.
     ``arguments``: within the body of a SQL function, the kinds of its arguments by number and name. ``pins``: ordinals of
     constants whose value the plan depends on. ``type_named``: where the type stands that names an output column, with the
-    ``AS`` clause that keeps that name when the type is replaced, and where it would go. ``splices``: text around
-    expressions. ``stored``: as what the text is kept, to be run later without pgnym: nothing in it can ask the vault.
+    ``AS`` clause that keeps that name when the type is replaced, and where it would go. ``searches``: predicates on contents
+    that were taken out, by their start. ``splices``: text around expressions. ``stored``: as what the text is kept, to be
+    run later without pgnym: nothing in it can ask the vault.
     """
 
     knowledge: Knowledge
@@ -63,6 +65,7 @@ class Run:
     compared: set[str] = field(default_factory=set)
     arguments: Mapping[str, Kind] | None = None
     type_named: dict[int, tuple[bytes, int]] = field(default_factory=dict)
+    searches: dict[int, Search] = field(default_factory=dict)
     view_depth: int = 0
     splices: Splices = field(default_factory=Splices)
     stored: str | None = None

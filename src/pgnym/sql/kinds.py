@@ -83,7 +83,8 @@ class Occurrence:
     ``start`` and ``end``: its span. ``parameter``: its number, or 0 for a constant. ``fold``: how the constant's value
     comes from the constants of the text (see ``rewrite.py``). ``numeric``: not written in quotes. ``cast_oid`` and
     ``cast_typmod``: the cast around it; ``cast_span``: where the type's name stands (for ``date '…'`` the constant's
-    own span begins there). ``declared``: the type that the client's Parse names for a parameter, or 0.
+    own span begins there). ``declared``: the type that the client's Parse names for a parameter, or 0. ``null_tested``:
+    only whether it is NULL matters.
     """
 
     start: int
@@ -97,6 +98,7 @@ class Occurrence:
     cast_span: tuple[int, int] | None = None
     cast_name: str | None = None
     declared: int = 0
+    null_tested: bool = False
     open: Open | None = None
 
 

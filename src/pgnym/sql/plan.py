@@ -8,7 +8,7 @@ at all (``planner.plan`` returns None and the client's own bytes go on).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from pgnym.semantics.expression import Expression
@@ -74,7 +74,8 @@ class Lookup:
 
     ``columns``: base columns that it inspects; needs ``compare`` on each. ``test``: the boolean expression (MATCHES only).
     ``constants``: what the expression's constants are: a decoded literal, or the number of a client parameter; never shown.
-    ``position``: byte offset in the client's text, for errors.
+    ``position``: byte offset in the client's text, for errors. ``nulls``: the test need not be NULL where the value is; if
+    it is true there, ``searching.NULL`` stands among the matches.
     """
 
     answer: Answer
@@ -82,7 +83,8 @@ class Lookup:
     columns: frozenset[str]
     test: Expression | None = None
     constants: tuple[str | int | None, ...] = ()
-    position: int = 0
+    position: int = field(default=0, compare=False)
+    nulls: bool = False
 
     def __repr__(self) -> str:
         return f"Lookup({self.answer.value}, {sorted(self.columns)!r})"
@@ -92,10 +94,12 @@ class Lookup:
 class LookupPiece:
     """The place of a look-up's answer: a quoted literal in a Query, one more parameter in the extended protocol.
 
-    The text around it casts it to its type (``::text[]``, ``::jsonb``).
+    The text around it casts it to its type (``::text[]``, ``::jsonb``). ``closing``: the index in ``Rewrite.positions`` of
+    the pair behind it.
     """
 
     lookup: Lookup
+    closing: int = 0
 
 
 Piece = bytes | LiteralPiece | LookupPiece
@@ -135,10 +139,14 @@ class OutputColumn:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of the text sent upstream: taken from client parameter ``source`` (1-based)."""
+    """One parameter of the text sent upstream: taken from client parameter ``source`` (1-based).
+
+    ``withheld``: only look-ups use its value; upstream it is NULL where the client's is, and otherwise an empty string.
+    """
 
     source: int
     use: ValueUse | None = None
+    withheld: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +200,7 @@ class StatementPlan:
     ``sent_parameter_types``: upstream parameter number → OID that Parse must send (25 for tokens) where it differs.
     ``reads`` / ``compares`` / ``writes``: base columns by right needed, for policy and audit. ``relations``: protected
     relations named (errors reveal only their domains). ``catalog_change``: DDL after which the snapshot must be refreshed.
+    ``lookups``: of a statement that SQL PREPARE has named: their answers are its parameters behind ``parameters``.
     """
 
     command: str
@@ -206,14 +215,16 @@ class StatementPlan:
     copy: CopyPlan | None = None
     effect: SessionEffect | None = None
     catalog_change: bool = False
+    lookups: tuple[Lookup, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
     """The plan of one client text. ``pieces`` joined (values as quoted tokens) is the text to send.
 
-    ``positions``: (offset in the sent text with every token counted at its length of 30, offset in the client's text) pairs
-    at each splice, ascending, to map an error caret back. ``fingerprint``: of the statement, for audit.
+    ``positions``: (offset in the sent text with every token counted at its length of 30 and look-ups not at all, offset in
+    the client's text) pairs at each splice, ascending, to map an error caret back. ``fingerprint``: of the statement, for
+    audit.
     """
 
     pieces: tuple[Piece, ...]

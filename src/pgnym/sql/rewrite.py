@@ -40,15 +40,17 @@ class LookupHole:
     columns: frozenset[str]
     test: Expression | None = None
     constants: tuple[Fold | int | None, ...] = ()
+    nulls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A replacement of the span ``start`` to ``end``."""
+    """A replacement of the span ``start`` to ``end``. ``place``: where an error about it points, if not at ``start``."""
 
     start: int
     end: int
     new: bytes | Hole | LookupHole
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class _Anchor:
 class Template:
     """Edits on a shape, and the plans of the statements in it."""
 
-    edits: tuple[tuple[_Anchor, _Anchor, bytes | Hole | LookupHole], ...]
+    edits: tuple[tuple[_Anchor, _Anchor, bytes | Hole | LookupHole, _Anchor], ...]
     statements: tuple[StatementPlan, ...]
     fingerprint: str
 
@@ -81,7 +83,9 @@ class Template:
             if edit.start < last:
                 raise Refused("internal: overlapping edits", sqlstate="XX000", position=edit.start)
             last = edit.end
-            anchored.append((_anchor(cuts, edit.start), _anchor(cuts, edit.end), edit.new))
+            start = _anchor(cuts, edit.start)
+            place = start if edit.place is None else _anchor(cuts, edit.place)
+            anchored.append((start, _anchor(cuts, edit.end), edit.new, place))
         return cls(tuple(anchored), statements, fingerprint)
 
     def apply(self, cuts: Cuts, standard_strings: bool) -> Rewrite:
@@ -91,7 +95,7 @@ class Template:
         positions: list[tuple[int, int]] = []
         last = 0
         sent = 0
-        for start_anchor, end_anchor, new in self.edits:
+        for start_anchor, end_anchor, new, place in self.edits:
             start = start_anchor.place(cuts)
             end = end_anchor.place(cuts)
             pieces.append(text[last:start])
@@ -101,7 +105,8 @@ class Template:
                 pieces.append(new)
                 sent += len(new)
             elif isinstance(new, LookupHole):
-                pieces.append(LookupPiece(_lookup(new, cuts, standard_strings, start)))
+                lookup = _lookup(new, cuts, standard_strings, place.place(cuts))
+                pieces.append(LookupPiece(lookup, len(positions)))
             else:
                 try:
                     value = evaluate(new.fold, lambda ordinal: decode(cuts.raw(ordinal), standard_strings))
@@ -128,7 +133,9 @@ def _lookup(hole: LookupHole, cuts: Cuts, standard_strings: bool, position: int)
         except Refused as refusal:
             refusal.position = position
             raise
-    return Lookup(hole.answer, hole.protection, hole.columns, hole.test, tuple(constants), position)
+    return Lookup(
+        hole.answer, hole.protection, hole.columns, hole.test, tuple(constants), position, hole.nulls
+    )
 
 
 def _literal_length(value: str, *, is_array: bool) -> int:

@@ -13,7 +13,7 @@ from pgnym.sql.infer import Run
 from pgnym.sql.kinds import ArrayOf, LateCast, Occurrence, Open, Token, shape
 from pgnym.sql.literals import decode
 from pgnym.sql.plan import Parameter, Use, ValueUse
-from pgnym.sql.rewrite import Edit, Hole
+from pgnym.sql.rewrite import Edit, Hole, LookupHole
 from pgnym.sql.types import BPCHAR, NUMBERS, TEXT, TEXT_ARRAY, VARCHAR, array_of, family
 from pgnym.sql.unify import describe
 
@@ -21,6 +21,7 @@ _STRENGTH = {Use.COMPARE: 0, Use.CARRY: 1, Use.WRITE: 2}
 _NUMERIC, _JSONB = 1700, 3802
 _POINT_OR_EXPONENT = re.compile(r"[0-9][.eE]")
 _KEPT_CASTS = frozenset({TEXT, VARCHAR, TEXT_ARRAY, 1015})
+_STRINGS = frozenset({TEXT, VARCHAR, BPCHAR})
 # A date where a timestamp is meant is midnight, whatever the settings; (declared type, type of the column).
 _WIDENED = frozenset({(1082, 1114)})
 
@@ -39,6 +40,8 @@ class Settled:
 def settle(run: Run) -> Settled:
     """Judge all occurrences. Raises Refused when a constant or its cast doesn't fit the domain that it met."""
     edits = [Edit(start, end, new) for (start, end), new in run.edits.items()]
+    for search in run.searches.values():
+        edits.extend(search.edits())
     _distribute_casts(run)
     compares: set[str] = set()
     parameters: list[Occurrence] = []
@@ -287,9 +290,10 @@ def _key(use: ValueUse | None) -> object:
 
 def _settle_parameters(run: Run, occurrences: list[Occurrence], settled: Settled) -> None:
     uses = {o.start: value_use(run, o) for o in occurrences}
-    if not any(uses.values()):
+    searched = searched_parameters(run)
+    if not any(uses.values()) and not any(isinstance(e.new, LookupHole) for e in settled.edits):
         return
-    highest = max([len(run.parameter_types), *(o.parameter for o in occurrences)])
+    highest = max([len(run.parameter_types), *(o.parameter for o in occurrences), *searched])
     groups: dict[int, list[_Group]] = {}
     free: list[Occurrence] = []
     for occurrence in occurrences:
@@ -305,14 +309,20 @@ def _settle_parameters(run: Run, occurrences: list[Occurrence], settled: Settled
                 break
         else:
             mine.append(_Group(use, 0, [occurrence]))
+    withheld = set(searched) - set(groups)
     for occurrence in free:
+        if occurrence.parameter in withheld:
+            _withhold(run, occurrence, settled)
+            continue
         mine = groups.setdefault(occurrence.parameter, [_Group(None, 0, [])])
         mine[0].occurrences.append(occurrence)
     extra: list[Parameter] = []
     kept: list[Parameter] = []
     for number in range(1, highest + 1):
         mine = groups.get(number, [])
-        kept.append(Parameter(number, mine[0].use if mine else None))
+        if number in searched:
+            _searched_types(run, number, searched[number], mine, settled)
+        kept.append(Parameter(number, mine[0].use if mine else None, number in withheld))
         for index, group in enumerate(mine):
             group.number = number
             if index:
@@ -321,6 +331,59 @@ def _settle_parameters(run: Run, occurrences: list[Occurrence], settled: Settled
             _group_edits(run, group, settled)
             _group_types(run, number, group, settled)
     settled.parameters = (*kept, *extra)
+
+
+def searched_parameters(run: Run) -> dict[int, tuple[int, int]]:
+    """Client parameters that predicates on contents take: number → (type, where it stands first).
+
+    Raises Refused 42P08 when two of them take it for different types.
+    """
+    found: dict[int, tuple[int, int]] = {}
+    for search in run.searches.values():
+        for number, type_oid, where in search.parameters:
+            known = found.setdefault(number, (type_oid, where))
+            if known[0] != type_oid and not {known[0], type_oid} <= _STRINGS:
+                raise Refused(
+                    f"inconsistent types deduced for parameter ${number}",
+                    sqlstate="42P08",
+                    hint="Cast it in each place, or use two parameters.",
+                    position=where,
+                )
+    return found
+
+
+def _withhold(run: Run, occurrence: Occurrence, settled: Settled) -> None:
+    """Beside what takes a parameter's value away it may only be tested for NULL: that much of it is sent."""
+    if not occurrence.null_tested:
+        raise Refused(
+            f"parameter ${occurrence.parameter} is searched for in a protected column, and used elsewhere",
+            detail="What is searched for isn't sent to the database.",
+            hint="Use two parameters.",
+            position=occurrence.start,
+        )
+    retyped(occurrence, occurrence.cast_array, settled.edits)
+
+
+def _searched_types(
+    run: Run, number: int, searched: tuple[int, int], groups: list[_Group], settled: Settled
+) -> None:
+    """The type that a client is shown for a parameter which predicates on contents take."""
+    type_oid, where = searched
+    declared = run.parameter_types[number - 1] if number <= len(run.parameter_types) else 0
+    if not groups:
+        settled.sent[number] = TEXT
+        if not declared:
+            settled.shown[number] = type_oid
+        return
+    is_told = declared or any(o.cast_oid for g in groups for o in g.occurrences)
+    if not is_told and type_oid not in _STRINGS and all(g.use is None for g in groups):
+        raise Refused(
+            f"the type of parameter ${number} depends on where it is used first",
+            sqlstate="42P08",
+            detail="One of its uses is a predicate on a protected column, which the database doesn't get to see.",
+            hint="Cast it in each place, or use two parameters.",
+            position=where,
+        )
 
 
 def _stronger(one: ValueUse | None, other: ValueUse | None) -> ValueUse | None:

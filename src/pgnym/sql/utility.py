@@ -9,6 +9,7 @@ from pgnym.sql.infer import Node, Run, infer, split
 from pgnym.sql.kinds import protected
 from pgnym.sql.plan import StatementPlan
 from pgnym.sql.resolve import Scope
+from pgnym.sql.searching import kept_for_later
 from pgnym.sql.settle import settle
 from pgnym.sql.statements import COMMANDS, UTILITIES, Planned, plan_query, utility
 
@@ -33,6 +34,8 @@ _CATALOG = frozenset(
 )  # fmt: skip
 # Those that hold a query which is run at once, or prepared for this session through pgnym. All others may keep it.
 _EXECUTED = frozenset({"DeclareCursorStmt", "ExplainStmt", "CopyStmt", "CallStmt", "ExecuteStmt"})
+# What uses the answer of a look-up now. All else keeps its expressions for later, when other values will be there.
+_PASSING = frozenset(f"{name}Stmt" for name in ("DeclareCursor", "Explain", "Copy", "CreateTableAs"))
 _COMMANDS = {
     "VacuumStmt": "VACUUM",
     "VariableSetStmt": "SET",
@@ -59,7 +62,10 @@ def _plan(run: Run, node: Node, touched: bool) -> Planned:
         return plan_query(run, node) if touched else (StatementPlan(COMMANDS[tag]), [])
     function = UTILITIES.get(tag)
     if function is not None:
-        return function(run, fields, touched)
+        planned = function(run, fields, touched)
+        if run.searches and (tag not in _PASSING or fields.get("objtype") == "OBJECT_MATVIEW"):
+            raise kept_for_later(run.searches.values())
+        return planned
     command = _COMMANDS.get(tag, tag.removesuffix("Stmt").upper())
     if not touched or tag in _HARMLESS:
         return StatementPlan(command), []

@@ -11,6 +11,7 @@ from pgnym.sql.lexer import lex
 from pgnym.sql.literals import decode
 from pgnym.sql.plan import SessionScope
 from pgnym.sql.resolve import Field, Scope
+from pgnym.sql.searching import kept_for_later
 from pgnym.sql.select import query_columns
 from pgnym.sql.shape import Cuts
 from pgnym.sql.syntax import parse
@@ -51,6 +52,8 @@ def _infer_view(run: Run, relation: Relation) -> tuple[Field, ...]:
     if len(statements) != 1:
         raise Refused("its definition is not one query")
     columns = query_columns(inner, statements[0].node, Scope())
+    if inner.searches:
+        raise kept_for_later(inner.searches.values())
     for occurrence in inner.occurrences.values():
         kind = shape(occurrence.open) if occurrence.open is not None else None
         if isinstance(kind, Token):

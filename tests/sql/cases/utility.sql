@@ -325,7 +325,7 @@ ALTER TABLE customer ADD CHECK (email <> 'x')
 
 -- ADD CHECK of content
 ALTER TABLE customer ADD CHECK (email LIKE '%@%')
---! 0A000 LIKE on protected column public.customer.email is not supported @ ["LIKE '%@%')"]
+--! 0A000 a predicate on the contents of protected column public.customer.email can't be kept for later @ ["email LIKE '%@%')"]
 
 -- DROP TABLE
 DROP TABLE customer, invoice

@@ -1,0 +1,236 @@
+"""Answers to questions about the values of a domain: which tokens match, and in what order they come.
+
+The work is done on the event loop, in slices: after some milliseconds the loop has a turn before it goes on. In a thread
+beside it the interpreter's lock would make either wait for the other in turns of much the same length, and what a
+statement asks would run on when its session is gone. Answers are kept as long as the domain's values are the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from operator import itemgetter
+from time import perf_counter
+from typing import Any, Protocol, TypeVar
+
+from msgspec import structs
+
+from pgnym.audit.records import AuditRecord
+from pgnym.gateway.effects import Question
+from pgnym.gateway.ranking import rank
+from pgnym.gateway.reports import GatewayError
+from pgnym.semantics.collations import sort_key
+from pgnym.semantics.evaluate import compile_expression
+from pgnym.semantics.expression import describe
+from pgnym.sql.cache import BoundedCache
+from pgnym.sql.catalog import Protection
+from pgnym.sql.plan import Answer
+from pgnym.sql.searching import NULL
+from pgnym.vault.errors import TooManyValues
+
+SLICE = 0.004
+"""Seconds of evaluation between two turns of the event loop."""
+
+MOST_TOKENS = 20_000
+"""Tokens in one answer: beyond that the statement that carries them would cost the server more than it is worth."""
+
+CACHE_ENTRIES, CACHE_BYTES = 2048, 64 * 1024 * 1024
+_RUN = 1000  # values that are sorted in one go
+_TEXTS = frozenset((25, 1042, 1043))
+
+Item = TypeVar("Item")
+Values = Mapping[bytes, bytes]
+
+
+class DomainValues(Protocol):
+    """All values of a domain, token → canonical value; ``version`` changes whenever they do."""
+
+    @property
+    def values(self) -> Values:
+        """The values."""
+
+    @property
+    def version(self) -> int:
+        """Their version."""
+
+
+class SearchedVault(Protocol):
+    """What is asked of a tenant's vault."""
+
+    async def domain_values(self, prefix: bytes) -> DomainValues:
+        """All values of a domain. Raises ``TooManyValues``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer as text of its type, with the numbers of values ``inspected`` and of tokens in it (``found``)."""
+
+    text: bytes = field(repr=False)
+    inspected: int
+    found: int
+
+
+class Resolver:
+    """Answers questions, and remembers answers within bounds. One per process."""
+
+    def __init__(self) -> None:
+        self._answers: BoundedCache[Answered] = BoundedCache(CACHE_ENTRIES, CACHE_BYTES)
+
+    async def answer(self, tenant: str, vault: SearchedVault, question: Question) -> Answered:
+        """The answer to one question.
+
+        Raises ``GatewayError`` 54000 when too many values would have to be inspected, or too many match; ``EvaluationError``
+        as PostgreSQL would have raised it; ``VaultError``.
+        """
+        lookup = question.lookup
+        protection = lookup.protection
+        try:
+            if lookup.answer is Answer.MATCHES:
+                return await self._matches(tenant, vault, question)
+            domain = await vault.domain_values(protection.prefix)
+        except TooManyValues as error:
+            raise _over_bound(question, error.bound) from None
+        key = (
+            lookup.answer,
+            tenant,
+            domain.version,
+            protection.prefix,
+            protection.codec_oid,
+            protection.collation,
+        )
+        known = self._answers.get(key)
+        if known is None:
+            known = await _order(lookup.answer, protection, domain.values)
+            self._answers.put(key, known, len(known.text) + 200)
+        return known
+
+    async def _matches(self, tenant: str, vault: SearchedVault, question: Question) -> Answered:
+        test, constants = question.lookup.test, question.constants
+        assert test is not None
+        protection = question.lookup.protection
+        prefix = protection.prefix
+        domain = await vault.domain_values(prefix)
+        key = (tenant, domain.version, prefix, protection.codec_oid, test, constants)
+        known = self._answers.get(key)
+        if known is None:
+            known = await _match(question, domain.values)
+            kept = len(known.text) + sum(len(c) for c in constants if c is not None)
+            self._answers.put(key, known, kept + 500)
+        return known
+
+
+async def _match(question: Question, values: Values) -> Answered:
+    """The tokens whose values satisfy the test, and '' where the empty string does, as ``text[]``.
+
+    ``C = ANY(answer)`` has the test's value also where that is NULL: with a NULL among the elements it is never false. Where
+    the test is false for some values and NULL for others no array can say so.
+    """
+    lookup = question.lookup
+    assert lookup.test is not None
+    test = compile_expression(lookup.test, question.constants)
+    found: list[bytes] = []
+    denied = unknown = False
+    if lookup.nulls:
+        outcome = test(None)
+        found += [NULL.encode()] if outcome == b"t" else []
+        denied, unknown = outcome == b"f", outcome is None
+    pairs: Iterable[tuple[bytes, bytes]] = values.items()
+    if lookup.protection.codec_oid in _TEXTS:
+        pairs = [(b'""', b""), *pairs]
+    async for batch in in_slices(pairs):
+        for token, value in batch:
+            outcome = test(value)
+            if outcome == b"t":
+                found.append(token)
+            elif outcome is None:
+                unknown = True
+            else:
+                denied = True
+    if unknown and denied:
+        columns = ", ".join(sorted(lookup.columns))
+        raise GatewayError(
+            "0A000",
+            f"a test on protected column {columns} is false for some values and NULL for others",
+            detail="The answer of the vault can't tell these apart.",
+            hint="Make it true or false for every value, for instance by IS TRUE around it, or by coalesce().",
+        )
+    if unknown:
+        found.append(b"NULL")
+    if len(found) > MOST_TOKENS:
+        raise _too_many_found(question, len(found))
+    return Answered(b"{" + b",".join(found) + b"}", len(values), len(found))
+
+
+async def _order(answer: Answer, protection: Protection, values: Values) -> Answered:
+    """Tokens by rank, from 1. Values that are equal under the column's order share a rank."""
+    key = sort_key(protection.codec_oid, protection.collation)
+    pairs = list(values.items())
+    if protection.codec_oid in _TEXTS:
+        pairs.append((b"", b""))
+    keyed: list[tuple[Any, bytes]] = []
+    async for batch in in_slices(pairs):
+        keyed.extend([(key(value), token) for token, value in batch])
+    # Sorted runs are cheap to merge, so that no step takes long.
+    runs: list[tuple[Any, bytes]] = []
+    async for start in in_slices(range(0, len(keyed), _RUN), size=1):
+        runs.extend(sorted(keyed[start[0] : start[0] + _RUN], key=itemgetter(0)))
+    runs.sort(key=itemgetter(0))
+    ranking = rank(runs)
+    text = ranking.ranks if answer is Answer.RANKS else ranking.ordered
+    return Answered(text, len(values), ranking.count)
+
+
+async def in_slices(items: Iterable[Item], size: int = 32) -> AsyncIterator[list[Item]]:
+    """The items in batches, with a turn for the event loop whenever ``SLICE`` is over."""
+    source = iter(items)
+    deadline = perf_counter() + SLICE
+    while batch := list(islice(source, size)):
+        yield batch
+        if perf_counter() > deadline:
+            await asyncio.sleep(0)  # asyncio's way to give up the turn
+            deadline = perf_counter() + SLICE
+
+
+def _over_bound(question: Question, bound: int) -> GatewayError:
+    lookup = question.lookup
+    columns = ", ".join(sorted(lookup.columns))
+    if lookup.answer is not Answer.MATCHES:
+        what, index = "sort", "order"
+    else:
+        what, index = "search", "substring"
+    return GatewayError(
+        "54000",
+        f"too many values to {what} protected column {columns}",
+        detail=f"Its domain {lookup.protection.domain} has more than {bound} values, and each would have to be inspected.",
+        hint=f"Add `{index}` to the column's `search` in the configuration, run `pgnym apply`, "
+        "and ask for text of three characters or more."
+        if lookup.answer is Answer.MATCHES
+        else f"Add `{index}` to the column's `search` in the configuration, and run `pgnym apply`.",
+    )
+
+
+def _too_many_found(question: Question, found: int) -> GatewayError:
+    columns = ", ".join(sorted(question.lookup.columns))
+    return GatewayError(
+        "54000",
+        f"too many values of protected column {columns} match",
+        detail=f"{found} values match; {MOST_TOKENS} may.",
+        hint="Ask for less, or for the opposite.",
+    )
+
+
+def with_findings(
+    record: AuditRecord, questions: Collection[Question], answers: Collection[Answered]
+) -> AuditRecord:
+    """The record with the values inspected per domain; sealed with it the tests, without constants, and what matched."""
+    counts: dict[str, int] = {}
+    lines: list[str] = []
+    for question, answer in zip(questions, answers, strict=True):
+        lookup = question.lookup
+        domain = lookup.protection.domain
+        counts[domain] = counts.get(domain, 0) + answer.inspected
+        asked = lookup.answer.value if lookup.test is None else describe(lookup.test)
+        lines.append(f"{domain}: {asked}: {answer.found} of {answer.inspected}")
+    return structs.replace(record, counts=counts, text="\n".join(lines))
