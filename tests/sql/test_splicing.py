@@ -47,7 +47,7 @@ def test_one_ranking_serves_all_columns_of_a_domain() -> None:
 def test_collations_have_rankings_of_their_own() -> None:
     rewrite = plan('SELECT 1 FROM customer ORDER BY email, email COLLATE "C"')
     collations = [p.lookup.protection.collation for p in rewrite.pieces if isinstance(p, LookupPiece)]
-    assert [c.name if c is not None else None for c in collations] == [None, "C"]
+    assert [c.name if c is not None else None for c in collations] == ["default", "C"]
 
 
 def test_what_is_repeated_is_repeated_as_it_is_rewritten() -> None:
