@@ -5,23 +5,26 @@ durability *commit* ``write`` returns when the record is committed; one commit s
 returns at once and the record follows in the background: what the queue holds is lost if the process dies, so it is
 bounded, and full it makes sessions wait.
 
-Each lane is a *writer* of its own, with an id and a sequence from 1. After a failed batch, of which can't be known
-whether it was committed, the lane goes on as a new writer: so a sequence has no gap and no number twice.
+Each lane is a *writer* of its own for each tenant, with an id and a sequence from 1, over which the records are chained
+(``chain.py``). After a failed batch, of which can't be known whether it was committed, the lane goes on as a new writer:
+so a sequence has no gap and no number twice.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import msgspec
 
+from pgnym.audit.chain import ChainKey, Checkpoint
 from pgnym.audit.records import AuditRecord, pack_details
 from pgnym.audit.sealing import DetailsCipher
 from pgnym.vault.batch import Batcher
@@ -38,10 +41,10 @@ _RECORD_COST = 512
 _QUEUE = 10_000
 _BACKOFF = (0.05, 0.2, 0.5, 1.0, 2.0)
 
-_ADD = f"SELECT vault.audit_add({', '.join(f'${n}' for n in range(1, 17))})"
-_ADD_ONE = f"SELECT vault.audit_add_one({', '.join(f'${n}' for n in range(1, 16))})"
+_ADD = f"SELECT vault.audit_add({', '.join(f'${n}' for n in range(1, 19))})"
+_ADD_ONE = f"SELECT vault.audit_add_one({', '.join(f'${n}' for n in range(1, 18))})"
 
-_Row = tuple[datetime, str, str, str, str, str, str, str, str, str, bytes]
+_Row = tuple[datetime, str, str, str, str, str, str, str, str, str, bytes, bytes]
 _Entry = tuple[TenantVault, AuditRecord, bytes]
 
 
@@ -70,6 +73,9 @@ class AuditLog:
         self._batcher: Batcher[_Entry, None] = Batcher(
             [writer.run for writer in writers], limit=_BATCH, weight=_weight
         )
+        self._writers = writers
+        self._control = Lane(vault.connector)
+        self._noted: dict[UUID, int] = {}  # writer → sequence of its last checkpoint
         self._queue: deque[_Entry] = deque()
         self._room = asyncio.Event()
         self._writer = writers[0]
@@ -106,6 +112,39 @@ class AuditLog:
         self._batcher.call((tenant, record, pack_details(record)), done)
         return True
 
+    def heads(self, tenant: str) -> dict[UUID, tuple[int, bytes]]:
+        """What this log knows of its own records of a tenant: writer → (sequence, mac) of the last one committed."""
+        return {
+            chain.writer: (chain.sequence, chain.mac)
+            for chain in self._chains()
+            if chain.tenant.name == tenant
+        }
+
+    def _chains(self) -> list[Chain]:
+        return [chain for writer in self._writers for chain in writer.chains]
+
+    async def checkpoint(self) -> list[Checkpoint]:
+        """Writes a checkpoint for each chain that has grown since its last one, and returns them, to be kept elsewhere too.
+
+        One task at a time. Errors: VaultUnavailable, VaultError.
+        """
+        made = []
+        for chain in self._chains():
+            sequence, mac = chain.sequence, chain.mac
+            if sequence == self._noted.get(chain.writer, 0):
+                continue
+            checkpoint = Checkpoint(chain.tenant.name, chain.writer, sequence, mac, datetime.now(UTC))
+            await self._control.run(partial(add_checkpoint, chain.tenant, checkpoint))
+            self._noted[chain.writer] = sequence
+            made.append(checkpoint)
+        return made
+
+    async def prepare(self, months: int = 2) -> None:
+        """Sees that the table has partitions for the months to come. Errors: VaultUnavailable, VaultError."""
+        await self._control.run(
+            lambda connection: connection.execute("SELECT vault.audit_partitions($1)", months)
+        )
+
     async def close(self, within: float = 15.0) -> None:
         """Writes what is still to be written, for at most ``within`` seconds, and ends the connections.
 
@@ -122,7 +161,7 @@ class AuditLog:
         if self._flusher is not None:
             self._flusher.cancel()
             await asyncio.wait([self._flusher])
-        for lane in self._lanes:
+        for lane in (self._control, *self._lanes):
             await lane.close()
         if self._queue:
             raise AuditUnavailable(
@@ -179,68 +218,153 @@ class AuditLog:
 
 
 class _Writer:
-    """One lane's writer: sequence numbers, sealing, and the statement."""
+    """One lane: the chains of its tenants, and the statement."""
 
     def __init__(self, lane: Lane, relaxed: bool) -> None:
         self._lane = lane
         self._relaxed = relaxed
-        self._begin()
+        self._chains: dict[int, Chain] = {}
 
-    def _begin(self) -> None:
-        self._id = uuid4()
-        self._next = 1
-        self._ciphers: dict[int, DetailsCipher] = {}
+    @property
+    def chains(self) -> Iterable[Chain]:
+        """The chains that it writes."""
+        return self._chains.values()
 
     async def run(self, entries: list[_Entry]) -> list[None]:
-        tenants: list[int] = []
+        parts: dict[int, tuple[TenantVault, list[tuple[AuditRecord, bytes]]]] = {}
+        for tenant, record, details in entries:
+            part = parts.get(tenant.id)
+            if part is None:
+                part = parts[tenant.id] = tenant, []
+            part[1].append((record, details))
+        for tenant, _ in parts.values():
+            if tenant.id not in self._chains:
+                self._chains[tenant.id] = await self._lane.run(partial(Chain.begin, tenant))
         stops: list[int] = []
         rows: list[_Row] = []
-        sequence = self._next
-        # In the order of tenants, and within a tenant in the order of arrival.
-        for tenant, record, details in sorted(entries, key=lambda entry: entry[0].id):
-            if not tenants or tenants[-1] != tenant.id:
-                tenants.append(tenant.id)
-                stops.append(0)
-            actor = record.actor
-            rows.append(
-                (
-                    record.time,
-                    record.action.value,
-                    record.decision.value,
-                    _clean(actor.db_user),
-                    _clean(actor.role),
-                    _clean(actor.client_address),
-                    _clean(actor.application_name),
-                    _clean(record.purpose),
-                    _clean(record.fingerprint),
-                    msgspec.json.encode(record.counts).decode(),
-                    self._cipher(tenant).seal(sequence, details),
-                )
-            )
-            sequence += 1
-            stops[-1] = len(rows)
+        chains = [self._chains[tenant] for tenant in parts]
+        for chain, (_, records) in zip(chains, parts.values(), strict=True):
+            rows += chain.rows(records)
+            stops.append(len(rows))
         try:
-            await self._lane.run(lambda connection: self._add(connection, tenants, stops, rows))
+            await self._lane.run(lambda connection: self._add(connection, chains, stops, rows))
         except BaseException:
-            self._begin()
+            for chain in chains:
+                del self._chains[chain.tenant.id]
             raise
-        self._next = sequence
+        for chain in chains:
+            chain.settle()
         return [None] * len(entries)
 
     async def _add(
-        self, connection: Connection, tenants: list[int], stops: list[int], rows: list[_Row]
+        self, connection: Connection, chains: list[Chain], stops: list[int], rows: list[_Row]
     ) -> None:
-        relaxed, writer, first = self._relaxed, self._id, self._next
+        relaxed = self._relaxed
         if len(rows) == 1:
-            await connection.fetchval(_ADD_ONE, relaxed, tenants[0], writer, first, *rows[0])
-        else:
-            await connection.fetchval(_ADD, relaxed, tenants, stops, writer, first, *zip(*rows, strict=True))
+            chain = chains[0]
+            tenant, writer, first = chain.tenant.id, chain.writer, chain.first
+            await connection.fetchval(_ADD_ONE, relaxed, tenant, writer, first, chain.head, *rows[0])
+            return
+        await connection.fetchval(
+            _ADD,
+            relaxed,
+            [chain.tenant.id for chain in chains],
+            stops,
+            [chain.writer for chain in chains],
+            [chain.first for chain in chains],
+            [chain.head for chain in chains],
+            *zip(*rows, strict=True),
+        )
 
-    def _cipher(self, tenant: TenantVault) -> DetailsCipher:
-        cipher = self._ciphers.get(tenant.id)
-        if cipher is None:
-            cipher = self._ciphers[tenant.id] = DetailsCipher(tenant.audit_key, tenant.id, self._id)
-        return cipher
+
+async def add_checkpoint(tenant: TenantVault, checkpoint: Checkpoint, connection: Connection) -> None:
+    """Writes one checkpoint of the tenant."""
+    seal = ChainKey(tenant.audit_key, tenant.id).checkpoint(checkpoint)
+    async with connection.transaction():
+        await connection.execute("SELECT set_config('pgnym.tenant', $1, true)", str(tenant.id))
+        await connection.execute(
+            "INSERT INTO vault.audit_checkpoint (tenant, writer, sequence, time, dropped, mac, seal)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+            tenant.id, checkpoint.writer, checkpoint.sequence, checkpoint.time, checkpoint.dropped, checkpoint.mac, seal,
+        )  # fmt: skip
+
+
+class Chain:
+    """One writer's records of one tenant. ``sequence`` and ``mac`` are of its last record that is committed."""
+
+    __slots__ = ("_cipher", "_key", "_next", "mac", "sequence", "tenant", "writer")
+
+    def __init__(self, tenant: TenantVault, writer: UUID, key: ChainKey, mac: bytes) -> None:
+        self.tenant = tenant
+        self.writer = writer
+        self.sequence = 0
+        self.mac = mac
+        self._key = key
+        self._cipher = DetailsCipher(tenant.audit_key, tenant.id, writer)
+        self._next = (0, mac)  # after the rows that are under way
+
+    @classmethod
+    async def begin(cls, tenant: TenantVault, connection: Connection) -> Chain:
+        """A new writer, registered under the tenant's next number."""
+        key = ChainKey(tenant.audit_key, tenant.id)
+        writer, started = uuid4(), datetime.now(UTC)
+        async with connection.transaction():
+            await connection.execute("SELECT set_config('pgnym.tenant', $1, true)", str(tenant.id))
+            await connection.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended('pgnym audit writer', $1))", tenant.id
+            )
+            last = await connection.fetchrow(
+                "SELECT number, seal FROM vault.audit_writer WHERE tenant = $1 ORDER BY number DESC LIMIT 1",
+                tenant.id,
+            )
+            number, before = (1, b"") if last is None else (last[0] + 1, last[1])
+            seal = key.writer(number, writer, started, before)
+            mac = key.start(seal)
+            await connection.execute(
+                "INSERT INTO vault.audit_writer (tenant, number, writer, started, seal, sequence, mac, head)"
+                " VALUES ($1, $2, $3, $4, $5, 0, $6, $7)",
+                tenant.id, number, writer, started, seal, mac, key.head(writer, 0, mac),
+            )  # fmt: skip
+        return cls(tenant, writer, key, mac)
+
+    @property
+    def first(self) -> int:
+        """The sequence of the first row under way."""
+        return self.sequence + 1
+
+    @property
+    def head(self) -> bytes:
+        """The head after the rows under way."""
+        return self._key.head(self.writer, *self._next)
+
+    def rows(self, records: list[tuple[AuditRecord, bytes]]) -> list[_Row]:
+        """The rows of records and their packed details, chained to the last ones."""
+        sequence, mac = self.sequence, self.mac
+        key, writer, seal = self._key, self.writer, self._cipher.seal
+        rows: list[_Row] = []
+        for record, packed in records:
+            sequence += 1
+            actor = record.actor
+            content = (
+                record.time,
+                record.action.value,
+                record.decision.value,
+                _clean(actor.db_user),
+                _clean(actor.role),
+                _clean(actor.client_address),
+                _clean(actor.application_name),
+                _clean(record.purpose),
+                _clean(record.fingerprint),
+            )
+            details = seal(sequence, packed)
+            mac = key.record(mac, writer, sequence, (*content, record.counts, details))
+            rows.append((*content, msgspec.json.encode(record.counts).decode(), details, mac))
+        self._next = sequence, mac
+        return rows
+
+    def settle(self) -> None:
+        """The rows under way are committed."""
+        self.sequence, self.mac = self._next
 
 
 def _weight(entry: _Entry) -> int:

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from pgnym import __version__
 
@@ -86,9 +87,46 @@ def build_parser() -> argparse.ArgumentParser:
     generate = actions.add_parser("generate", help="a new master key, in base64 on standard output")
     generate.set_defaults(run="pgnym.cli.keys:generate")
 
+    add_audit(commands, config)
+
     doctor = commands.add_parser("doctor", parents=[config], help="what is wrong, and what to do about it")
     doctor.set_defaults(run="pgnym.cli.doctor:run")
     return parser
+
+
+def add_audit(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], config: argparse.ArgumentParser
+) -> None:
+    """``audit verify`` and ``audit show``."""
+    audit = commands.add_parser("audit", help="the audit log")
+    actions = audit.add_subparsers(dest="action", metavar="ACTION", required=True)
+    verify = actions.add_parser("verify", parents=[config], help="is the log as it was written?")
+    verify.add_argument("--tenant", metavar="NAME", help="default: all")
+    verify.add_argument(
+        "--anchors",
+        metavar="FILE",
+        help="a log that was kept elsewhere, with checkpoints in it; - is standard input",
+    )
+    verify.set_defaults(run="pgnym.cli.audit:verify")
+    show = actions.add_parser("show", parents=[config], help="print records")
+    show.add_argument("--tenant", metavar="NAME", help="default: all")
+    show.add_argument("--since", type=moment, metavar="TIME", help="ISO 8601")
+    show.add_argument("--until", type=moment, metavar="TIME")
+    show.add_argument("--actor", metavar="USER", help="the database user")
+    show.add_argument("--role", metavar="ROLE", help="pgnym's role")
+    show.add_argument(
+        "--action", dest="audit_action", metavar="ACTION", help="reveal, tokenize, search, refuse …"
+    )
+    show.add_argument("--decision", choices=("allowed", "denied"))
+    show.add_argument("--domain", metavar="DOMAIN")
+    show.add_argument("--purpose", metavar="P")
+    show.add_argument("--fingerprint", metavar="F", help="of the statement")
+    show.add_argument("--limit", type=count, metavar="N", help="at most so many")
+    show.add_argument("--newest-first", action="store_true")
+    show.add_argument(
+        "--format", choices=("text", "jsonl", "cef"), default="text", help="default: %(default)s"
+    )
+    show.set_defaults(run="pgnym.cli.audit:show")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,6 +151,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"hint: {hint}", file=sys.stderr)
         return FAILED
     return code
+
+
+def moment(text: str) -> datetime:
+    """A time in ISO 8601; of UTC if it names no zone."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            "expected a time such as 2026-11-24 or 2026-11-24T09:30+01:00"
+        ) from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def port(text: str) -> int:

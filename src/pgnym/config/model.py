@@ -93,9 +93,13 @@ class Keys(Part, frozen=True):
 
 
 class Audit(Part, frozen=True):
-    """``commit``: a reveal leaves only after its record is committed. ``relaxed``: the record may follow."""
+    """``commit``: a reveal leaves only after its record is committed. ``relaxed``: the record may follow.
+
+    ``checkpoint``: seconds between checkpoints of the chain, which are also written to the log.
+    """
 
     durability: Literal["commit", "relaxed"] = "commit"
+    checkpoint: Annotated[float, Meta(ge=1)] = 60.0
 
 
 class Observe(Part, frozen=True):

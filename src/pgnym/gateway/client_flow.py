@@ -385,7 +385,7 @@ class ClientFlow(Flow):
         if not tokens.counts and not tokens.values:
             send()
             return
-        record = session.record(Action.TOKENIZE, fingerprint, tokens.counts)
+        record = session.record(Action.TOKENIZE, fingerprint, tokens.counts, tokens=tokens.values)
         if not tokens.values:
             session.effects.post(record)
             send()

@@ -29,7 +29,7 @@ class Touched(Protocol):
 class Engine:
     """The planner of one catalog epoch. Verdicts on texts seen before are remembered, within bounds."""
 
-    __slots__ = ("_verdicts", "catalog", "concerns", "planner", "protections")
+    __slots__ = ("_texts", "_verdicts", "catalog", "concerns", "planner", "protections")
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
@@ -42,6 +42,18 @@ class Engine:
             if column.protection is not None
         )
         self._verdicts: dict[bytes, int] = {}
+        self._texts: dict[str, str] = {}
+
+    def remember(self, fingerprint: str, normalized: str) -> None:
+        """What a fingerprint stands for, for audit."""
+        if fingerprint not in self._texts:
+            if len(self._texts) >= _REMEMBERED:
+                self._texts.clear()
+            self._texts[fingerprint] = normalized
+
+    def text_of(self, fingerprint: str) -> str:
+        """The normalized text of a statement planned lately, else ""."""
+        return self._texts.get(fingerprint, "")
 
     def classify(self, text: bytes, session: Touched) -> bool:
         """Whether the text must be planned. If not, notes on the session what it may change. Run on every Parse.

@@ -192,4 +192,5 @@ def _reveal(
         flow.resume()
 
     flow.block()
-    session.effects.start(Lookup(missing, session.record(Action.REVEAL, fingerprint, counts)), done)
+    record = session.record(Action.REVEAL, fingerprint, counts, tokens=tokens)  # type: ignore[arg-type]
+    session.effects.start(Lookup(missing, record), done)

@@ -73,6 +73,7 @@ class Planning:
             if rewrite is None:
                 self._looked_again = False
                 return True
+            session.engines.current.remember(rewrite.fingerprint, rewrite.normalized)
             if flags & Mention.SETTINGS and len(rewrite.statements) > 1:
                 raise GatewayError(
                     "0A000",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pgnym.audit.log import AuditLog
 from pgnym.audit.records import AuditRecord
 from pgnym.config.model import Config
+from pgnym.gateway.audit_keeper import AuditKeeper
 from pgnym.gateway.catalogs import Catalogs
 from pgnym.gateway.client_flow import ClientFlow
 from pgnym.gateway.connection import ClientConnection, Inward, Outward
@@ -51,6 +52,7 @@ class Runtime:
         self.resolver = Resolver()
         self.vault: Vault | None = None
         self.audit: AuditLog | None = None
+        self.audit_keeper: AuditKeeper | None = None
         self.connections: set[ClientConnection] = set()
         self.draining = False
         self.log = logging.getLogger("pgnym.gateway")
@@ -249,6 +251,8 @@ class Runtime:
         if self._posted:
             await asyncio.wait(self._posted, timeout=10)
         try:
+            if self.audit_keeper is not None:
+                await self.audit_keeper.stop()
             if self.audit is not None:
                 await self.audit.close()
         finally:

@@ -24,6 +24,7 @@ from pgnym.config.address import Address
 from pgnym.config.errors import ConfigError
 from pgnym.config.model import Config, Tls
 from pgnym.config.secrets import master_key
+from pgnym.gateway.audit_keeper import AuditKeeper
 from pgnym.gateway.catalogs import Catalogs, Connect
 from pgnym.gateway.connection import ClientConnection
 from pgnym.gateway.listener import Listener, bind, server_context
@@ -266,6 +267,7 @@ async def start_runtime(config: Config, environment: Mapping[str, str]) -> Runti
             )
             runtime.vault = vault
             runtime.audit = AuditLog(vault, Durability(config.audit.durability))
+            runtime.audit_keeper = AuditKeeper(runtime.audit, runtime.log, config.audit.checkpoint)
             await vault.tenant(config.tenants.default)
             await catalogs.start()
     except BaseException:

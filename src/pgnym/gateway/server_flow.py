@@ -497,7 +497,7 @@ class ServerFlow(Flow):
                 missing.append(token)
             else:
                 values[token] = value
-        record = session.record(Action.REVEAL, slot.fingerprint, counts)
+        record = session.record(Action.REVEAL, slot.fingerprint, counts, tokens=tokens)
 
         def done(result: object, error: Exception | None) -> None:
             if session.closed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -210,7 +210,13 @@ class Session:
                 waiter()
 
     def record(
-        self, action: Action, fingerprint: str, counts: Mapping[str, int], denied: str = ""
+        self,
+        action: Action,
+        fingerprint: str,
+        counts: Mapping[str, int],
+        *,
+        tokens: Iterable[bytes] = (),
+        denied: str = "",
     ) -> AuditRecord:
         """An audit record of this session. ``denied``: the SQLSTATE of a refusal, "" for what is allowed."""
         actor = self.actor
@@ -227,5 +233,6 @@ class Session:
             actor.purpose or "",
             fingerprint,
             counts,
-            text=denied,
+            tuple(tokens),
+            denied or self.engines.current.text_of(fingerprint),
         )

@@ -223,14 +223,15 @@ class Rewrite:
     """The plan of one client text. ``pieces`` joined (values as quoted tokens) is the text to send.
 
     ``positions``: (offset in the sent text with every token counted at its length of 30 and look-ups not at all, offset in
-    the client's text) pairs at each splice, ascending, to map an error caret back. ``fingerprint``: of the statement, for
-    audit.
+    the client's text) pairs at each splice, ascending, to map an error caret back. ``fingerprint`` of the statement and
+    ``normalized``, its text without constants, are for audit.
     """
 
     pieces: tuple[Piece, ...]
     statements: tuple[StatementPlan, ...]
     positions: tuple[tuple[int, int], ...] = ()
     fingerprint: str = ""
+    normalized: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Fold, evaluate
 from pgnym.sql.literals import decode
 from pgnym.sql.plan import Answer, LiteralPiece, Lookup, LookupPiece, Piece, Rewrite, StatementPlan, ValueUse
-from pgnym.sql.shape import Cuts
+from pgnym.sql.shape import Cuts, normalized
 
 _TOKEN_LENGTH = 30
 _BOUNDS = re.compile(r"[^{]*=")  # [1:2]={…}, which is sent on as it is
@@ -71,6 +71,7 @@ class Template:
     edits: tuple[tuple[_Anchor, _Anchor, bytes | Hole | LookupHole, _Anchor], ...]
     statements: tuple[StatementPlan, ...]
     fingerprint: str
+    normalized: str
 
     @classmethod
     def make(
@@ -86,7 +87,7 @@ class Template:
             start = _anchor(cuts, edit.start)
             place = start if edit.place is None else _anchor(cuts, edit.place)
             anchored.append((start, _anchor(cuts, edit.end), edit.new, place))
-        return cls(tuple(anchored), statements, fingerprint)
+        return cls(tuple(anchored), statements, fingerprint, normalized(cuts))
 
     def apply(self, cuts: Cuts, standard_strings: bool) -> Rewrite:
         """The rewrite of one text of the shape. Raises Refused when a constant can't be decoded."""
@@ -118,7 +119,9 @@ class Template:
             positions.append((sent, end))
             last = end
         pieces.append(text[last:])
-        return Rewrite(tuple(_joined(pieces)), self.statements, tuple(positions), self.fingerprint)
+        return Rewrite(
+            tuple(_joined(pieces)), self.statements, tuple(positions), self.fingerprint, self.normalized
+        )
 
 
 def _lookup(hole: LookupHole, cuts: Cuts, standard_strings: bool, position: int) -> Lookup:

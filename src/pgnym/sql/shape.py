@@ -66,3 +66,12 @@ def _mark(found: bytes, first: int) -> bytes:
     if found.isdigit() and (len(found) <= _INT4_DIGITS or int(found) <= 0x7FFFFFFF):
         return INTEGER
     return DECIMAL
+
+
+_NORMAL = re.compile(rb"\0[SIF]|\s*\0C\s*|\s+")
+
+
+def normalized(cuts: Cuts, limit: int = 2000) -> str:
+    """The text without its constants (``?``) and comments, for people to read; at most ``limit`` characters."""
+    text = _NORMAL.sub(lambda found: b"?" if found[0][0] == 0 and found[0][1:] in b"SIF" else b" ", cuts.key)
+    return text.decode("utf-8", "replace").strip()[:limit]

@@ -36,6 +36,9 @@ _GRANTS = {
     "value": "SELECT, INSERT, UPDATE (last_put), DELETE",
     "deletion": "SELECT, INSERT, UPDATE (noted), DELETE",  # UPDATE: for SELECT … FOR UPDATE
     "audit": "SELECT, INSERT",
+    "audit_unchained": "SELECT",
+    "audit_writer": "SELECT, INSERT, UPDATE (sequence, mac, head)",
+    "audit_checkpoint": "SELECT, INSERT",
 }
 _FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
 _SCRAM_ITERATIONS = 4096

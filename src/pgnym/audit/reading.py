@@ -1,0 +1,135 @@
+"""Reading the audit log: records by time, actor, action, domain, and, once opened, by token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Collection
+from dataclasses import astuple, dataclass, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import asyncpg
+
+from pgnym.audit.records import unpack_details
+from pgnym.audit.sealing import DetailsCipher
+from pgnym.vault.errors import CannotOpen
+from pgnym.vault.keys import Secret
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+_PREFETCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which records: all that is given must hold. ``since`` is included, ``until`` is not. ``actor``: the database user."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    actor: str | None = None
+    role: str | None = None
+    action: str | None = None
+    decision: str | None = None
+    domain: str | None = None
+    purpose: str | None = None
+    fingerprint: str | None = None
+
+
+_RECORDS = """
+SELECT * FROM vault.audit WHERE tenant = $1
+   AND ($2::timestamptz IS NULL OR time >= $2) AND ($3::timestamptz IS NULL OR time < $3)
+   AND ($4::text IS NULL OR db_user = $4) AND ($5::text IS NULL OR role = $5)
+   AND ($6::text IS NULL OR action = $6) AND ($7::text IS NULL OR decision = $7)
+   AND ($8::text IS NULL OR counts ? $8) AND ($9::text IS NULL OR purpose = $9)
+   AND ($10::text IS NULL OR fingerprint = $10)
+ ORDER BY time, writer, sequence
+"""
+_NEWEST_FIRST = _RECORDS.replace("time, writer, sequence\n", "time DESC, writer, sequence DESC\n")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRecord:
+    """A record with its details. ``text``: the statement without its constants, or the SQLSTATE of a refusal."""
+
+    time: datetime
+    tenant: str
+    writer: UUID
+    sequence: int
+    action: str
+    decision: str
+    db_user: str
+    role: str
+    client_address: str
+    application_name: str
+    purpose: str
+    fingerprint: str
+    counts: dict[str, int]
+    text: str
+    tokens: tuple[bytes, ...]
+    opened: bool = True
+
+    def shown(self) -> dict[str, Any]:
+        """For JSON."""
+        told = {field.name: getattr(self, field.name) for field in fields(self)}
+        told["time"] = self.time.isoformat()
+        told["writer"] = str(self.writer)
+        told["tokens"] = [token.decode("ascii") for token in self.tokens]
+        return told
+
+
+async def read(
+    connection: Connection,
+    tenant: int,
+    name: str,
+    audit_key: Secret,
+    which: Filter = Filter(),
+    *,
+    tokens: Collection[bytes] | None = None,
+    newest_first: bool = False,
+) -> AsyncIterator[OpenedRecord]:
+    """The tenant's records that pass the filter; with ``tokens``, only those that name one of them.
+
+    ``connection``: of the gateway's role or the owner, outside a transaction. A record whose details don't open comes
+    with ``opened`` False (``verify`` says what was done to it). Errors: asyncpg.PostgresError.
+    """
+    text = _NEWEST_FIRST if newest_first else _RECORDS
+    ciphers: dict[UUID, DetailsCipher] = {}
+    wanted = None if tokens is None else frozenset(tokens)
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute("SELECT set_config('pgnym.tenant', $1, true)", str(tenant))
+        async for row in connection.cursor(text, tenant, *astuple(which), prefetch=_PREFETCH):
+            writer = row["writer"]
+            cipher = ciphers.get(writer)
+            if cipher is None:
+                cipher = ciphers[writer] = DetailsCipher(audit_key, tenant, writer)
+            record = _opened(row, name, cipher)
+            if wanted is None or not wanted.isdisjoint(record.tokens):
+                yield record
+
+
+def _opened(row: asyncpg.Record, tenant: str, cipher: DetailsCipher) -> OpenedRecord:
+    found, statement, opened = (), "", True
+    try:
+        found, statement = unpack_details(cipher.open(row["sequence"], row["details"]))  # type: ignore[assignment]
+    except CannotOpen:
+        opened = False
+    return OpenedRecord(
+        row["time"],
+        tenant,
+        row["writer"],
+        row["sequence"],
+        row["action"],
+        row["decision"],
+        row["db_user"],
+        row["role"],
+        row["client_address"],
+        row["application_name"],
+        row["purpose"],
+        row["fingerprint"],
+        json.loads(row["counts"]),
+        statement,
+        found,
+        opened,
+    )
