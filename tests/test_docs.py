@@ -84,10 +84,17 @@ def balanced(line: str) -> str:
 
 def subcommands() -> dict[str, argparse.ArgumentParser]:
     """The command line's own table."""
-    for action in build_parser()._actions:
+    found = below(build_parser())
+    assert found, "the parser has no subcommands"
+    return found
+
+
+def below(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The subcommands of a command."""
+    for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             return dict(action.choices)
-    raise AssertionError("the parser has no subcommands")
+    return {}
 
 
 @pytest.mark.parametrize("line", command_lines())
@@ -95,6 +102,8 @@ def test_commands_and_their_options_exist(line: str) -> None:
     words = shlex.split(line.replace("…", "x"))[1:]
     assert words[0] in subcommands(), f"no such command: pgnym {words[0]}"
     parser = subcommands()[words[0]]
+    if len(words) > 1 and words[1] in below(parser):
+        parser = below(parser)[words[1]]
     known = {option for action in parser._actions for option in action.option_strings}
     unknown = [word for word in words[1:] if word.startswith("-") and word.partition("=")[0] not in known]
     assert unknown == []
