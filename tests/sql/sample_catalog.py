@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pgnym.semantics.expression import Collation
 from pgnym.sql.catalog import Catalog, Column, Function, Protection, Relation, Signature, Type
 
@@ -31,8 +33,12 @@ PREFIXES = {
     "login": b"pn1aah",
     "country": b"pn1aai",
     "seen": b"pn1aaj",
+    "tag": b"pn1aak",
+    "day": b"pn1aal",
+    "secret": b"pn1aam",
 }
-RANDOMIZED = frozenset({"notes"})
+RANDOMIZED = frozenset({"notes", "secret"})
+ARRAY_OF = {TEXT: 1009, VARCHAR: 1015, BPCHAR: 1014, DATE: 1182, INT4: 1007}
 
 
 def protection(
@@ -65,6 +71,7 @@ def _relation(
     built = []
     for number, (column, type_oid, guard) in enumerate(columns, 1):
         stored = guard.stored_oid if guard is not None else type_oid
+        stored = ARRAY_OF[stored] if guard is not None and guard.array else stored
         built.append(Column(column, number, stored, -1, guard))
     return Relation(oid, schema, name, kind, tuple(built))
 
@@ -82,8 +89,10 @@ def _p(
     type_oid: int = VARCHAR,
     typmod: int = -1,
     stored_oid: int | None = None,
+    array: bool = False,
 ) -> Protection:
-    return protection(f"{table}.{column}", domain, type_oid, typmod, stored_oid)
+    made = protection(f"{table}.{column}", domain, type_oid, typmod, stored_oid)
+    return replace(made, array=array)
 
 
 RELATIONS = [
@@ -205,6 +214,24 @@ RELATIONS = [
         "r",
         (Column("id", 1, INT4, -1), Column("secret", 2, TEXT, -1)),
         broken="column secret is registered but has no CHECK pgnym_99",
+    ),
+    _relation(
+        112,
+        "public",
+        "list",
+        [
+            ("id", INT4, None),
+            ("tags", TEXT, _p("public.list", "tags", "tag", type_oid=TEXT, array=True)),
+            ("mails", VARCHAR, _p("public.list", "mails", "email", typmod=64, array=True)),
+            (
+                "numbers",
+                INT4,
+                _p("public.list", "numbers", "loyalty", type_oid=INT4, stored_oid=TEXT, array=True),
+            ),
+            ("days", DATE, _p("public.list", "days", "day", type_oid=DATE, stored_oid=TEXT, array=True)),
+            ("secrets", TEXT, _p("public.list", "secrets", "secret", type_oid=TEXT, array=True)),
+            ("words", 1009, None),
+        ],
     ),
     _relation(111, "pg_catalog", "pg_class", [("oid", 26, None), ("relname", 19, None)]),
     _view(

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 
 from sample_catalog import BPCHAR, CITEXT, DATE, INT4, NUMERIC, RELATIONS, TEXT, TIMESTAMP, VARCHAR
 
+from pgnym.onboard.storage import array_check
 from pgnym.sql.catalog import Column, Protection, Relation
 from pgnym.sql.plan import Container
+from pgnym.wire.arrays import map_array_text
 from pgnym.wire.containers import Revealed, Wrap, substitute
 
 _TYPES = {
     INT4: "int4", TEXT: "text", VARCHAR: "varchar", BPCHAR: "char", DATE: "date", NUMERIC: "numeric",
-    TIMESTAMP: "timestamp", CITEXT: "citext",
+    TIMESTAMP: "timestamp", CITEXT: "citext", 1009: "text[]",
 }  # fmt: skip
 TOKEN = re.compile(r"pn1[a-z2-7]{27}")
 
@@ -42,6 +44,12 @@ _ROWS: dict[str, list[tuple[str | None, ...]]] = {
     "archive.customer": [("1", "a", "2020"), ("2", "x", "2021")],
     "staging.contact": [("1", "a", "x"), ("2", "b", "web"), ("3", None, None)],
     "public.Odd Name": [("1", "a"), ("2", "ü")],
+    "public.list": [
+        ("1", "{a,b}", "{a,a@b}", "{12,-5}", "{1962-02-18}", "{n1,n2}", "{a,z}"),
+        ("2", "{}", "{b,NULL,\"\"}", "{{0,7},{12,12}}", None, None, "{}"),
+        ("3", '[0:1]={é,"a b"}', None, "{}", "{NULL,1970-01-01}", "{}", None),
+        ("4", None, "{}", None, "{}", "{n1}", "{b}"),
+    ],
     "public.account": [("1", "anna", "2020-01-01 00:00:00", "p"), ("2", "b", None, "q")],
 }
 
@@ -99,6 +107,10 @@ class Tokens:
             if token.startswith(prefix.decode())
         }
 
+    def array(self, protection: Protection, value: str) -> str:
+        """An array of tokens, from its text form."""
+        return map_array_text(value.encode(), lambda v: self.token(protection, v.decode()).encode()).decode()
+
     def reveal(self, text: str) -> str:
         """A text with all tokens in it replaced."""
         return TOKEN.sub(lambda m: self._values[m.group()].canonical.decode(), text)
@@ -138,7 +150,8 @@ def _value(value: str | None, column: Column, tokens: Tokens | None) -> str:
     if value is None:
         return "NULL"
     if column.protection is not None and tokens is not None:
-        value = tokens.token(column.protection, value)
+        make = tokens.array if column.protection.array else tokens.token
+        value = make(column.protection, value)
     return "'" + value.replace("'", "''") + "'"
 
 
@@ -146,11 +159,14 @@ def _column(column: Column, tokens: bool) -> str:
     guard = column.protection
     if guard is None:
         return f'"{column.name}" {_TYPES[column.type_oid]}'
+    many = "[]" if guard.array else ""
     if not tokens:
         size = f"({guard.typmod - 4})" if guard.typmod != -1 else ""
-        return f'"{column.name}" {_TYPES[guard.type_oid]}{size}'
+        return f'"{column.name}" {_TYPES[guard.type_oid]}{size}{many}'
     kind = _TYPES[guard.stored_oid]
     if guard.stored_oid == VARCHAR and guard.typmod != -1:
         kind = f"varchar({max(guard.typmod - 4, 30)})"
+    if guard.array:
+        return f'"{column.name}" {kind}[] CHECK ({array_check(column.name, guard.prefix, True)})'
     check = f"""CHECK ("{column.name}" = '' OR "{column.name}" ~ '^{guard.prefix.decode()}[a-z2-7]{{24}}$')"""
     return f'"{column.name}" {kind} {check}'

@@ -238,8 +238,7 @@ async def matches(lookup: Lookup, given: list[Any], tokens: Tokens) -> str:
 def literal(piece: LiteralPiece, tokens: Tokens) -> str:
     """A constant as the gateway would send it."""
     if piece.use.array:
-        items = piece.value.strip("{}").split(",")
-        value = "{" + ",".join(tokens.token(piece.use.protection, i) for i in items) + "}"
+        value = tokens.array(piece.use.protection, piece.value)
     else:
         value = encode(piece.value, piece.use, tokens)
     return "'" + value + "'"

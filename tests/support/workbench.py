@@ -15,6 +15,7 @@ from pgnym.config import Config, parse
 from pgnym.vault.keys import MasterKey
 from pgnym.vault.store import Vault
 from pgnym.wire.codecs import identity
+from pgnym.wire.inside import CONTAINERS
 from support.cluster import SUPERUSER, Cluster
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ async def workbench(
 
     try:
         yield Workbench(
-            config, app, vault_owner, onboard.Tools(config, app, vault_owner, open_tenant, identity, PASSWORD)
+            config, app, vault_owner, onboard.Tools(config, app, vault_owner, open_tenant, identity, CONTAINERS, PASSWORD)
         )
     finally:
         for each in opened:

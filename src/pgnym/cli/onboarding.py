@@ -21,6 +21,7 @@ from pgnym.onboard import OnboardPlan, Tools
 from pgnym.vault.keys import MasterKey
 from pgnym.vault.store import Vault
 from pgnym.wire.codecs import identity
+from pgnym.wire.inside import CONTAINERS
 
 DONE, FAILED, PENDING = 0, 1, 2
 
@@ -174,7 +175,7 @@ async def tools(
 
     try:
         password = vault_password(config, os.environ)
-        yield Tools(config, app, vault, open_tenant, identity, password, bars.report)
+        yield Tools(config, app, vault, open_tenant, identity, CONTAINERS, password, bars.report)
     finally:
         for each in opened:
             await each.close()

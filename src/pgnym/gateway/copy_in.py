@@ -11,7 +11,6 @@ from pgnym.gateway.session import Session
 from pgnym.gateway.slots import Slot
 from pgnym.gateway.tokenize import Tokenizer, Tokens
 from pgnym.sql.plan import CopyPlan
-from pgnym.wire.codecs import element_oid
 from pgnym.wire.copy import Batch, CopyCodec, CopyOptions, Value, copy_codec
 
 
@@ -77,4 +76,6 @@ class CopyIn:
     def _array(self, tokenizer: Tokenizer, declared: int, value: Value, tokens: Tokens) -> Value:
         if not isinstance(value, bytes):
             return value
-        return tokenizer.array(value, element_oid(declared), self._binary, tokens)
+        if self._binary:
+            return tokenizer.array_binary(value, declared, tokens)
+        return tokenizer.array(value, 0, False, tokens)

@@ -17,7 +17,7 @@ from pgnym.sql.errors import Refused
 from pgnym.sql.plan import Use, ValueUse
 from pgnym.vault.tokens import TOKEN_PATTERN
 from pgnym.wire import codecs
-from pgnym.wire.arrays import map_array_binary, map_array_text
+from pgnym.wire.arrays import array_text_from_binary, map_array_binary, map_array_text
 from pgnym.wire.messages import Bind
 
 TEXT = 25
@@ -91,6 +91,8 @@ class Tokenizer:
     def _canonical(self, value: bytes, declared: int, binary: bool) -> bytes:
         """The canonical value in the column's type, cast as the statement says and as PostgreSQL would."""
         cast, target = self._use.cast_oid, self._use.protection.codec_oid
+        if self._use.array:
+            cast = codecs.element_oid(cast)
         own = 0 if declared in TEXTS else declared
         if binary:
             source = own or TEXT
@@ -105,10 +107,15 @@ class Tokenizer:
         return convert(canonical, source, target)
 
     def array(self, value: bytes, element_oid: int, binary: bool, tokens: Tokens) -> bytes:
-        """An array with its elements tokenized; sent on as an array of text. ``element_oid``: 0 for unknown."""
+        """An array with its elements tokenized, in text format. ``element_oid``: as it was sent, 0 for unknown."""
         if binary:
-            return map_array_binary(value, lambda v: self.token(v, element_oid or TEXT, True, tokens), TEXT)
+            return array_text_from_binary(value, lambda v: self.token(v, element_oid or TEXT, True, tokens))
         return map_array_text(value, lambda v: self.token(v, element_oid, False, tokens))
+
+    def array_binary(self, value: bytes, element_oid: int, tokens: Tokens) -> bytes:
+        """An array in binary format with its elements tokenized, as it goes into a column of the stored type."""
+        stored = self._use.protection.stored_oid
+        return map_array_binary(value, lambda v: self.token(v, element_oid, True, tokens), stored)
 
 
 def supports_encoding(session: Session) -> bool:
@@ -210,7 +217,7 @@ def bind_values(prepared: Prepared, bind: Bind, session: Session) -> tuple[Bind,
         tokenizer = Tokenizer(use, session)
         if use.array:
             values.append(tokenizer.array(value, codecs.element_oid(declared), code == 1, tokens))
-            formats.append(code)
+            formats.append(0)
         else:
             values.append(tokenizer.token(value, declared, code == 1, tokens))
             formats.append(0)

@@ -28,10 +28,11 @@ from pgnym.onboard import defaults, registry, rows, storage, survey, views
 from pgnym.onboard.clean import clean
 from pgnym.onboard.errors import OnboardError
 from pgnym.onboard.logins import ensure_login
-from pgnym.onboard.minting import Cell, Mint
+from pgnym.onboard.minting import Cell, Mint, container
 from pgnym.onboard.model import (
     ColumnWork,
     Connection,
+    Containers,
     Group,
     Identity,
     Mode,
@@ -71,7 +72,7 @@ class Tools:
 
     ``app``, ``vault``: the owner's connections (two sessions). ``open_tenant``: the tenant's part of the
     vault, asked for once the vault's schema is there. ``identity``: what deterministic tokens are computed
-    over (the wire codecs').
+    over (the wire codecs'). ``containers``: how values within arrays are replaced.
     """
 
     config: Config
@@ -79,6 +80,7 @@ class Tools:
     vault: Connection
     open_tenant: OpenTenant
     identity: Identity
+    containers: Containers
     gateway_password: str | None = None
     report: Report = silent
 
@@ -196,7 +198,7 @@ async def fill_vault(tools: Tools, group: Group, mint: Mint, prefixes: Mapping[K
     """Put what is there now into the vault, while the application runs on."""
     async with survey.pinned(tools.app, "repeatable_read"):
         for work in group.tables:
-            cells = [cell(work.table, c, prefixes, output(c)) for c in work.columns]
+            cells = [cell(tools, work.table, c, prefixes, output(c)) for c in work.columns]
             tick = rows.ticker(tools.report, Stage.VAULT, work.table.label, work.table.rows)
             for leaf in work.table.leaves:
                 await rows.preload(tools.app, leaf, cells, mint, tick)
@@ -237,11 +239,12 @@ async def change(
         await retype(app, work)
     for work in group.tables:
         await tokenize(tools, work, mint, prefixes)
-        cells = {c.column.name: cell(work.table, c, prefixes, "") for c in work.columns}
+        cells = {c.column.name: cell(tools, work.table, c, prefixes, "") for c in work.columns}
         for name, value in constants[work.table.oid].items():
             ((token,),) = await mint.tokens([cells[name]], [[value]])
+            literal = "'" + (token or "").replace("'", "''") + "'"
             await app.execute(
-                f"ALTER TABLE {work.table.sql} ALTER COLUMN {quoted(name)} SET DEFAULT '{token}'"
+                f"ALTER TABLE {work.table.sql} ALTER COLUMN {quoted(name)} SET DEFAULT {literal}"
             )
         await app.execute(f"ALTER TABLE {work.table.sql} {', '.join(checks(work, identifiers, prefixes))}")
     for key in keys:
@@ -254,7 +257,7 @@ async def tokenize(tools: Tools, work: TableWork, mint: Mint, prefixes: Mapping[
     """Replace the values of all rows of a table, without the application's triggers."""
     fired = await triggers_off(tools.app, work.table)
     cells = [
-        cell(work.table, c, prefixes, after_retype(c, prefixes[work.table.oid, c.column.name]))
+        cell(tools, work.table, c, prefixes, after_retype(c, prefixes[work.table.oid, c.column.name]))
         for c in work.columns
     ]
     tick = rows.ticker(tools.report, Stage.ROWS, work.table.label, work.table.rows)
@@ -269,12 +272,13 @@ def checks(work: TableWork, identifiers: Mapping[Key, int], prefixes: Mapping[Ke
     clauses = []
     for column in work.columns:
         key = (work.table.oid, column.column.name)
-        expression = storage.check_expression(column.column.name, prefixes[key], column.text_like)
+        make = storage.array_check if column.array else storage.check_expression
+        expression = make(column.column.name, prefixes[key], column.text_like)
         clauses.append(f"ADD CONSTRAINT {storage.check_name(identifiers[key])} CHECK ({expression})")
     return clauses
 
 
-def cell(table: Table, work: ColumnWork, prefixes: Mapping[Key, bytes], read: str) -> Cell:
+def cell(tools: Tools, table: Table, work: ColumnWork, prefixes: Mapping[Key, bytes], read: str) -> Cell:
     """How one column is read and changed."""
     return Cell(
         name=work.column.name,
@@ -282,8 +286,11 @@ def cell(table: Table, work: ColumnWork, prefixes: Mapping[Key, bytes], read: st
         prefix=prefixes[table.oid, work.column.name],
         randomized=work.randomized,
         casefold=work.casefold,
-        codec_oid=work.codec_oid,
+        codec_oid=storage.element(work.codec_oid),
         keep=work.mode is Mode.REPAIR,
+        container=container(tools.containers, work.array),
+        cast=f"::{work.stored_type}" if work.array else "",
+        text_like=work.text_like,
     )
 
 
@@ -293,6 +300,8 @@ def output(work: ColumnWork) -> str:
     name = quoted(work.column.name)
     if work.column.type_oid in (storage.TEXT, storage.VARCHAR):
         return name
+    if work.array:
+        return f"{name}::text"
     return f"CASE WHEN {name} IS NOT NULL THEN pg_catalog.format('%s', {name}) END"
 
 
@@ -302,6 +311,8 @@ def after_retype(work: ColumnWork, domain: bytes) -> str:
     text = f"{quoted(work.column.name)}::text"
     if work.mode is Mode.PROTECT:
         return text
+    if work.array:
+        return f"CASE WHEN NOT ({storage.array_check(work.column.name, domain, work.text_like)}) THEN {text} END"
     value = text if work.text_like else f"pg_catalog.format('%s', {text}::{work.type_name})"
     return f"CASE WHEN {text} <> '' AND {text} COLLATE \"C\" !~ '{storage.pattern(domain)}' THEN {value} END"
 
@@ -315,7 +326,10 @@ async def retype(app: Connection, work: TableWork) -> None:
                 f" COLLATE {column.column.collation}" if column.column.collation and column.text_like else ""
             )
             name = quoted(column.column.name)
-            clauses.append(f"ALTER COLUMN {name} TYPE {column.stored_type}{collation} USING {output(column)}")
+            cast = f"::{column.stored_type}" if column.array else ""
+            clauses.append(
+                f"ALTER COLUMN {name} TYPE {column.stored_type}{collation} USING {output(column)}{cast}"
+            )
     if clauses:
         await app.execute(f"ALTER TABLE {work.table.sql} {', '.join(clauses)}")
 

@@ -54,9 +54,9 @@ async def take(app: Connection, work: TableWork) -> dict[str, str]:
     return {name: value for name, value in (await drop(app, work.table, columns)).items() if value}
 
 
-async def take_tokens(app: Connection, table: Table, columns: Sequence[Column]) -> dict[str, bytes]:
-    """Drop the defaults that are tokens; returns them."""
-    return {name: value.encode() for name, value in (await drop(app, table, columns)).items()}
+async def take_tokens(app: Connection, table: Table, columns: Sequence[Column]) -> dict[str, str]:
+    """Drop the defaults that are tokens, or hold some; returns them."""
+    return await drop(app, table, columns)
 
 
 async def drop(app: Connection, table: Table, columns: Sequence[Column]) -> dict[str, str]:

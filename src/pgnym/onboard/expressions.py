@@ -42,13 +42,18 @@ def is_constant(expression: str) -> bool:
 
     ``('now'::text)::date`` is none, though it has but a literal and casts.
     """
-    node = target(expression)
+    return _is_constant_node(target(expression))
+
+
+def _is_constant_node(node: dict[str, Any]) -> bool:
     outer: str | None = None
     while "TypeCast" in node:
         name = node["TypeCast"]["typeName"]["names"][-1]["String"]["sval"]
         if outer is not None and outer not in TEXT_TYPES:
             return False
         outer, node = name, node["TypeCast"]["arg"]
+    if "A_ArrayExpr" in node:
+        return all(map(_is_constant_node, node["A_ArrayExpr"].get("elements", ())))
     return "A_Const" in node
 
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pgnym.onboard.expressions import inspected, is_constant, is_lower_of
 from pgnym.onboard.model import ColumnWork, Connection, Finding, Mode, TableWork, quoted
 from pgnym.onboard.storage import JSONB, NUMERIC
+from pgnym.onboard.storage import element as storage_element
 from pgnym.onboard.survey import ForeignKey, foreign_keys
 
 SHORTEST_FOUND = 4  # characters of a value that, found in a comment, are no accident
@@ -102,7 +103,7 @@ def of_column(work: ColumnWork, of: TableWork) -> Iterator[Verdict]:
     if work.casefold and work.mode is Mode.PROTECT:
         yield False, Finding(where, "is stored in lower case: the original case is lost, also for undo")
     if not work.randomized and work.mode is Mode.PROTECT:
-        if work.codec_oid == NUMERIC and work.typmod < 0:
+        if storage_element(work.codec_oid) == NUMERIC and work.typmod < 0:
             text = (
                 "equal numerics of different scale (1.5, 1.50) share a token, and are shown as first written"
             )
@@ -143,6 +144,8 @@ async def indexes(app: Connection, work: TableWork, columns: Columns) -> Found:
             if unique and column.randomized:
                 text = f"{name} is unique, and each randomized token is: duplicates would be let in"
                 yield True, Finding(where, text, "use tokens: deterministic")
+            if column.array and method == "gin":
+                continue  # over elements, which are compared for equality only
             if row["exclusion"] or (method not in SCALAR_METHODS and column.retyped):
                 yield True, Finding(where, f"{name} ({method}) needs the value itself", drop)
             elif method not in SCALAR_METHODS:

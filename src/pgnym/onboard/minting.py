@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pgnym.onboard.model import Identity, Tokens
+from pgnym.onboard.errors import OnboardError
+from pgnym.onboard.model import Containers, Each, Identity, Tokens
+from pgnym.vault.tokens import TOKEN_PATTERN
 
 REMEMBERED = 500_000  # values in all; some 200 bytes each
 
@@ -14,7 +16,9 @@ REMEMBERED = 500_000  # values in all; some 200 bytes each
 class Cell:
     """One column of the rows to be changed.
 
-    ``read``: the SQL expression of its present value as text. ``keep``: NULL from ``read`` means leave it as it is.
+    ``read``: the SQL expression of its present value as text. ``keep``: NULL from ``read`` means leave it as it is, and
+    tokens within stay. ``codec_oid``: the type of what becomes tokens. ``container``: how these are found within the value;
+    None: they are the value. ``cast``: what makes the column's type of the new value's text; empty if it is text.
     """
 
     name: str
@@ -24,6 +28,23 @@ class Cell:
     casefold: bool
     codec_oid: int
     keep: bool = False
+    container: Container | None = None
+    cast: str = ""
+    text_like: bool = True
+
+
+Container = Callable[[bytes, Each], bytes]
+
+
+def container(containers: Containers, array: bool) -> Container | None:
+    """What finds the values within those of a column."""
+    return containers.array if array else None
+
+
+def within(cell: Cell, value: str, each: Each) -> str:
+    """A value with what is in it replaced."""
+    assert cell.container is not None
+    return cell.container(value.encode(), each).decode()
 
 
 class Mint:
@@ -44,6 +65,9 @@ class Mint:
         learned: list[tuple[dict[str, str], dict[str, str]]] = []
         made: list[list[str | None]] = []
         for cell, values in zip(cells, columns, strict=True):
+            if cell.container is not None:
+                made.append([self._within(cell, value, new) if value else value for value in values])
+                continue
             if cell.randomized:
                 made.append([self._random(cell, value, new) if value else value for value in values])
                 continue
@@ -61,6 +85,24 @@ class Mint:
                 self._room -= len(fresh)
                 known.update(fresh)
         return made
+
+    def _within(self, cell: Cell, value: str, new: dict[bytes, bytes]) -> str:
+        make = self._random if cell.randomized else self._deterministic
+
+        def each(part: bytes) -> bytes:
+            if not part:
+                return part
+            if cell.keep:
+                if TOKEN_PATTERN.fullmatch(part) and part.startswith(cell.prefix):
+                    return part
+                if not cell.text_like:
+                    raise OnboardError(
+                        f"{cell.name}: an array without its CHECK holds both tokens and values",
+                        "replace the values by NULL, run it again, and write them through the gateway",
+                    )
+            return make(cell, part.decode(), new).encode()
+
+        return within(cell, value, each)
 
     def _random(self, cell: Cell, value: str, new: dict[bytes, bytes]) -> str:
         token = self._tenant.random_token(cell.prefix)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import asyncpg
 
+from pgnym.sql.types import ELEMENTS
+
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 else:
@@ -17,6 +19,16 @@ Row = asyncpg.Record
 
 # ``identity(codec_oid, canonical, casefold)``: what the deterministic token is computed over.
 Identity = Callable[[int, bytes, bool], bytes]
+
+# What takes the place of one value within a container.
+Each = Callable[[bytes], bytes]
+
+
+class Containers(Protocol):
+    """How the values within a value are replaced one by one (the wire room knows the formats)."""
+
+    def array(self, value: bytes, each: Each) -> bytes:
+        """An array's text with each element that isn't NULL replaced."""
 
 
 class Tokens(Protocol):
@@ -146,6 +158,11 @@ class ColumnWork:
     def retyped(self) -> bool:
         """Whether the column's type has to change."""
         return self.column.type_name != self.stored_type
+
+    @property
+    def array(self) -> bool:
+        """Whether the elements become tokens, rather than the value."""
+        return self.codec_oid in ELEMENTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,9 +178,9 @@ def examine(
     )
     if base is None:
         names = ", ".join(storage.NAMES.values())
-        what = "an array, domain, enum or composite type" if column.type_kind != "b" else "its type"
+        what = "a domain, enum or composite type" if column.type_kind != "b" else "its type"
         text = f"type {column.type_name} can't be protected ({what} is not supported)"
-        draft.block(options.name, text, f"supported: {names}, citext")
+        draft.block(options.name, text, f"supported: {names}, citext, and arrays of these but jsonb")
         return None
     type_oid, typmod, type_name, codec_oid = base
     casefold = options.options.normalize == "casefold"
@@ -235,11 +235,11 @@ def agrees(
     draft: Draft, options: ProtectedColumn, column: Column, codec_oid: int, type_name: str, casefold: bool
 ) -> bool:
     """The options fit the type, and the type fits the others of its domain."""
-    if column.base_name == "citext" and not casefold:
+    if column.base_name in ("citext", "_citext") and not casefold:
         text = "is citext, which compares without regard to case"
         draft.block(options.name, text, "say normalize: casefold (values are then kept in lower case)")
         return False
-    if casefold and codec_oid not in (storage.TEXT, storage.VARCHAR):
+    if casefold and storage.element(codec_oid) not in (storage.TEXT, storage.VARCHAR):
         draft.block(options.name, f"normalize: casefold has no meaning for {type_name}", "leave it out")
         return False
     mine = storage.family(codec_oid, type_name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pgnym.onboard.errors import OnboardError
 from pgnym.onboard.model import ColumnWork, Connection, Table
+from pgnym.sql.types import ELEMENTS
 from pgnym.vault.migrations import current_version
 
 DOMAINS = 32768  # 15 bits of the token
@@ -52,6 +53,11 @@ class Registered:
     def place(self) -> tuple[str, str, str]:
         """Schema, table and column as last known."""
         return self.schema, self.table, self.column
+
+    @property
+    def array(self) -> bool:
+        """Whether the elements are tokens, rather than the value."""
+        return self.codec_oid in ELEMENTS
 
     @property
     def name(self) -> str:

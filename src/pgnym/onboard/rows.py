@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 
 from pgnym.onboard.errors import OnboardError
-from pgnym.onboard.minting import Cell, Mint
+from pgnym.onboard.minting import Cell, Mint, within
 from pgnym.onboard.model import Connection, Progress, Report, Row, Stage, Tokens, quoted
+from pgnym.vault.tokens import TOKEN_PATTERN
 
 BATCH = 5000  # rows; one vault round trip, some hundred milliseconds of work
 SCRATCH = "pgnym_batch"
@@ -58,17 +59,33 @@ async def reveal(
     """Replace the tokens of one relation's rows by their values. OnboardError if one doesn't open."""
 
     async def convert(columns: Columns) -> Columns:
-        wanted = {value.encode() for column in columns for value in column if value}
+        wanted = {t for cell, column in zip(cells, columns, strict=True) for t in tokens_in(cell, column)}
         values = await opened(wanted, tenants)
         if len(values) < len(wanted):
             text = f"{leaf}: {len(wanted) - len(values)} tokens have no value in the vault"
             raise OnboardError(text, "is this the right vault? Rows of erased subjects must be deleted first")
         return [
-            [values[value.encode()].decode().translate(ESCAPES) if value else value for value in column]
-            for column in columns
+            [restored(cell, value, values) if value else value for value in column]
+            for cell, column in zip(cells, columns, strict=True)
         ]
 
     await change(app, leaf, cells, convert, tick)
+
+
+def tokens_in(cell: Cell, column: Sequence[str | None]) -> Iterator[bytes]:
+    """All tokens of the cell's domain in the values of a column."""
+    for value in column:
+        if value and cell.container is None:
+            yield value.encode()
+        elif value:
+            yield from (t for t in TOKEN_PATTERN.findall(value.encode()) if t.startswith(cell.prefix))
+
+
+def restored(cell: Cell, value: str, values: Mapping[bytes, bytes]) -> str:
+    """What stood in a column before its tokens."""
+    if cell.container is None:
+        return values[value.encode()].decode()
+    return within(cell, value, lambda part: values.get(part, part))
 
 
 async def opened(tokens: set[bytes], tenants: Sequence[Tokens]) -> dict[bytes, bytes]:
@@ -85,14 +102,15 @@ async def opened(tokens: set[bytes], tenants: Sequence[Tokens]) -> dict[bytes, b
 async def change(
     app: Connection, leaf: str, cells: Sequence[Cell], convert: Convert, tick: Callable[[int], None]
 ) -> None:
-    """Read all rows, convert them batch by batch (to COPY's text format), write them back."""
+    """Read all rows, convert them batch by batch, write them back."""
     for setting in JOIN_SETTINGS:
         await app.execute(f"SET LOCAL {setting} = off")
     names = [f"v{i}" for i in range(len(cells))]
     fields = ", ".join(f"{name} text" for name in names)
     await app.execute(f"CREATE TEMPORARY TABLE {SCRATCH} (tid tid, {fields}) ON COMMIT DROP")
     assignments = ", ".join(
-        f"{quoted(c.name)} = " + (f"coalesce(b.{v}, t.{quoted(c.name)})" if c.keep else f"b.{v}")
+        f"{quoted(c.name)} = "
+        + (f"coalesce(b.{v}{c.cast}, t.{quoted(c.name)})" if c.keep else f"b.{v}{c.cast}")
         for c, v in zip(cells, names, strict=True)
     )
     update = f"UPDATE ONLY {leaf} t SET {assignments} FROM pg_temp.{SCRATCH} b WHERE t.ctid = b.tid"  # noqa: S608
@@ -112,8 +130,8 @@ async def change(
 
 
 def lines(columns: Columns) -> bytes:
-    """COPY data in text format; the values are escaped already."""
-    filled = [["\\N" if value is None else value for value in column] for column in columns]
+    """COPY data in text format."""
+    filled = [["\\N" if v is None else v.translate(ESCAPES) for v in column] for column in columns]
     return ("\n".join(map("\t".join, zip(*filled, strict=True))) + "\n").encode()
 
 

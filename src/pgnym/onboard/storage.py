@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pgnym.onboard.model import quoted
+from pgnym.sql.types import ELEMENTS, TEXT_ARRAY, VARCHAR_ARRAY
 
 TOKEN_LENGTH = 30
 TEXT, VARCHAR, BPCHAR = 25, 1043, 1042
@@ -29,25 +30,38 @@ FAMILIES: dict[int, str] = {TEXT: "text", VARCHAR: "text", 21: "integer", 23: "i
 NUMERIC, JSONB = 1700, 3802
 
 
+# Arrays of these types can be protected, element by element (a token of jsonb would be an element of its own).
+ARRAYS: dict[int, int] = {array: element for array, element in ELEMENTS.items() if element in NAMES and element != JSONB}
+
+
 def codec(type_oid: int, base_name: str) -> int | None:
     """The built-in type whose formats a type has, or None if it can't be protected."""
-    if type_oid in NAMES:
+    if type_oid in NAMES or type_oid in ARRAYS:
         return type_oid
-    return TEXT if base_name == "citext" else None
+    return {"citext": TEXT, "_citext": TEXT_ARRAY}.get(base_name)
+
+
+def element(codec_oid: int) -> int:
+    """The type of the values that become tokens: of an array its elements', else the type itself."""
+    return ARRAYS.get(codec_oid, codec_oid)
 
 
 def family(codec_oid: int, type_name: str) -> str:
     """Columns may share a domain if this is the same: char(n) pads, so its length matters."""
-    return type_name if codec_oid == BPCHAR else FAMILIES.get(codec_oid, NAMES[codec_oid])
+    inner = element(codec_oid)
+    return type_name.removesuffix("[]") if inner == BPCHAR else FAMILIES.get(inner, NAMES[inner])
 
 
 def text_like(codec_oid: int) -> bool:
-    """Whether the type has an empty value."""
-    return codec_oid in (TEXT, VARCHAR, BPCHAR)
+    """Whether the type, or that of the elements, has an empty value."""
+    return element(codec_oid) in (TEXT, VARCHAR, BPCHAR)
 
 
 def stored_type(type_oid: int, typmod: int, type_name: str, codec_oid: int) -> str:
     """The type that holds the tokens of a column: its own where they fit."""
+    if codec_oid in ARRAYS:
+        inner = VARCHAR if type_oid == VARCHAR_ARRAY else 0
+        return stored_type(inner, typmod, type_name.removesuffix("[]"), ARRAYS[codec_oid]) + "[]"
     if type_oid == VARCHAR:
         narrow = typmod >= 0 and typmod - VARLENA_HEADER < TOKEN_LENGTH
         return f"character varying({TOKEN_LENGTH})" if narrow else type_name
@@ -70,6 +84,18 @@ def check_expression(column: str, prefix: bytes, empty: bool) -> str:
     text = f'{quoted(column)}::text COLLATE "C"'
     nothing = f"{quoted(column)} IS NULL OR " + (f"{text} = '' OR " if empty else "")
     return f"{nothing}{text} ~ '{pattern(prefix)}'"
+
+
+def array_check(column: str, prefix: bytes, empty: bool) -> str:
+    """Admits NULL, and arrays of whose elements each is NULL, a token of the domain or, for text, the empty string.
+
+    Judged by what ``array_out`` prints: a token needs no quotes there, the empty string has them, and NULL, a string, has
+    them, too. Two tokens in a row, without a comma between, are no element.
+    """
+    text = f'{quoted(column)}::text COLLATE "C"'
+    item = f'(NULL|{prefix.decode("ascii")}[a-z2-7]{{24}}' + ('|"")' if empty else ")")
+    bounds = r"((\[-?[0-9]+:-?[0-9]+\])+=)?"
+    return f"{quoted(column)} IS NULL OR {text} ~ '^({bounds}[{{]+{item}([}}{{,]+{item})*[}}]+|[{{][}}])$'"
 
 
 def pattern(prefix: bytes) -> str:

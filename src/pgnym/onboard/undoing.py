@@ -14,7 +14,7 @@ from pgnym.onboard import defaults, registry, rows, storage, survey, views
 from pgnym.onboard.applying import Tools, exclusively, lock, triggers_off, triggers_on
 from pgnym.onboard.clean import clean
 from pgnym.onboard.errors import OnboardError
-from pgnym.onboard.minting import Cell
+from pgnym.onboard.minting import Cell, container
 from pgnym.onboard.model import Column, Connection, Stage, Table, Tokens, quoted
 from pgnym.onboard.registry import Registered
 from pgnym.vault.tokens import prefix
@@ -160,17 +160,20 @@ async def restore(tools: Tools, group: Sequence[Held], tenants: Sequence[Tokens]
         fired = await triggers_off(app, table)
         tick = rows.ticker(tools.report, Stage.REVEAL, table.label, table.rows)
         for leaf in table.leaves:
-            await rows.reveal(app, leaf, [cell(c, r) for c, r in held.columns], tenants, tick)
+            await rows.reveal(app, leaf, [cell(tools, c, r) for c, r in held.columns], tenants, tick)
         await app.execute("SET CONSTRAINTS ALL IMMEDIATE")  # ALTER TABLE refuses while checks are pending
         await triggers_on(app, fired)
         clauses = [retype(c, r) for c, r in held.columns if r.type_name != c.type_name]
         if clauses:
             await app.execute(f"ALTER TABLE {table.sql} {', '.join(clauses)}")
-        values = await rows.opened(set(tokens.values()), tenants)
-        if values.keys() != set(tokens.values()):
+        cells = {column.name: cell(tools, column, row) for column, row in held.columns}
+        wanted = {t for name, value in tokens.items() for t in rows.tokens_in(cells[name], [value])}
+        values = await rows.opened(wanted, tenants)
+        if values.keys() != wanted:
             raise OnboardError(f"{table.label}: a default has no value in the vault")
         types = {column.name: row.type_name for column, row in held.columns}
-        await defaults.give(app, table, {n: (values[t].decode(), types[n]) for n, t in tokens.items()})
+        plain = {n: (rows.restored(cells[n], t, values), types[n]) for n, t in tokens.items()}
+        await defaults.give(app, table, plain)
     for key in keys.values():
         await app.execute(f"ALTER TABLE {key.table} ADD CONSTRAINT {quoted(key.name)} {key.definition}")
     await views.restore(app, down)
@@ -183,7 +186,7 @@ def touches(key: survey.ForeignKey, group: Sequence[Held]) -> bool:
     return any((key.table_oid, a) in ends or (key.referred_oid, b) in ends for a, b in key.pairs)
 
 
-def cell(column: Column, row: Registered) -> Cell:
+def cell(tools: Tools, column: Column, row: Registered) -> Cell:
     """How one column is read."""
     return Cell(
         name=column.name,
@@ -191,7 +194,9 @@ def cell(column: Column, row: Registered) -> Cell:
         prefix=prefix(row.domain_id),
         randomized=row.randomized,
         casefold=row.casefold,
-        codec_oid=row.codec_oid,
+        codec_oid=storage.element(row.codec_oid),
+        container=container(tools.containers, row.array),
+        cast=f"::{column.type_name}" if row.array else "",
     )
 
 

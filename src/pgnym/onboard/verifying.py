@@ -9,6 +9,7 @@ from pgnym.onboard.applying import Tools
 from pgnym.onboard.errors import OnboardError
 from pgnym.onboard.model import Finding, Stage, quoted
 from pgnym.onboard.undoing import all_tenants
+from pgnym.vault.tokens import TOKEN_PATTERN, prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,13 @@ async def verify(tools: Tools) -> Verdict:
             tenants = await all_tenants(tools)
             tick = rows.ticker(tools.report, Stage.CHECK, label, table.rows)
             name = quoted(binding.column)
+            domain = prefix(registered[identifier].domain_id)
             lost = 0
             query = f"SELECT DISTINCT {name}::text FROM {table.sql} WHERE {name}::text <> ''"  # noqa: S608 - quoted
             async for batch in rows.batches(tools.app, query):
-                tokens = {value.encode() for (value,) in batch}
+                tokens = {
+                    t for (value,) in batch for t in TOKEN_PATTERN.findall(value.encode()) if t.startswith(domain)
+                }
                 lost += len(tokens) - len(await rows.opened(tokens, tenants))
                 seen += len(tokens)
                 tick(len(batch))

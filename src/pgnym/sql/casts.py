@@ -20,6 +20,7 @@ from pgnym.sql.kinds import (
     Token,
     protected,
     shape,
+    unsized,
 )
 from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope
@@ -41,6 +42,10 @@ def _cast(run: Run, node: Node, scope: Scope) -> Kind:
         return _cast_open(run, node, kind, oid, typmod, is_array)
     if isinstance(known, Open):
         return known
+    if isinstance(known, ArrayOf) and isinstance(inner := shape(known.element), Open) and is_array:
+        _cast_late(run, node, known, array_of(run.catalog, oid), typmod, is_array)
+        inner.root().cast = True
+        return known
     if not protected(known):
         return known if isinstance(known, ArrayOf | Row) else Plain(f"a value of type {name}", oid)
     if isinstance(known, Token) and not is_array:
@@ -54,11 +59,34 @@ def _cast(run: Run, node: Node, scope: Scope) -> Kind:
         and not is_array
     ):
         return known
-    if isinstance(known, ArrayOf) and is_array and typmod == -1 and family(run.catalog, oid) == "text":
-        inner = shape(known.element)
-        if isinstance(inner, Token) and _text_like(run, inner):
-            return known
+    if isinstance(known, ArrayOf):
+        cast = _cast_array(run, node, known, oid, typmod, is_array)
+        if cast is not None:
+            return cast
     raise unsupported(known, f"cast to {name}", location(node))
+
+
+def _cast_array(run: Run, node: Node, kind: ArrayOf, oid: int, typmod: int, is_array: bool) -> Kind | None:
+    """An array to an array of the same elements, or to its text form; None for any other cast."""
+    inner = shape(kind.element)
+    if not isinstance(inner, Token) or inner.mixed:
+        return None
+    to_text = family(run.catalog, oid) == "text"
+    if not is_array:
+        columns = ", ".join(sorted(inner.columns))
+        return Text((kind,), Container.TEXT, f"the text form of column {columns}") if to_text and typmod == -1 else None
+    original = inner.protection.type_oid
+    if BPCHAR in (oid, original) and oid != original:
+        return None
+    if _text_like(run, inner):
+        if not to_text or typmod not in (-1, inner.typmod):
+            return None
+    elif oid != original or typmod not in (-1, inner.typmod):
+        return None
+    if inner.protection.stored_oid != oid or typmod != -1:
+        _retype(run, node, b"varchar[]" if oid == VARCHAR else b"text[]")
+        return kind if typmod != -1 or not _text_like(run, inner) else unsized(kind)
+    return unsized(kind)
 
 
 def _typmod(run: Run, target: Node, oid: int) -> int:
@@ -88,9 +116,7 @@ def _cast_open(run: Run, node: Node, kind: Open, oid: int, typmod: int, is_array
         return kind
     cast_oid = array_of(run.catalog, oid) if is_array else oid
     if tag not in ("A_Const", "ParamRef") or len(root.occurrences) != 1 or root.occurrences[0].cast_oid:
-        span = (start, type_end(run.lexed, start))
-        name = type_name_parts(node["typeName"])[1]
-        run.late_casts.append(LateCast(kind, span, cast_oid or -1, typmod, is_array, name))
+        _cast_late(run, node, kind, cast_oid, typmod, is_array)
         root.cast = True
         return kind
     occurrence = root.occurrences[0]
@@ -102,6 +128,17 @@ def _cast_open(run: Run, node: Node, kind: Open, oid: int, typmod: int, is_array
     if not occurrence.cast_oid:
         occurrence.cast_oid = -1
     return kind
+
+
+def _cast_late(
+    run: Run, node: Node, kind: Open | ArrayOf, cast_oid: int, typmod: int, is_array: bool
+) -> None:
+    start = location(node["typeName"])
+    if start is None:
+        return
+    span = (start, type_end(run.lexed, start))
+    name = type_name_parts(node["typeName"])[1]
+    run.late_casts.append(LateCast(kind, span, cast_oid or -1, typmod, is_array, name))
 
 
 def _cast_token(run: Run, node: Node, token: Token, oid: int, typmod: int) -> Kind:
@@ -134,12 +171,12 @@ def _cast_token(run: Run, node: Node, token: Token, oid: int, typmod: int) -> Ki
     raise unsupported(token, f"cast to {name}", at)
 
 
-def _retype(run: Run, node: Node) -> None:
+def _retype(run: Run, node: Node, name: bytes = b"text") -> None:
     """Replace the type's name in a cast of a column by ``text``, as which the token is stored."""
     start = location(node["typeName"])
     if start is None or run.view_depth:
         return
-    run.edits[start, type_end(run.lexed, start)] = b"text"
+    run.edits[start, type_end(run.lexed, start)] = name
 
 
 def cast_fits(run: Run, occurrence: Occurrence | LateCast, token: Token, is_array: bool) -> bool:

@@ -20,7 +20,8 @@ class Protection:
     starts with (``pn1`` and three base32 characters). ``type_oid`` and ``typmod`` are the original type that clients are
     shown; ``codec_oid`` is the built-in type whose text and binary formats it has (``citext`` has those of ``text``).
     ``stored_oid`` is the type the column has now. ``casefold``: values are stored and compared case-folded.
-    ``collation``: the column's, None where its type has none.
+    ``collation``: the column's, None where its type has none. ``array``: the column is an array of such values; types and
+    modifier are those of its elements.
     """
 
     column: str
@@ -33,6 +34,7 @@ class Protection:
     stored_oid: int
     casefold: bool = False
     collation: Collation | None = None
+    array: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,11 @@ def _copy_table(run: Run, node: Node, options: dict[str, Any]) -> Planned:
     uses: list[ValueUse | None] = []
     for name in names:
         protection, label = target.column(name, at)
-        uses.append(ValueUse(Use.WRITE, protection, frozenset((label,))) if protection is not None else None)
+        uses.append(
+            ValueUse(Use.WRITE, protection, frozenset((label,)), protection.array)
+            if protection is not None
+            else None
+        )
     if incoming:
         return (
             StatementPlan(

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from pgnym.sql.catalog import Protection, Relation
 from pgnym.sql.errors import Refused
+from pgnym.sql.expressions import subscript
 from pgnym.sql.infer import Node, Run, infer, location, split
-from pgnym.sql.kinds import Kind, Row, Token, protected, shape
+from pgnym.sql.kinds import ArrayOf, Kind, Row, Token, protected, shape
 from pgnym.sql.resolve import Field, Item, Scope, Source
 from pgnym.sql.select import from_clause, query_columns, targets, with_clause
 from pgnym.sql.sources import from_item, relation_fields, table_item
@@ -30,8 +31,10 @@ class Target:
             if field.name == name:
                 label = f"{self.relation.schema}.{self.relation.name}.{name}"
                 kind = shape(field.kind)
-                if isinstance(kind, Token) and len(kind.lineage) == 1 and not kind.mixed:
-                    return kind.protection, kind.protection.column
+                token = shape(kind.element) if isinstance(kind, ArrayOf) else kind
+                if isinstance(token, Token) and len(token.lineage) == 1 and not token.mixed:
+                    if token.protection.array == isinstance(kind, ArrayOf):
+                        return token.protection, token.protection.column
                 if protected(kind):
                     raise unsupported(kind, "a change through a view's computed column", position)
                 return None, label
@@ -47,12 +50,38 @@ def _target(run: Run, node: Node) -> Target:
     return Target(relation, relation_fields(run, relation))
 
 
-def _store(run: Run, target: Target, name: str, kind: Kind, what: str, position: int | None) -> None:
+def _store(
+    run: Run,
+    target: Target,
+    name: str,
+    kind: Kind,
+    what: str,
+    position: int | None,
+    *,
+    subscripts: tuple[Node, ...] = (),
+) -> None:
+    """``kind`` goes into a column; with ``subscripts``, into the element or slice of it that they name."""
     protection, label = target.column(name, position)
     if protection is not None:
         run.writes.add(protection.column)
     typmod = protection.typmod if protection is not None else -1
+    if subscripts and protection is not None and not any(s.get("is_slice") for s in subscripts):
+        protection = replace(protection, array=False)
     assign(protection, label, kind, what, position, typmod=typmod)
+
+
+def _subscripts(run: Run, target: Target, column: Node, scope: Scope) -> tuple[Node, ...]:
+    """The subscripts of ``a[1] = …``. Raises Refused for another part of a protected column (a field)."""
+    steps = [split(step) for step in column.get("indirection", ())]
+    protection = target.column(column["name"], location(column))[0] if steps else None
+    for tag, fields in steps:
+        if tag == "A_Indices":
+            subscript(run, fields, scope)
+        if protection is not None and (tag != "A_Indices" or not protection.array):
+            raise Refused(
+                "assignment to part of a protected column is not supported", position=location(column)
+            )
+    return tuple(fields for tag, fields in steps if tag == "A_Indices")
 
 
 def insert(run: Run, node: Node, scope: Scope) -> tuple[Field, ...]:
@@ -60,22 +89,19 @@ def insert(run: Run, node: Node, scope: Scope) -> tuple[Field, ...]:
     with_clause(run, node, scope)
     target = _target(run, node["relation"])
     listed = [c["ResTarget"] for c in node.get("cols", ())]
-    for column in listed:
-        if column.get("indirection") and target.column(column["name"], location(column))[0] is not None:
-            raise Refused(
-                "assignment to part of a protected column is not supported", position=location(column)
-            )
-    names = [c["name"] for c in listed] or [f.name for f in target.fields]
+    places = [(c["name"], _subscripts(run, target, c, scope)) for c in listed]
+    places = places or [(f.name, ()) for f in target.fields]
     query = node.get("selectStmt")
     if query is not None:
         _, body = split(query)
         if "valuesLists" in body:
-            _insert_values(run, body, scope, target, names)
+            _insert_values(run, body, scope, target, places)
         else:
             columns = query_columns(run, query, Scope(parent=scope))
-            _check_width(len(columns), names, bool(listed))
-            for name, column in zip(names, columns, strict=False):
-                _store(run, target, name, column.kind, "INSERT", location(node["relation"]))
+            _check_width(len(columns), len(places), bool(listed))
+            at = location(node["relation"])
+            for (name, steps), column in zip(places, columns, strict=False):
+                _store(run, target, name, column.kind, "INSERT", at, subscripts=steps)
     alias = node["relation"].get("alias", {}).get("aliasname") or target.relation.name
     source = Source(alias, target.fields, target.relation.schema, target.relation)
     conflict = node.get("onConflictClause")
@@ -84,26 +110,28 @@ def insert(run: Run, node: Node, scope: Scope) -> tuple[Field, ...]:
     return _returning(run, node, Scope(parent=scope, items=[Item((source,), source.fields)]), source)
 
 
-def _check_width(width: int, names: list[str], listed: bool) -> None:
-    if width > len(names):
+def _check_width(width: int, places: int, listed: bool) -> None:
+    if width > places:
         raise Refused("INSERT has more expressions than target columns", sqlstate="42601")
-    if width < len(names) and listed:
+    if width < places and listed:
         raise Refused("INSERT has more target columns than expressions", sqlstate="42601")
 
 
-def _insert_values(run: Run, body: Node, scope: Scope, target: Target, names: list[str]) -> None:
+def _insert_values(
+    run: Run, body: Node, scope: Scope, target: Target, places: list[tuple[str, tuple[Node, ...]]]
+) -> None:
     """VALUES straight into columns: each value meets its own column, so DEFAULT and computed values may stand among them."""
     level = Scope(parent=scope)
     with_clause(run, body, level)
     for row in body["valuesLists"]:
         items = row["List"]["items"]
-        if len(items) > len(names):
+        if len(items) > len(places):
             raise Refused("INSERT has more expressions than target columns", sqlstate="42601")
-        for name, item in zip(names, items, strict=False):
+        for (name, steps), item in zip(places, items, strict=False):
             tag, fields = split(item)
             kind = infer(run, item, level)
             if tag != "SetToDefault":
-                _store(run, target, name, kind, "INSERT", location(fields))
+                _store(run, target, name, kind, "INSERT", location(fields), subscripts=steps)
 
 
 def _on_conflict(run: Run, node: Node, scope: Scope, target: Target, source: Source) -> None:
@@ -139,9 +167,8 @@ def _set_clause(run: Run, nodes: list[Node], scope: Scope, target: Target) -> No
         column = node["ResTarget"]
         at = location(column)
         name = column["name"]
-        if column.get("indirection"):
-            if target.column(name, at)[0] is not None:
-                raise Refused("assignment to part of a protected column is not supported", position=at)
+        steps = _subscripts(run, target, column, scope)
+        if column.get("indirection") and not steps:
             require_plain(infer(run, column["val"], scope), "UPDATE", at)
             continue
         tag, value = split(column["val"])
@@ -170,7 +197,7 @@ def _set_clause(run: Run, nodes: list[Node], scope: Scope, target: Target) -> No
                 kind = known.fields[number] if isinstance(known, Row) else row
         else:
             kind = infer(run, column["val"], scope)
-        _store(run, target, name, kind, "UPDATE", at)
+        _store(run, target, name, kind, "UPDATE", at, subscripts=steps)
 
 
 def update(run: Run, node: Node, scope: Scope) -> tuple[Field, ...]:

@@ -8,16 +8,31 @@ from pgnym.sql.contents import take
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import FOLDABLE, Applied, Constant, Fixed, Fold
 from pgnym.sql.infer import Node, Run, expression, infer, infer_all, location, open_at, split
-from pgnym.sql.kinds import PLAIN, ArrayOf, Kind, Open, Plain, Row, Text, Token, protected, shape, unsized
+from pgnym.sql.kinds import (
+    PLAIN,
+    ArrayOf,
+    Kind,
+    Open,
+    Plain,
+    Row,
+    Text,
+    Token,
+    array_of_kind,
+    protected,
+    shape,
+    unsized,
+)
 from pgnym.sql.ordering import by_rank, by_value, comparable, ranking, result_type, same_order
 from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope, column_named, field_of, names_in, row_of, source_named
 from pgnym.sql.select import note_named, query_columns
+from pgnym.sql.types import element_of
 from pgnym.sql.unify import compare, conflict, element, flow, require_plain, unsupported
 
 BOOLEAN = Plain("a boolean", 16)
 _EQUALITY = frozenset({"=", "<>", "!="})
 _ORDER = frozenset({"<", "<=", ">", ">="})
+_SETS = frozenset({"@>", "<@", "&&"})
 # Collations under which strings are equal only when their bytes are (all deterministic ones; these are built in).
 _BYTEWISE_COLLATIONS = frozenset(
     {"C", "POSIX", "default", "ucs_basic", "C.UTF-8", "C.utf8", "en_US.utf8", "en_US.UTF-8"}
@@ -123,6 +138,9 @@ def _operator(run: Run, node: Node, scope: Scope) -> Kind:
             compare(left, rights[0], f"operator {name}", at)
         case "AEXPR_OP" if left is not None and name == "||":
             return concatenate(run, node, left, rights[0])
+        case "AEXPR_OP" if left is not None and name in _SETS and _arrays(left, rights[0]):
+            one, other = (element(k, f"operator {name}", at) for k in (left, rights[0]))
+            compare(one, other, f"operator {name}", at)
         case "AEXPR_DISTINCT" | "AEXPR_NOT_DISTINCT":
             compare(_not_none(left), rights[0], "IS DISTINCT FROM", at)
         case "AEXPR_NULLIF":
@@ -152,6 +170,11 @@ def _operator(run: Run, node: Node, scope: Scope) -> Kind:
                 require_plain(kind, what, at)
             return Plain(f"the result of {what}")
     return BOOLEAN
+
+
+def _arrays(left: Kind, right: Kind) -> bool:
+    """Whether an operator is that of arrays: one side is an array with protected elements."""
+    return any(isinstance(shape(k), ArrayOf) and protected(k) for k in (left, right))
 
 
 def _nullif(left: Kind, right: Kind) -> Kind:
@@ -192,8 +215,10 @@ def concatenate(run: Run, node: Node, left: Kind, right: Kind) -> Kind:
     one, other = shape(left), shape(right)
     at = location(node)
     if isinstance(one, ArrayOf) or isinstance(other, ArrayOf):
-        elements = [k.element if isinstance(k, ArrayOf) else k for k in (one, other)]
-        return ArrayOf(unsized(flow(elements, "operator ||", at)))
+        elements = [element(k, "operator ||", at) if _is_array(run, k) else k for k in (left, right)]
+        if protected(one) or protected(other):
+            _keep_scalar(run, elements)
+        return array_of_kind(unsized(flow(elements, "operator ||", at)))
     for kind in (one, other):
         if isinstance(kind, Row) and protected(kind):
             raise conflict(one, other, "operator ||", at)
@@ -202,6 +227,26 @@ def concatenate(run: Run, node: Node, left: Kind, right: Kind) -> Kind:
             return Text((one, other), Container.JSON, kind.of)
     fixed = fixed_text([left, right], [node["lexpr"], node["rexpr"]])
     return Text((left, right), Container.TEXT, "text built by ||", fixed=fixed)
+
+
+def _is_array(run: Run, kind: Kind) -> bool:
+    """Whether what stands beside an array in ``||`` is one, too. PostgreSQL takes a constant of unknown type for one."""
+    known = shape(kind)
+    if not isinstance(known, Open):
+        return isinstance(known, ArrayOf)
+    return all(
+        o.cast_array or (not o.cast_oid and not o.numeric and (not o.declared or element_of(run.catalog, o.declared)))
+        for o in known.occurrences
+    )
+
+
+def _keep_scalar(run: Run, kinds: list[Kind]) -> None:
+    """A number beside an array is an element; the token in its place, a string without type, would be read as an array."""
+    for kind in kinds:
+        if isinstance(kind, Open):
+            for occurrence in kind.root().occurrences:
+                if occurrence.numeric and not occurrence.cast_oid:
+                    run.edits[occurrence.end, occurrence.end] = b"::text"
 
 
 def fixed_text(kinds: list[Kind], nodes: list[Node]) -> bool:
@@ -344,22 +389,28 @@ def _row(run: Run, node: Node, scope: Scope) -> Kind:
 @expression("A_ArrayExpr")
 def _array(run: Run, node: Node, scope: Scope) -> Kind:
     kinds = infer_all(run, node.get("elements", []), scope)
-    return ArrayOf(flow(kinds, "ARRAY", location(node)) if kinds else Open())
+    if not kinds:
+        return ArrayOf(Open())
+    joined = flow(kinds, "ARRAY", location(node))
+    known = shape(joined)
+    if isinstance(known, Open):
+        known.root().named = True  # constants and parameters alone make an array of text, as a subquery's border does
+    return array_of_kind(joined)
 
 
 @expression("A_Indirection")
 def _indirection(run: Run, node: Node, scope: Scope) -> Kind:
     kind = infer(run, node["arg"], scope)
-    for step in node.get("indirection", ()):
-        tag, fields = split(step)
+    steps = [split(step) for step in node.get("indirection", ())]
+    for (tag, fields), (after, _) in zip(steps, [*steps[1:], ("", {})], strict=True):
         known = shape(kind)
         if tag == "String":
             kind = _field(known, fields.get("sval", ""))
         elif tag == "A_Indices":
-            for bound in ("lidx", "uidx"):
-                if bound in fields:
-                    require_plain(infer(run, fields[bound], scope), "a subscript", None)
-            if not fields.get("is_slice"):
+            subscript(run, fields, scope)
+            if after == "A_Indices":
+                continue  # a[1][2] is one subscript of one array
+            if not any(f.get("is_slice") for t, f in steps if t == "A_Indices"):
                 kind = element(known, "subscript", None) if isinstance(known, ArrayOf) else _subscript(known)
         elif tag == "A_Star":
             kind = known
@@ -375,6 +426,13 @@ def _field(kind: Kind, name: str) -> Kind:
         raise Refused(f'column "{name}" not found in data type record', sqlstate="42703")
     require_plain(kind, "field selection", None)
     return PLAIN
+
+
+def subscript(run: Run, fields: Node, scope: Scope) -> None:
+    """The bounds of one subscript are plain."""
+    for bound in ("lidx", "uidx"):
+        if bound in fields:
+            require_plain(infer(run, fields[bound], scope), "a subscript", None)
 
 
 def _subscript(kind: Kind) -> Kind:
@@ -427,7 +485,7 @@ def _subquery(run: Run, node: Node, scope: Scope) -> Kind:
                 return columns[0].kind
             return Row(tuple(f.name for f in columns), tuple(f.kind for f in columns))
         case "ARRAY_SUBLINK" if len(columns) == 1:
-            return ArrayOf(columns[0].kind)
+            return array_of_kind(columns[0].kind)
         case _:
             raise Refused(f"subquery is not supported: {form}", position=at)
 

@@ -24,7 +24,8 @@ from pgnym.sql.kinds import (
     Row,
     Text,
     Token,
-    column_token,
+    array_of_kind,
+    column_kind,
     protected,
     shape,
     unsized,
@@ -187,7 +188,7 @@ def _configured(call: Call, candidates: list[Function]) -> Kind | None:
             if relation is not None:
                 names = tuple(c.name for c in relation.columns)
                 kinds = tuple(
-                    column_token(signature.results[n]) if n in signature.results else PLAIN for n in names
+                    column_kind(signature.results[n]) if n in signature.results else PLAIN for n in names
                 )
                 return Row(names, kinds)
         outs = tuple(
@@ -198,10 +199,10 @@ def _configured(call: Call, candidates: list[Function]) -> Kind | None:
         if outs:
             return Row(
                 outs,
-                tuple(column_token(signature.results[n]) if n in signature.results else PLAIN for n in outs),
+                tuple(column_kind(signature.results[n]) if n in signature.results else PLAIN for n in outs),
             )
         scalar = signature.results.get("")
-        return column_token(scalar) if scalar is not None else PLAIN
+        return column_kind(scalar) if scalar is not None else PLAIN
     return None
 
 
@@ -219,7 +220,7 @@ def _count(call: Call) -> Kind:
 
 @_builtin("array_agg")
 def _array_agg(call: Call) -> Kind:
-    return ArrayOf(unsized(call.arguments[0]))
+    return array_of_kind(unsized(call.arguments[0]))
 
 
 @_builtin("any_value", "first_value", "last_value", "nth_value")
@@ -332,10 +333,12 @@ def _scalar_key(kind: Kind) -> bool:
 def _unnest(call: Call) -> Kind:
     if len(call.arguments) != 1:
         return PLAIN
-    return element(call.arguments[0], call.what, call.position)
+    return unsized(element(call.arguments[0], call.what, call.position))
 
 
-@_builtin("cardinality", "array_length", "array_ndims", "array_upper", "array_lower", "array_dims")
+@_builtin(
+    "cardinality", "array_length", "array_ndims", "array_upper", "array_lower", "array_dims", "generate_subscripts"
+)  # fmt: skip
 def _array_size(call: Call) -> Kind:
     if not isinstance(shape(call.arguments[0]), ArrayOf):
         return _other(call, "pg_catalog")
@@ -351,7 +354,24 @@ def _array_search(call: Call) -> Kind:
         compare(inner, call.arguments[1], call.what, call.position)
     for kind in call.arguments[2:]:
         require_plain(kind, call.what, call.position)
-    return ArrayOf(unsized(inner)) if call.name == "array_remove" else Plain(f"the result of {call.what}")
+    return array_of_kind(unsized(inner)) if call.name == "array_remove" else Plain(f"the result of {call.what}")
+
+
+@_builtin("array_replace")
+def _array_replace(call: Call) -> Kind:
+    inner = element(call.arguments[0], call.what, call.position)
+    if len(call.arguments) == 3:
+        compare(inner, call.arguments[1], call.what, call.position)
+    return array_of_kind(unsized(flow([inner, *call.arguments[2:]], call.what, call.position)))
+
+
+@_builtin("trim_array", "array_sample", "array_shuffle", "array_reverse")
+def _array_part(call: Call) -> Kind:
+    if not isinstance(shape(call.arguments[0]), ArrayOf):
+        return _other(call, "pg_catalog")
+    for kind in call.arguments[1:]:
+        require_plain(kind, call.what, call.position)
+    return unsized(call.arguments[0])
 
 
 @_builtin("array_append", "array_prepend", "array_cat")
@@ -360,7 +380,7 @@ def _array_grow(call: Call) -> Kind:
     for index, kind in enumerate(call.arguments):
         is_array = call.name == "array_cat" or (index == 0) == (call.name == "array_append")
         elements.append(element(kind, call.what, call.position) if is_array else kind)
-    return ArrayOf(unsized(flow(elements, call.what, call.position)))
+    return array_of_kind(unsized(flow(elements, call.what, call.position)))
 
 
 @_builtin("array_to_string")

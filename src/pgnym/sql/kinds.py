@@ -104,9 +104,11 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True)
 class LateCast:
-    """A cast of something open that isn't a constant itself (``v.x::date``): judged when its kind is known."""
+    """A cast of something open that isn't a constant itself (``v.x::date``, ``ARRAY[$1]::int[]``): judged when its kind is
+    known.
+    """
 
-    kind: Open
+    kind: Open | ArrayOf
     span: tuple[int, int]
     cast_oid: int
     cast_typmod: int
@@ -182,6 +184,8 @@ def unsized(kind: Kind) -> Kind:
     if isinstance(known, Token) and (known.typmod != -1 or known.whole):
         carried = (*known.carried, kind) if isinstance(kind, Open) else known.carried
         return replace(known, typmod=-1, whole=False, carried=carried)
+    if isinstance(known, ArrayOf):
+        return ArrayOf(unsized(known.element))
     return kind
 
 
@@ -201,6 +205,12 @@ def frozen(kind: Kind) -> Kind:
     return kind
 
 
-def column_token(protection: Protection) -> Token:
+def column_kind(protection: Protection) -> Token | ArrayOf:
     """The kind of a protected column."""
-    return Token(frozenset((protection,)), protection, protection.typmod, whole=True)
+    token = Token(frozenset((protection,)), protection, protection.typmod, whole=True)
+    return ArrayOf(token) if protection.array else token
+
+
+def array_of_kind(element: Kind) -> Kind:
+    """An array of values of a kind. An array of arrays is one array with more dimensions, of the same type."""
+    return element if isinstance(shape(element), ArrayOf) else ArrayOf(element)

@@ -13,6 +13,7 @@ from typing import Any
 from pgnym.semantics.expression import Collation
 from pgnym.sql.catalog import Catalog, Column, Function, Protection, Relation, Signature, Type
 from pgnym.sql.collating import Collations, build_collations
+from pgnym.sql.types import ELEMENTS
 
 Rows = Iterable[Sequence[Any]]
 
@@ -122,19 +123,30 @@ class _Registered:
     casefold: bool
     state: str
 
-    def protection(self, stored_oid: int, collation: Collation | None) -> Protection:
+    def protection(
+        self, stored_oid: int, collation: Collation | None, types: Mapping[int, Type]
+    ) -> Protection:
+        """The protection of a column that now has type ``stored_oid``; of an array by the types of its elements."""
+        element = ELEMENTS.get(self.codec_oid, 0)
         return Protection(
             f"{self.schema}.{self.table}.{self.column}",
             self.domain,
             domain_prefix(self.domain_id),
             self.randomized,
-            self.type_oid,
+            _element(self.type_oid, types) if element else self.type_oid,
             self.typmod,
-            self.codec_oid,
-            stored_oid,
+            element or self.codec_oid,
+            _element(stored_oid, types) if element else stored_oid,
             self.casefold,
             collation,
+            array=bool(element),
         )
+
+
+def _element(array_oid: int, types: Mapping[int, Type]) -> int:
+    """The element type of an array type; the type itself where it is none."""
+    known = types.get(array_oid)
+    return ELEMENTS.get(array_oid, 0) or (known.element if known is not None else 0) or array_oid
 
 
 def build_catalog(
@@ -159,15 +171,16 @@ def build_catalog(
     """
     registered = {row.id: row for row in (_Registered(*r) for r in registry)}
     bound, broken = _bindings(checks, registered)
+    found_types = {oid: Type(oid, *rest) for oid, *rest in types}
     by_relation: dict[int, list[Column]] = {}
     collations = collations or Collations()
     for oid, name, attnum, type_oid, typmod, generated in columns:
         row = bound.get((oid, attnum))
-        protection = (
-            row.protection(type_oid, collations.of_column(oid, attnum, row.codec_oid))
-            if row is not None
-            else None
-        )
+        protection = None
+        if row is not None:
+            codec_oid = ELEMENTS.get(row.codec_oid, row.codec_oid)
+            collation = collations.of_column(oid, attnum, codec_oid)
+            protection = row.protection(type_oid, collation, found_types)
         by_relation.setdefault(oid, []).append(
             Column(name, attnum, type_oid, typmod, protection, bool(generated))
         )
@@ -188,7 +201,6 @@ def build_catalog(
     for relation in by_oid.values():
         if relation.kind != "c":  # a composite type doesn't hide a table, and can't be named in FROM
             named[relation.schema, relation.name] = relation
-    found_types = {oid: Type(oid, *rest) for oid, *rest in types}
     return Catalog(
         epoch, named, by_oid, found_types, _functions(functions), dict(signatures or {}), collations.named
     )

@@ -86,8 +86,10 @@ def _shown_type(catalog: Catalog, kind: Kind) -> tuple[int | None, int | None]:
         return None, None  # an expression: the server knows best
     if isinstance(kind, ArrayOf):
         element = shape(kind.element)
-        if isinstance(element, Token) and element.protection.type_oid != element.protection.stored_oid:
-            return array_of(catalog, element.protection.type_oid) or None, element.typmod
+        if isinstance(element, Token) and not element.mixed:
+            protection = element.protection
+            if protection.type_oid != protection.stored_oid or element.typmod != -1:
+                return array_of(catalog, protection.type_oid) or None, element.typmod
     return None, None
 
 

@@ -14,13 +14,13 @@ from pgnym.sql.kinds import ArrayOf, LateCast, Occurrence, Open, Token, shape
 from pgnym.sql.literals import decode
 from pgnym.sql.plan import Parameter, Use, ValueUse
 from pgnym.sql.rewrite import Edit, Hole, LookupHole
-from pgnym.sql.types import BPCHAR, NUMBERS, TEXT, TEXT_ARRAY, VARCHAR, array_of, family
+from pgnym.sql.types import BPCHAR, NUMBERS, TEXT, TEXT_ARRAY, VARCHAR, VARCHAR_ARRAY, array_of, family
 from pgnym.sql.unify import describe
 
 _STRENGTH = {Use.COMPARE: 0, Use.CARRY: 1, Use.WRITE: 2}
 _NUMERIC, _JSONB = 1700, 3802
 _POINT_OR_EXPONENT = re.compile(r"[0-9][.eE]")
-_KEPT_CASTS = frozenset({TEXT, VARCHAR, TEXT_ARRAY, 1015})
+_KEPT_CASTS = frozenset({TEXT, VARCHAR, TEXT_ARRAY, VARCHAR_ARRAY})
 _STRINGS = frozenset({TEXT, VARCHAR, BPCHAR})
 # A date where a timestamp is meant is midnight, whatever the settings; (declared type, type of the column).
 _WIDENED = frozenset({(1082, 1114)})
@@ -67,7 +67,7 @@ def _distribute_casts(run: Run) -> None:
     Each constant is cut as the cast would cut it. Columns among them have the same length, so the cast leaves them alone.
     """
     for cast in run.late_casts:
-        if _distributed(run, cast):
+        if isinstance(cast.kind, Open) and _distributed(run, cast):
             for occurrence in cast.kind.root().occurrences:
                 if not occurrence.cast_oid:
                     occurrence.cast_oid = cast.cast_oid
@@ -77,7 +77,8 @@ def _distribute_casts(run: Run) -> None:
 def _distributed(run: Run, cast: LateCast) -> bool:
     kind = shape(cast.kind)
     if (
-        cast.cast_typmod == -1
+        not isinstance(cast.kind, Open)
+        or cast.cast_typmod == -1
         or cast.cast_array
         or not isinstance(kind, Token)
         or kind.typmod != cast.cast_typmod
@@ -100,7 +101,7 @@ def _late_cast_edits(run: Run) -> list[Edit]:
         if not cast_fits(run, cast, kind, is_array) or (cast.cast_typmod != -1 and not distributed):
             raise _unfit(cast.cast_name, kind, cast.span[0])
         if distributed or (cast.cast_oid not in _KEPT_CASTS and cast.cast_name != "citext"):
-            edits[cast.span] = Edit(*cast.span, b"text[]" if is_array else b"text")
+            edits[cast.span] = Edit(*cast.span, stored_array(cast.cast_oid) if is_array else b"text")
     return list(edits.values())
 
 
@@ -268,8 +269,13 @@ def retyped(occurrence: Occurrence, is_array: bool, edits: list[Edit]) -> int:
         return 0
     if occurrence.cast_name == "citext":
         return 0
-    edits.append(Edit(span[0], span[1], b"text[]" if is_array else b"text"))
+    edits.append(Edit(span[0], span[1], stored_array(occurrence.cast_oid) if is_array else b"text"))
     return span[1]
+
+
+def stored_array(oid: int) -> bytes:
+    """What a cast of array constants becomes: arrays of varchar and text have no operators in common."""
+    return b"varchar[]" if oid == VARCHAR_ARRAY else b"text[]"
 
 
 @dataclass(slots=True)

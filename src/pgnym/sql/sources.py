@@ -7,7 +7,7 @@ from dataclasses import replace
 from pgnym.sql.catalog import Relation
 from pgnym.sql.errors import Refused
 from pgnym.sql.infer import Node, Run, infer, infer_all, location, split
-from pgnym.sql.kinds import PLAIN, Kind, Plain, Row, column_token, protected, shape
+from pgnym.sql.kinds import PLAIN, Kind, Plain, Row, column_kind, protected, shape, unsized
 from pgnym.sql.resolve import Field, Item, Scope, Source
 from pgnym.sql.select import note_named, query_columns
 from pgnym.sql.unify import compare, flow, require_plain
@@ -22,7 +22,7 @@ def relation_fields(run: Run, relation: Relation) -> tuple[Field, ...]:
     return tuple(
         Field(
             c.name,
-            column_token(c.protection) if c.protection else Plain(f"column {label}.{c.name}", c.type_oid),
+            column_kind(c.protection) if c.protection else Plain(f"column {label}.{c.name}", c.type_oid),
         )
         for c in relation.columns
     )
@@ -223,7 +223,7 @@ def _function(run: Run, fields: Node, scope: Scope) -> Item:
 def _unnested(kind: Kind) -> Kind:
     from pgnym.sql.unify import element
 
-    return element(kind, "unnest", None)
+    return unsized(element(kind, "unnest", None))
 
 
 def _scalar_columns(run: Run, name: str, kind: Kind, alias: Node) -> tuple[list[Field], bool]:

@@ -8,7 +8,7 @@ from typing import Any
 from pgnym.sql.catalog import Catalog, Type
 
 TEXT, VARCHAR, BPCHAR, UNKNOWN = 25, 1043, 1042, 705
-TEXT_ARRAY = 1009
+TEXT_ARRAY, VARCHAR_ARRAY = 1009, 1015
 # int2, int4, int8, numeric: the common type of two is the later one.
 NUMBERS = (21, 23, 20, 1700)
 
@@ -47,7 +47,7 @@ ARRAYS: Mapping[int, int] = {
     869: 1041, 650: 651, 1042: 1014, 1043: 1015, 1082: 1182, 1083: 1183, 1114: 1115, 1184: 1185, 1186: 1187,
     1266: 1270, 1700: 1231, 2950: 2951, 3802: 3807,
 }  # fmt: skip
-_ELEMENTS = {array: element for element, array in ARRAYS.items()}
+ELEMENTS: Mapping[int, int] = {array: element for element, array in ARRAYS.items()}
 _FAMILIES = {
     TEXT: "text", VARCHAR: "text", BPCHAR: "text", UNKNOWN: "text",
     20: "number", 21: "number", 23: "number", 1700: "number",
@@ -87,7 +87,7 @@ def element_of(catalog: Catalog, oid: int) -> int:
     known = catalog.types.get(oid)
     if known is not None and known.element:
         return known.element
-    return _ELEMENTS.get(oid, 0)
+    return ELEMENTS.get(oid, 0)
 
 
 def find_type(catalog: Catalog, by_name: Mapping[str, list[Type]], schema: str | None, name: str) -> int:

@@ -23,6 +23,7 @@ from pgnym.sql.kinds import (
     Row,
     Text,
     Token,
+    array_of_kind,
     protected,
     shape,
     tokens,
@@ -225,6 +226,8 @@ def compare(left: Kind, right: Kind, what: str, position: int | None) -> None:
     elif isinstance(one, Row) and isinstance(other, Row) and len(one.fields) == len(other.fields):
         for a, b in zip(one.fields, other.fields, strict=True):
             compare(a, b, what, position)
+    elif any(isinstance(k, ArrayOf) and protected(k) for k in (one, other)):
+        raise conflict(one, other, what, position)
     else:
         reason = other.what if isinstance(other, Plain) else what
         require_plain(one, what, position, reason)
@@ -398,7 +401,7 @@ def _flow_built(
             if isinstance(part, Token | Text | Row):
                 raise conflict(first, part, what, position)
             elements.append(element(part, what, position))
-        return ArrayOf(flow(elements, what, position))
+        return array_of_kind(flow(elements, what, position))
     for part in shapes:
         if isinstance(part, ArrayOf | Row) and protected(part):
             raise conflict(first, part, what, position)
@@ -428,17 +431,32 @@ def assign(
             )
         require_plain(value, what, position, f"unprotected column {label}")
         return
+    if target.array:
+        if not isinstance(value, Open | ArrayOf):
+            raise _computed(value, label, what, position)
+        kind = element(value, what, position)
+        value = shape(kind)
+    _assign_value(target, label, kind, value, what, position, typmod)
+
+
+def _computed(value: Kind, label: str, what: str, position: int | None) -> Refused:
+    return Refused(
+        f"{what} would store {describe(value)} in protected column {label}",
+        detail="The value is computed by the database, which can't turn it into a token.",
+        hint="Compute the value in the application, and pass it as a constant or parameter.",
+        position=position,
+    )
+
+
+def _assign_value(
+    target: Protection, label: str, kind: Kind, value: Kind, what: str, position: int | None, typmod: int
+) -> None:
     token = Token(frozenset((target,)), target, typmod)
     if isinstance(value, Open):
         _meet(value, token, Use.WRITE, what, position)
         return
     if not isinstance(value, Token):
-        raise Refused(
-            f"{what} would store {describe(value)} in protected column {label}",
-            detail="The value is computed by the database, which can't turn it into a token.",
-            hint="Compute the value in the application, and pass it as a constant or parameter.",
-            position=position,
-        )
+        raise _computed(value, label, what, position)
     if value.mixed or not same_domain(value, token):
         raise conflict(value, token, what, position)
     if isinstance(kind, Open):

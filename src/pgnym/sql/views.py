@@ -6,7 +6,7 @@ from pgnym.sql.catalog import Relation
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Constant, evaluate
 from pgnym.sql.infer import Run
-from pgnym.sql.kinds import Token, frozen, shape
+from pgnym.sql.kinds import ArrayOf, Token, frozen, shape
 from pgnym.sql.lexer import lex
 from pgnym.sql.literals import decode
 from pgnym.sql.plan import SessionScope
@@ -56,6 +56,8 @@ def _infer_view(run: Run, relation: Relation) -> tuple[Field, ...]:
         raise kept_for_later(inner.searches.values())
     for occurrence in inner.occurrences.values():
         kind = shape(occurrence.open) if occurrence.open is not None else None
+        if isinstance(kind, ArrayOf):
+            kind = shape(kind.element)
         if isinstance(kind, Token):
             must_be_token(occurrence.fold, kind, lexed.cuts)
     names = [c.name for c in relation.columns]

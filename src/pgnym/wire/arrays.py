@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from math import prod
 
 from pgnym.wire.containers.arrays import MAX_DIMENSIONS, quote
 from pgnym.wire.errors import CodecError
@@ -18,6 +19,7 @@ _TOKEN = re.compile(rb'\s*(?:([{},])|"((?:[^"\\]|\\.)*)"|((?:[^{},"\\]|\\.)+))',
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _SPACES = b" \t\n\r\v\f"
 _head = struct.Struct("!iiI")
+_dimension = struct.Struct("!ii")
 
 Element = Callable[[bytes], bytes]
 
@@ -77,13 +79,51 @@ def map_array_binary(value: bytes, element: Element, element_oid: int) -> bytes:
 
     Raises ``CodecError`` 22P03 for malformed data.
     """
+    dimensions, has_null, body = _opened(value)
+    out = [_head.pack(dimensions, has_null, element_oid), value[12:body]]
+    for item in _items(value, body):
+        if item is None:
+            out.append(b"\xff\xff\xff\xff")
+        else:
+            new = element(item)
+            out.append(len(new).to_bytes(4, "big") + new)
+    return b"".join(out)
+
+
+def array_text_from_binary(value: bytes, element: Element) -> bytes:
+    """As ``map_array_binary``, but as array_out prints it: text names no element type, which the server must agree with.
+
+    ``element`` gives the text of an element. Raises ``CodecError`` 22P03 also where elements and dimensions differ in number.
+    """
+    dimensions, _, body = _opened(value)
+    bounds = [_dimension.unpack_from(value, 12 + 8 * i) for i in range(dimensions)]
+    size = prod(length for length, _ in bounds) if bounds else 0
+    if any(length < 0 for length, _ in bounds):
+        raise _malformed_binary()
+    shown = [b"NULL" if item is None else quote(element(item)) for item in _items(value, body)]
+    if len(shown) != size:
+        raise _malformed_binary()
+    if not shown:
+        return b"{}"
+    for length, _ in reversed(bounds):
+        shown = [b"{" + b",".join(shown[i : i + length]) + b"}" for i in range(0, len(shown), length)]
+    usual = all(lower == 1 for _, lower in bounds)
+    prefix = b"" if usual else b"".join(b"[%d:%d]" % (lo, lo + n - 1) for n, lo in bounds) + b"="
+    return prefix + shown[0]
+
+
+def _opened(value: bytes) -> tuple[int, int, int]:
+    """(dimensions, whether there are NULLs, where the elements begin)."""
     if len(value) < 12:
         raise _malformed_binary()
     dimensions, has_null, _ = _head.unpack_from(value)
-    pos = 12 + 8 * dimensions
-    if not 0 <= dimensions <= MAX_DIMENSIONS or len(value) < pos:
+    body = 12 + 8 * dimensions
+    if not 0 <= dimensions <= MAX_DIMENSIONS or len(value) < body:
         raise _malformed_binary()
-    out = [_head.pack(dimensions, has_null, element_oid), value[12:pos]]
+    return dimensions, has_null, body
+
+
+def _items(value: bytes, pos: int) -> Iterator[bytes | None]:
     end = len(value)
     while pos < end:
         if pos + 4 > end:
@@ -91,14 +131,12 @@ def map_array_binary(value: bytes, element: Element, element_oid: int) -> bytes:
         length = int.from_bytes(value[pos : pos + 4], "big", signed=True)
         pos += 4
         if length == -1:
-            out.append(b"\xff\xff\xff\xff")
+            yield None
             continue
         if length < 0 or pos + length > end:
             raise _malformed_binary()
-        new = element(value[pos : pos + length])
-        out.append(len(new).to_bytes(4, "big") + new)
+        yield value[pos : pos + length]
         pos += length
-    return b"".join(out)
 
 
 def _malformed() -> CodecError:

@@ -30,7 +30,7 @@ SELECT customer_id FROM customer WHERE email = ANY ('{a,b}')
 
 -- ANY of a cast array constant
 SELECT customer_id FROM customer WHERE email = ANY ('{a,b}'::varchar(20)[])
---> SELECT customer_id FROM customer WHERE email = ANY (<email[]:'{a,b}'>::text[])
+--> SELECT customer_id FROM customer WHERE email = ANY (<email[]:'{a,b}'>::varchar[])
 
 -- ANY of an array parameter
 SELECT customer_id FROM customer WHERE email = ANY ($1)

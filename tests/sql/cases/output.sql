@@ -136,7 +136,7 @@ SELECT array_agg(email), array_agg(DISTINCT birth_date) FROM customer
 
 -- ARRAY of a subquery
 SELECT ARRAY(SELECT email FROM customer), ARRAY[first_name, last_name] FROM employee
---| email/array first_name+last_name/array
+--| email/array:1015(64) first_name+last_name/array
 
 -- an element of an array
 SELECT (array_agg(email))[1], (array_agg(email))[1:2] FROM customer
@@ -265,7 +265,7 @@ SELECT (e).* FROM employee e
 
 -- more than one way of embedding
 SELECT concat(array_agg(email)::text, string_agg(phone, '')) FROM customer
---! 0A000 cast to text on protected column public.customer.email is not supported @ ['::text, string_agg(p']
+--! 0A000 column "concat" embeds protected values in more than one way
 
 -- cast to text
 SELECT email::text, birth_date::text, loyalty_no::varchar FROM customer
