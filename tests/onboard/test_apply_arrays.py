@@ -25,6 +25,13 @@ tables:
       r: {tokens: randomized}
 """ + "\n".join(f"      {c}: {{domain: d_{c}}}" for c in COLUMNS)
 
+
+async def one(app: Connection, query: str) -> asyncpg.Record:
+    """The one row of a query."""
+    (row,) = await app.fetch(query)
+    return row
+
+
 TABLE = r"""
 CREATE EXTENSION IF NOT EXISTS citext;
 CREATE TABLE lists (
@@ -75,7 +82,7 @@ def test_arrays_come_back_byte_for_byte(postgres: Cluster, database: str) -> Non
             bounds = await bench.app.fetchval("SELECT array_dims(t) FROM lists WHERE id = 2")
             assert bounds == "[2:3][0:1]"
             assert [len(e) for e in rows[1]["i"]] == [2, 2]
-            added = await bench.app.fetchrow("INSERT INTO lists DEFAULT VALUES RETURNING t, v")
+            added = await one(bench.app, "INSERT INTO lists DEFAULT VALUES RETURNING t, v")
             assert added["t"] == []
             assert all(e.startswith("pn1") for e in added["v"])
             assert (await bench.verify()).findings == ()
@@ -84,7 +91,7 @@ def test_arrays_come_back_byte_for_byte(postgres: Cluster, database: str) -> Non
             assert await bench.app.fetch(EVERYTHING) == before
             restored = await bench.app.fetch(SHAPE)
             assert [row[:2] for row in map(tuple, restored)] == [row[:2] for row in map(tuple, shape)]
-            added = await bench.app.fetchrow("INSERT INTO lists DEFAULT VALUES RETURNING t, v")
+            added = await one(bench.app, "INSERT INTO lists DEFAULT VALUES RETURNING t, v")
             assert (added["t"], added["v"]) == ([], ["dflt", "x"])
 
     asyncio.run(work())
@@ -95,7 +102,7 @@ def test_the_database_refuses_elements_that_are_no_tokens(postgres: Cluster, dat
         async with workbench(postgres, database, YAML) as bench:
             await bench.app.execute(TABLE)
             await bench.apply()
-            t, i = await bench.app.fetchrow("SELECT t[1], i[1] FROM lists WHERE id = 1")  # type: ignore[misc]
+            t, i = await one(bench.app, "SELECT t[1], i[1] FROM lists WHERE id = 1")
 
             async def stored(column: str, value: str) -> bool:
                 try:
@@ -104,7 +111,7 @@ def test_the_database_refuses_elements_that_are_no_tokens(postgres: Cluster, dat
                     return False
                 return True
 
-            for value in (f"{{{t},NULL,\"\"}}", f"[0:1][1:1]={{{{{t}}},{{{t}}}}}", "{}", f"{{{t},{t}}}"):
+            for value in (f'{{{t},NULL,""}}', f"[0:1][1:1]={{{{{t}}},{{{t}}}}}", "{}", f"{{{t},{t}}}"):
                 assert await stored("t", value), value
             for value in (
                 "{plain}",
@@ -146,7 +153,7 @@ def test_an_array_that_lost_its_check_is_repaired(postgres: Cluster, database: s
             assert now[2].startswith("pn1")
             assert now[3:] == [None, ""]
             await bench.undo("public.lists")
-            row = await bench.app.fetchrow("SELECT t, i FROM lists")
+            row = await one(bench.app, "SELECT t, i FROM lists")
             assert (row["t"], row["i"]) == (["a", "b", "plain", None, ""], [7])
 
     asyncio.run(work())

@@ -89,7 +89,10 @@ async def workbench(
 
     try:
         yield Workbench(
-            config, app, vault_owner, onboard.Tools(config, app, vault_owner, open_tenant, identity, CONTAINERS, PASSWORD)
+            config,
+            app,
+            vault_owner,
+            onboard.Tools(config, app, vault_owner, open_tenant, identity, CONTAINERS, PASSWORD),
         )
     finally:
         for each in opened:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.pq import ExecStatus
 
-from pgnym.wire.arrays import map_array_binary, map_array_text
+from pgnym.wire.arrays import array_text_from_binary, map_array_binary, map_array_text
 from pgnym.wire.codecs import CodecError
 from support.cluster import Cluster
 
@@ -105,3 +105,6 @@ def test_binary_arrays(connection: psycopg.Connection, value: str) -> None:
     data = read(connection, value.encode(), binary=True)
     if data is not None:
         assert map_array_binary(data, bytes, 25) == data
+        shown = array_text_from_binary(data, bytes)
+        assert read(connection, shown, binary=True) == data
+        assert read(connection, shown) == shown

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pgnym.gateway.session import Session
 from pgnym.gateway.slots import Prepared
 from pgnym.policy.sight import Sight
-from pgnym.sql.plan import OutputColumn
+from pgnym.sql.plan import Container, OutputColumn
 from pgnym.wire.codecs import type_size
 from pgnym.wire.errors import ProtocolViolation
 from pgnym.wire.messages import Field
@@ -34,11 +34,17 @@ def show_columns(
     shown = list(fields)
     changed = False
     for index, output in enumerate(outputs):
-        if output is None or output.type_oid is None or not shows_values(output, session):
+        if output is None or not shows_values(output, session):
+            continue
+        if fields[index].table_oid and output.containers[:1] == (Container.TEXT,):
+            # A cast to text is nothing to a server that holds text; to the client the column is an expression.
+            shown[index] = replace(fields[index], table_oid=0, column=0)
+            changed = True
+        if output.type_oid is None:
             continue
         typmod = -1 if output.typmod is None else output.typmod
         shown[index] = replace(
-            fields[index], type_oid=output.type_oid, type_size=type_size(output.type_oid), typmod=typmod
+            shown[index], type_oid=output.type_oid, type_size=type_size(output.type_oid), typmod=typmod
         )
         changed = True
     return tuple(shown) if changed else fields

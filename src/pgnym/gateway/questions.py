@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from functools import lru_cache
 
+from pgnym.gateway.converting import TEXTS, convert
 from pgnym.gateway.effects import Question
 from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.session import Session
-from pgnym.gateway.tokenize import TEXT, TEXTS, convert, refuse_right
+from pgnym.gateway.tokenize import TEXT, refuse_right
 from pgnym.semantics.expression import Call, Constant, Expression
 from pgnym.sql.errors import Refused
-from pgnym.sql.plan import Lookup
+from pgnym.sql.plan import Lookup, Use
 from pgnym.wire import codecs
 from pgnym.wire.messages import Bind
 
@@ -74,7 +75,7 @@ def parameters_of(bind: Bind, declared: tuple[int, ...], session: Session) -> Pa
             canonical = codecs.canonical_from_binary(source, -1, raw)
         else:
             canonical = codecs.canonical_from_text(source, -1, raw, session.settings)
-        return convert(canonical, source, oid)
+        return convert(canonical, source, oid, Use.CARRY)
 
     return value
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pgnym.gateway.converting import TEXTS, convert
 from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.session import Session
 from pgnym.gateway.slots import Prepared
@@ -21,9 +22,6 @@ from pgnym.wire.arrays import array_text_from_binary, map_array_binary, map_arra
 from pgnym.wire.messages import Bind
 
 TEXT = 25
-TEXTS = frozenset((0, 19, TEXT, 705, 1042, 1043))
-INTEGERS = frozenset((20, 21, 23))
-DATE, TIMESTAMP, NUMERIC = 1082, 1114, 1700
 _NAME = {Use.COMPARE: "compare with", Use.CARRY: "compare with", Use.WRITE: "write to"}
 
 
@@ -91,6 +89,8 @@ class Tokenizer:
     def _canonical(self, value: bytes, declared: int, binary: bool) -> bytes:
         """The canonical value in the column's type, cast as the statement says and as PostgreSQL would."""
         cast, target = self._use.cast_oid, self._use.protection.codec_oid
+        if declared == self._use.protection.type_oid:
+            declared = target  # citext, sent as what it is, has the formats of text
         if self._use.array:
             cast = codecs.element_oid(cast)
         own = 0 if declared in TEXTS else declared
@@ -101,10 +101,10 @@ class Tokenizer:
             source = own or (cast if cast in codecs.CODECS and cast not in TEXTS else target)
             canonical = codecs.canonical_from_text(source, -1, value, self._session.settings)
         if cast in codecs.CODECS:
-            canonical, source = convert(canonical, source, cast), cast
+            canonical, source = convert(canonical, source, cast, self._use.use), cast
             if self._use.cast_typmod >= 0:
                 canonical = codecs.cast_truncate(cast, self._use.cast_typmod, canonical)
-        return convert(canonical, source, target)
+        return convert(canonical, source, target, self._use.use)
 
     def array(self, value: bytes, element_oid: int, binary: bool, tokens: Tokens) -> bytes:
         """An array with its elements tokenized, in text format. ``element_oid``: as it was sent, 0 for unknown."""
@@ -151,32 +151,6 @@ def refuse_right(column: str, what: str, session: Session) -> GatewayError:
         detail=f"Role {session.role.name} sees or is given only tokens or masks there.",
         hint="Grant the role 'compare', 'write' or 'reveal' on the column in the configuration, "
         "or use the token in place of the value.",
-    )
-
-
-def convert(canonical: bytes, source: int, target: int) -> bytes:
-    """A canonical value of one type as one of another, where PostgreSQL's implicit or assignment cast is exact.
-
-    Raises ``GatewayError`` 42804 for any other pair, since the gateway does not guess at casts.
-    """
-    if source == target or target in TEXTS:
-        return canonical
-    if source in INTEGERS and (target in INTEGERS or target == NUMERIC):
-        return codecs.canonical_from_text(target, -1, canonical)
-    if source in TEXTS:
-        return codecs.canonical_from_text(target, -1, canonical)
-    if source == DATE and target == TIMESTAMP:
-        if canonical in (b"infinity", b"-infinity"):
-            return canonical
-        era = b" BC" if canonical.endswith(b" BC") else b""
-        return canonical.removesuffix(b" BC") + b" 00:00:00" + era
-    if source == TIMESTAMP and target == DATE and canonical.endswith(b" 00:00:00"):
-        return canonical.removesuffix(b" 00:00:00")
-    raise GatewayError(
-        "42804",
-        "a value of another type meets a protected column",
-        detail=f"The value has type OID {source}, the column {target}.",
-        hint="Send the value in the column's own type, or cast it to that.",
     )
 
 

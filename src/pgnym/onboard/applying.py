@@ -312,7 +312,9 @@ def after_retype(work: ColumnWork, domain: bytes) -> str:
     if work.mode is Mode.PROTECT:
         return text
     if work.array:
-        return f"CASE WHEN NOT ({storage.array_check(work.column.name, domain, work.text_like)}) THEN {text} END"
+        return (
+            f"CASE WHEN NOT ({storage.array_check(work.column.name, domain, work.text_like)}) THEN {text} END"
+        )
     value = text if work.text_like else f"pg_catalog.format('%s', {text}::{work.type_name})"
     return f"CASE WHEN {text} <> '' AND {text} COLLATE \"C\" !~ '{storage.pattern(domain)}' THEN {value} END"
 

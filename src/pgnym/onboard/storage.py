@@ -20,6 +20,8 @@ NAMES: dict[int, str] = {
     23: "integer",
     20: "bigint",
     1700: "numeric",
+    700: "real",
+    701: "double precision",
     2950: "uuid",
     869: "inet",
     17: "bytea",
@@ -31,7 +33,9 @@ NUMERIC, JSONB = 1700, 3802
 
 
 # Arrays of these types can be protected, element by element (a token of jsonb would be an element of its own).
-ARRAYS: dict[int, int] = {array: element for array, element in ELEMENTS.items() if element in NAMES and element != JSONB}
+ARRAYS: dict[int, int] = {
+    array: element for array, element in ELEMENTS.items() if element in NAMES and element != JSONB
+}
 
 
 def codec(type_oid: int, base_name: str) -> int | None:
@@ -93,7 +97,7 @@ def array_check(column: str, prefix: bytes, empty: bool) -> str:
     them, too. Two tokens in a row, without a comma between, are no element.
     """
     text = f'{quoted(column)}::text COLLATE "C"'
-    item = f'(NULL|{prefix.decode("ascii")}[a-z2-7]{{24}}' + ('|"")' if empty else ")")
+    item = f"(NULL|{prefix.decode('ascii')}[a-z2-7]{{24}}" + ('|"")' if empty else ")")
     bounds = r"((\[-?[0-9]+:-?[0-9]+\])+=)?"
     return f"{quoted(column)} IS NULL OR {text} ~ '^({bounds}[{{]+{item}([}}{{,]+{item})*[}}]+|[{{][}}])$'"
 

@@ -49,7 +49,10 @@ async def verify(tools: Tools) -> Verdict:
             query = f"SELECT DISTINCT {name}::text FROM {table.sql} WHERE {name}::text <> ''"  # noqa: S608 - quoted
             async for batch in rows.batches(tools.app, query):
                 tokens = {
-                    t for (value,) in batch for t in TOKEN_PATTERN.findall(value.encode()) if t.startswith(domain)
+                    t
+                    for (value,) in batch
+                    for t in TOKEN_PATTERN.findall(value.encode())
+                    if t.startswith(domain)
                 }
                 lost += len(tokens) - len(await rows.opened(tokens, tenants))
                 seen += len(tokens)

@@ -26,7 +26,8 @@ NUMERIC, DATE, TIMESTAMP, TIMESTAMPTZ = 1700, 1082, 1114, 1184
 UUID, INET, BYTEA, JSON, JSONB = 2950, 869, 17, 114, 3802
 TIME_OF_DAY = {DATE: b"", TIMESTAMP: b" 00:00:00", TIMESTAMPTZ: b" 00:00:00+00"}
 ISO_DATE = re.compile(rb"(\d{4,})-(\d\d)-\d\d")
-FIXED: dict[int, bytes] = {JSON: b"null", JSONB: b"null"}
+FLOAT4, FLOAT8 = 700, 701
+FIXED: dict[int, bytes] = {JSON: b"null", JSONB: b"null", FLOAT4: b"0", FLOAT8: b"0"}
 
 
 def masker(mask: Mask, codec_oid: int) -> Masker:

@@ -74,7 +74,11 @@ def _cast_array(run: Run, node: Node, kind: ArrayOf, oid: int, typmod: int, is_a
     to_text = family(run.catalog, oid) == "text"
     if not is_array:
         columns = ", ".join(sorted(inner.columns))
-        return Text((kind,), Container.TEXT, f"the text form of column {columns}") if to_text and typmod == -1 else None
+        return (
+            Text((kind,), Container.TEXT, f"the text form of column {columns}")
+            if to_text and typmod == -1
+            else None
+        )
     original = inner.protection.type_oid
     if BPCHAR in (oid, original) and oid != original:
         return None

@@ -32,9 +32,13 @@ class Target:
                 label = f"{self.relation.schema}.{self.relation.name}.{name}"
                 kind = shape(field.kind)
                 token = shape(kind.element) if isinstance(kind, ArrayOf) else kind
-                if isinstance(token, Token) and len(token.lineage) == 1 and not token.mixed:
-                    if token.protection.array == isinstance(kind, ArrayOf):
-                        return token.protection, token.protection.column
+                if (
+                    isinstance(token, Token)
+                    and len(token.lineage) == 1
+                    and not token.mixed
+                    and token.protection.array == isinstance(kind, ArrayOf)
+                ):
+                    return token.protection, token.protection.column
                 if protected(kind):
                     raise unsupported(kind, "a change through a view's computed column", position)
                 return None, label

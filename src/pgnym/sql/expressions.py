@@ -235,7 +235,8 @@ def _is_array(run: Run, kind: Kind) -> bool:
     if not isinstance(known, Open):
         return isinstance(known, ArrayOf)
     return all(
-        o.cast_array or (not o.cast_oid and not o.numeric and (not o.declared or element_of(run.catalog, o.declared)))
+        o.cast_array
+        or (not o.cast_oid and not o.numeric and (not o.declared or element_of(run.catalog, o.declared)))
         for o in known.occurrences
     )
 
@@ -394,7 +395,9 @@ def _array(run: Run, node: Node, scope: Scope) -> Kind:
     joined = flow(kinds, "ARRAY", location(node))
     known = shape(joined)
     if isinstance(known, Open):
-        known.root().named = True  # constants and parameters alone make an array of text, as a subquery's border does
+        known.root().named = (
+            True  # constants and parameters alone make an array of text, as a subquery's border does
+        )
     return array_of_kind(joined)
 
 

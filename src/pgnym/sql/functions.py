@@ -354,7 +354,9 @@ def _array_search(call: Call) -> Kind:
         compare(inner, call.arguments[1], call.what, call.position)
     for kind in call.arguments[2:]:
         require_plain(kind, call.what, call.position)
-    return array_of_kind(unsized(inner)) if call.name == "array_remove" else Plain(f"the result of {call.what}")
+    return (
+        array_of_kind(unsized(inner)) if call.name == "array_remove" else Plain(f"the result of {call.what}")
+    )
 
 
 @_builtin("array_replace")

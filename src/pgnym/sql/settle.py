@@ -18,7 +18,7 @@ from pgnym.sql.types import BPCHAR, NUMBERS, TEXT, TEXT_ARRAY, VARCHAR, VARCHAR_
 from pgnym.sql.unify import describe
 
 _STRENGTH = {Use.COMPARE: 0, Use.CARRY: 1, Use.WRITE: 2}
-_NUMERIC, _JSONB = 1700, 3802
+_NUMERIC, _JSONB, _FLOAT4, _FLOAT8 = 1700, 3802, 700, 701
 _POINT_OR_EXPONENT = re.compile(r"[0-9][.eE]")
 _KEPT_CASTS = frozenset({TEXT, VARCHAR, TEXT_ARRAY, VARCHAR_ARRAY})
 _STRINGS = frozenset({TEXT, VARCHAR, BPCHAR})
@@ -152,7 +152,7 @@ def value_use(run: Run, occurrence: Occurrence) -> ValueUse | None:
     if not cast_fits(run, occurrence, token, is_array):
         raise _unfit(occurrence.cast_name, token, occurrence.start)
     original = family(run.catalog, strongest.protection.type_oid)
-    if occurrence.numeric and original != "number" and (use is not Use.WRITE or original != "text"):
+    if occurrence.numeric and not _takes_number(strongest.protection.codec_oid, original, use):
         raise Refused(
             f"operator does not exist: {describe(token)} and a number",
             sqlstate="42883",
@@ -178,6 +178,16 @@ def value_use(run: Run, occurrence: Occurrence) -> ValueUse | None:
         max(occurrence.cast_oid, 0),
         occurrence.cast_typmod if occurrence.cast_oid else -1,
     )
+
+
+def _takes_number(codec_oid: int, original: str, use: Use) -> bool:
+    """Whether a number without quotes means the column's value that its digits spell.
+
+    Compared with a real, PostgreSQL reads it as double precision, where 0.1 is another value than 0.1 as real.
+    """
+    if original == "number" or codec_oid == _FLOAT8:
+        return True
+    return use is Use.WRITE and (original == "text" or codec_oid == _FLOAT4)
 
 
 def _is_shown(occurrence: Occurrence) -> bool:
@@ -457,7 +467,11 @@ def _declared_fits(run: Run, declared: int, use: ValueUse) -> bool:
         from pgnym.sql.types import element_of
 
         inner = element_of(run.catalog, declared)
+        if use.protection.array and use.use is not Use.WRITE and original != "text":
+            return inner == use.protection.type_oid  # operators of arrays take two of one type
         return inner != 0 and family(run.catalog, inner) in (original, "text")
     if (declared, use.protection.type_oid) in _WIDENED:
+        return True
+    if use.protection.type_oid in (_FLOAT4, _FLOAT8) and declared in (*NUMBERS, _FLOAT4, _FLOAT8):
         return True
     return family(run.catalog, declared) in (original, "text")

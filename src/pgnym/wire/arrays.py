@@ -93,7 +93,7 @@ def map_array_binary(value: bytes, element: Element, element_oid: int) -> bytes:
 def array_text_from_binary(value: bytes, element: Element) -> bytes:
     """As ``map_array_binary``, but as array_out prints it: text names no element type, which the server must agree with.
 
-    ``element`` gives the text of an element. Raises ``CodecError`` 22P03 also where elements and dimensions differ in number.
+    ``element`` gives the text of an element. Raises ``CodecError`` 22P03 also where elements and dimensions don't agree.
     """
     dimensions, _, body = _opened(value)
     bounds = [_dimension.unpack_from(value, 12 + 8 * i) for i in range(dimensions)]

@@ -328,7 +328,9 @@ def _field_error() -> CodecError:
 def _not_iso(codec: Codec, text: bytes) -> CodecError:
     words = re.findall(rb"[a-z]+", text.lower())
     if not any(0x30 <= c <= 0x39 for c in text) and not any(word in _WORDS for word in words):
-        return CodecError("22007", f"invalid input syntax for type {codec.name}")
+        return CodecError(
+            "22007", f"invalid input syntax for type {codec.name.removesuffix(' without time zone')}"
+        )
     return CodecError(
         "0A000",
         f"this spelling of a value of type {codec.name} is not supported for protected columns",

@@ -85,14 +85,14 @@ def load(data: bytes, codec: Codec) -> Any:
     text = data.decode()
 
     def refuse(_: str) -> NoReturn:
-        raise codec.syntax_error()
+        raise _syntax_error()
 
     try:
         value = json.loads(text, parse_int=_Number, parse_float=_Number, parse_constant=refuse)
     except RecursionError:
         raise _depth_error() from None
     except ValueError:
-        raise codec.syntax_error() from None
+        raise _syntax_error() from None
     if codec.name == "jsonb" and "\\u" in text:
         _check_escapes(text, codec)
     return value
@@ -115,6 +115,11 @@ def _escape_one(found: re.Match[str]) -> str:
     return _SHORT.get(char) or f"\\u{ord(char):04x}"
 
 
+def _syntax_error() -> CodecError:
+    """Both types are read by one parser, which names json."""
+    return CodecError("22P02", "invalid input syntax for type json")
+
+
 _UNICODE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 
 
@@ -128,12 +133,12 @@ def _check_escapes(text: str, codec: Codec) -> None:
         is_high, is_low = 0xD800 <= code <= 0xDBFF, 0xDC00 <= code <= 0xDFFF
         paired = high == found.start()
         if (high >= 0 and not (paired and is_low)) or (is_low and not paired):
-            raise codec.syntax_error()
+            raise _syntax_error()
         high = found.end() if is_high else -1
         if code == 0:
             raise CodecError("22P05", "\\u0000 cannot be converted to text")
     if high >= 0:
-        raise codec.syntax_error()
+        raise _syntax_error()
 
 
 class _Writer:

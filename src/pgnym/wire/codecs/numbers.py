@@ -194,6 +194,11 @@ class Float4(Float8):
         return _strictly(text, value, 1 << (math.frexp(value)[1] - 24), 9)
 
 
+def widened(canonical: bytes) -> bytes:
+    """A real as double precision: the same number, in the digits that the other type needs to read it back."""
+    return _FLOAT8.receive(_FLOAT8._pack.pack(Float4._pack.unpack(Float4().send(canonical))[0]))
+
+
 def _strictly(text: str, value: float, ulp: int, most: int) -> str:
     """``text``, or more digits if it is just half-way to the next float.
 
@@ -228,3 +233,6 @@ def parse_integer(text: bytes) -> int | None:
             number = int(found.group(marker + 1).replace(b"_", b""), base)
             return -number if found.group(1) == b"-" else number
     return None
+
+
+_FLOAT8 = Float8()

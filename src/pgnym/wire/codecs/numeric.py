@@ -125,8 +125,8 @@ class Numeric(Codec):
         precision, scale = (typmod - 4) >> 16 & 0xFFFF, _scale(typmod)
         overflow = CodecError(
             "22003",
-            f"value out of range for type numeric({precision},{scale})",
-            "The column holds fewer digits before the decimal point than the value has.",
+            "numeric field overflow",
+            f"The type numeric({precision},{scale}) holds fewer digits before the decimal point than the value has.",
         )
         if canonical[-1:] == b"y":
             raise overflow

@@ -12,6 +12,7 @@ from pgnym.wire.errors import CodecError
 _UUID_DIGITS = rb"((?:[0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4})"
 _UUID = re.compile(rb"(?:\{" + _UUID_DIGITS + rb"\}|" + _UUID_DIGITS + rb")\Z")
 _UUID_PLAIN = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
+_HEX = re.compile(rb"[0-9a-fA-F \t\r\n]*")
 _SPACES = re.compile(rb"[ \n\t\r]+")
 _ESCAPE = re.compile(rb"\\(\\|[0-3][0-7]{2})?")
 _UNPRINTABLE = re.compile(rb"[\\\x00-\x1f\x7f-\xff]")
@@ -65,8 +66,9 @@ class Bytea(Codec):
                     [binascii.hexlify(binascii.unhexlify(part)) for part in _SPACES.split(data[2:])]
                 )
             except (binascii.Error, ValueError):
-                # hex_decode: a wrong digit is 22023, an odd count too.
-                raise CodecError("22023", "invalid hexadecimal data for type bytea") from None
+                # hex_decode: a wrong digit is 22023, an odd count too. PostgreSQL shows the digit.
+                what = "odd number of digits" if _HEX.fullmatch(data[2:]) else "a character is no digit"
+                raise CodecError("22023", f"invalid hexadecimal data: {what}") from None
         if b"\\" not in data:
             return rb"\x" + binascii.hexlify(data)
         return rb"\x" + binascii.hexlify(_ESCAPE.sub(self._unescape, data))
