@@ -265,7 +265,7 @@ SELECT (e).* FROM employee e
 
 -- more than one way of embedding
 SELECT concat(array_agg(email)::text, string_agg(phone, '')) FROM customer
---! 0A000 column "concat" embeds protected values in more than one way
+--! 0A000 column "concat" embeds protected values in more than one way @ ['concat(array_agg(ema']
 
 -- cast to text
 SELECT email::text, birth_date::text, loyalty_no::varchar FROM customer
