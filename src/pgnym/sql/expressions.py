@@ -165,7 +165,8 @@ def _operator(run: Run, node: Node, scope: Scope) -> Kind:
             for operand, kind in zip(operands, [left, *rights], strict=True):
                 by_rank(run, operand, kind, _FORM_NAMES[form], at)
         case _:
-            what = _FORM_NAMES.get(form, f"operator {name}")
+            words = _OPERATOR_NAMES if form in ("AEXPR_OP_ANY", "AEXPR_OP_ALL") else {}
+            what = _FORM_NAMES.get(form) or words.get(name, f"operator {name}")
             for kind in ([left] if left is not None else []) + rights:
                 require_plain(kind, what, at)
             return Plain(f"the result of {what}")
@@ -199,6 +200,10 @@ _FORM_NAMES = {
     "AEXPR_BETWEEN_SYM": "BETWEEN SYMMETRIC",
     "AEXPR_NOT_BETWEEN_SYM": "NOT BETWEEN SYMMETRIC",
 }
+
+
+# LIKE ANY (…) has the operator's sign in the tree, not the word.
+_OPERATOR_NAMES = {"~~": "LIKE", "!~~": "NOT LIKE", "~~*": "ILIKE", "!~~*": "NOT ILIKE"}
 
 
 def _not_none(kind: Kind | None) -> Kind:

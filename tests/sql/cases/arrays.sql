@@ -221,7 +221,7 @@ SELECT tags < '{a}' FROM list
 
 -- LIKE ANY of the elements
 SELECT id FROM list WHERE 'a' LIKE ANY(tags)
---! 0A000 operator ~~ on protected column public.list.tags is not supported @ ['LIKE ANY(tags)']
+--! 0A000 LIKE on protected column public.list.tags is not supported @ ['LIKE ANY(tags)']
 
 -- concat of an array
 SELECT concat(tags) FROM list
