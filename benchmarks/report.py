@@ -90,8 +90,8 @@ def table(cells: Sequence[Cell], console: Console) -> None:
         console.print(latency)
 
 
-def save(cells: Sequence[Cell], folder: Path, about: Mapping[str, Any]) -> Path:
-    """Writes ``results.json`` (every run, not only medians) and returns its path."""
+def save(cells: Sequence[Cell], folder: Path, about: Mapping[str, Any], **more: Any) -> Path:
+    """Writes ``results.json`` (every run, not only medians; ``more`` beside them) and returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     by = index(cells)
     rows: list[dict[str, Any]] = []
@@ -102,7 +102,7 @@ def save(cells: Sequence[Cell], folder: Path, about: Mapping[str, Any]) -> Path:
             row[f"ratio_to_{other}"] = cell.tps / base.tps if base is not None else None
         rows.append(row)
     path = folder / "results.json"
-    path.write_text(json.dumps({"about": dict(about), "results": rows}, indent=1) + "\n")
+    path.write_text(json.dumps({"about": dict(about), "results": rows, **more}, indent=1) + "\n")
     return path
 
 

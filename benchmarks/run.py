@@ -1,7 +1,7 @@
 """``make bench``: pgnym beside no proxy, PgBouncer and a bare forwarder, on this machine, in one run.
 
-    python benchmarks/run.py             # about eight minutes
-    python benchmarks/run.py --quick     # about one
+    python benchmarks/run.py             # about ten minutes
+    python benchmarks/run.py --quick     # about two
     python benchmarks/run.py --profile reveal-prepared --clients 8
 
 How to read it is in docs/benchmarks.md.
@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import asyncpg
+import planning
 from measure import measure, once
 from profiling import print_top, profiled
 from report import about, plot, save, table
@@ -114,7 +115,13 @@ def _run(args: argparse.Namespace, folder: Path, console: Console, errors: Conso
         facts = about(
             version, persons=persons, seconds=args.seconds, durability=args.durability, notes=bench.notes
         )
-        console.print(f"written: {save(cells, args.results, facts)}", soft_wrap=True)
+        more = {}
+        if not args.scenarios:
+            errors.print("planning alone …")
+            planned = planning.measured(quick=args.quick)
+            planning.show(*planned, console)
+            more["planning"] = planning.as_data(*planned)
+        console.print(f"written: {save(cells, args.results, facts, **more)}", soft_wrap=True)
         drawn = plot(cells, args.results)
         console.print(
             f"written: {drawn}" if drawn else "no plot: matplotlib is not installed", soft_wrap=True
