@@ -21,7 +21,7 @@ from pgnym.sql.plan import (
 )
 
 # The text around an expression that makes its rank of it, shown as ``rank<email>(…)``.
-_RANK = re.compile(r"NULLIF\(coalesce\((<[^>]* ranks[^>]*>)::jsonb ->> coalesce\(\(")
+_RANK = re.compile(r"NULLIF\(coalesce\((<[^>]* ranks[^>]*>|'\{\}')::jsonb ->> coalesce\(\(")
 _RANKED = f")::text, '{NULL_KEY}'), '{UNRANKED}'), '')::int"
 
 _MARKS = {Use.COMPARE: "", Use.WRITE: "+", Use.CARRY: "~"}

@@ -22,7 +22,15 @@ from pgnym.sql.kinds import (
     shape,
     unsized,
 )
-from pgnym.sql.ordering import by_rank, by_value, comparable, ranking, result_type, same_order
+from pgnym.sql.ordering import (
+    by_rank,
+    by_value,
+    collation_named,
+    comparable,
+    ranking,
+    result_type,
+    same_order,
+)
 from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope, column_named, field_of, names_in, row_of, source_named
 from pgnym.sql.select import note_named, query_columns
@@ -450,21 +458,19 @@ def _subscript(kind: Kind) -> Kind:
 
 @expression("CollateClause")
 def _collate(run: Run, node: Node, scope: Scope) -> Kind:
+    """Under a deterministic collation, texts are equal only when their bytes are, so that tokens may be compared."""
     kind = infer(run, node["arg"], scope)
-    name = node.get("collname", [{}])[-1].get("String", {}).get("sval", "")
+    names = [n["String"].get("sval", "") for n in node.get("collname", ())]
+    what, at = f'COLLATE "{names[-1]}"', location(node)
     known = shape(kind)
+    found = collation_named(run.catalog, run.session.search_path, names)
     if isinstance(known, Token) and not isinstance(kind, Open):
-        if name not in _BYTEWISE_COLLATIONS and not _is_own(known, name):
-            raise unsupported(known, f'COLLATE "{name}"', location(node))
-        return replace(known, collations=frozenset((name,)))
-    if name not in _BYTEWISE_COLLATIONS:
-        require_plain(kind, f'COLLATE "{name}"', location(node))
+        if found is None or not found.deterministic:
+            raise unsupported(known, what, at)
+        return replace(known, collations=frozenset((found,)))
+    if (found is None or not found.deterministic) and names[-1] not in _BYTEWISE_COLLATIONS:
+        require_plain(kind, what, at)
     return kind
-
-
-def _is_own(token: Token, name: str) -> bool:
-    """Whether a collation is that of the columns, under which equal values have equal tokens."""
-    return all(p.collation is not None and p.collation.name == name for p in token.lineage)
 
 
 @expression("SubLink")

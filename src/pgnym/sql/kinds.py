@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from pgnym.semantics.expression import Collation
 from pgnym.sql.catalog import Protection
 from pgnym.sql.plan import Container, Use
 
@@ -38,7 +39,7 @@ class Token:
     mixed: bool = False
     whole: bool = False
     carried: tuple[Open, ...] = field(default=(), compare=False, repr=False)
-    collations: frozenset[str | None] = frozenset()
+    collations: frozenset[Collation | None] = frozenset()
 
     @property
     def columns(self) -> frozenset[str]:

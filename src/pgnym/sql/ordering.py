@@ -32,7 +32,7 @@ UNRANKED = "pgnym_unranked_value"
 NULL_KEY = "0"
 """The member of the object of ranks that stands for NULL. No token is spelled like this."""
 
-# Collations that order by bytes whatever the database's encoding and locale; in catalogs of every server.
+# Collations of libc that every server has; for a catalog without any.
 _BYTEWISE = frozenset({"C", "POSIX", "ucs_basic"})
 
 
@@ -90,9 +90,9 @@ def ranking(run: Run, kind: Kind, what: str, position: int | None) -> Ranking:
             position=position,
         )
     protection = min(token.lineage, key=lambda p: p.column)
-    for name in token.collations:
-        if name is not None:
-            protection = replace(protection, collation=_collation(name, protection, what, position))
+    for collation in token.collations:
+        if collation is not None:
+            protection = replace(protection, collation=collation)
     run.compared.update(token.columns)
     return Ranking(protection, token.columns)
 
@@ -101,19 +101,16 @@ def _codec(protection: Protection) -> int:
     return TEXT if protection.codec_oid == VARCHAR else protection.codec_oid
 
 
-def _collation(name: str, protection: Protection, what: str, position: int | None) -> Collation:
-    """The collation that COLLATE names."""
-    own = protection.collation
-    if name in _BYTEWISE:
-        return Collation(name, "c", name, name)
-    if own is not None and own.name == name:
-        return own
-    raise Refused(
-        f'{what} under COLLATE "{name}" on protected column {protection.column} is not supported',
-        detail='The gateway knows the order of the column\'s own collation, and of "C".',
-        hint='Leave COLLATE out, or write COLLATE "C".',
-        position=position,
-    )
+def collation_named(catalog: Catalog, search_path: Sequence[str], names: Sequence[str]) -> Collation | None:
+    """The collation that a COLLATE clause names; None for one that isn't known."""
+    schemas = (names[-2],) if len(names) > 1 else search_path
+    for schema in schemas:
+        found = catalog.collations.get((schema, names[-1]))
+        if found is not None:
+            return found
+    if names[-1] in _BYTEWISE and not catalog.collations and schemas[:1] == ("pg_catalog",):
+        return Collation(names[-1], "c", names[-1], names[-1])
+    return None
 
 
 def by_rank(run: Run, node: Node, kind: Kind, what: str, position: int | None) -> Ranking:

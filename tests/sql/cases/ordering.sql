@@ -258,7 +258,7 @@ DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT email FROM customer ORDER BY email
 
 -- EXPLAIN
 EXPLAIN (COSTS OFF) SELECT email FROM customer ORDER BY email
---> EXPLAIN (COSTS OFF) SELECT email FROM customer ORDER BY rank<email ranks>(email)
+--> EXPLAIN (COSTS OFF) SELECT email FROM customer ORDER BY rank'{}'(email)
 
 -- COPY of a sorted query
 COPY (SELECT email FROM customer ORDER BY email) TO STDOUT
@@ -434,3 +434,7 @@ SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY loyalty_no) FROM customer
 -- a hypothetical rank
 SELECT rank('a') WITHIN GROUP (ORDER BY email) FROM customer
 --! 0A000 WITHIN GROUP of rank() on protected column public.customer.email is not supported @ ["rank('a') WITHIN GRO"]
+
+-- EXPLAIN ANALYZE
+EXPLAIN ANALYZE SELECT min(email) FROM customer
+--> EXPLAIN ANALYZE SELECT (<email ordered>::jsonb ->> (min(rank<email ranks>(email)))) AS "min" FROM customer
