@@ -11,6 +11,7 @@ from pgnym.sql.ordering import Ranking, by_rank, by_value, check_using, ordered,
 from pgnym.sql.places import bare, expression_span, word
 from pgnym.sql.plan import Answer
 from pgnym.sql.resolve import Scope
+from pgnym.sql.sorting import sort_item
 from pgnym.sql.splices import GATHERED, Around
 from pgnym.sql.unify import unsupported
 
@@ -53,18 +54,17 @@ def order(call: Aggregate, scope: Scope) -> Kind | None:
     run, node = call.run, call.node
     at = location(node)
     sorts = [item["SortBy"] for item in node.get("agg_order", ())]
-    kinds = [infer(run, sort["node"], scope) for sort in sorts]
     if node.get("agg_within_group"):
-        return _within_group(call, sorts, kinds)
+        return _within_group(call, sorts, [infer(run, sort["node"], scope) for sort in sorts])
     what = f"ORDER BY in {call.name}()"
-    for sort, kind in zip(sorts, kinds, strict=True):
-        if protected(kind):
-            check_using(sort, what, at)
-    if node.get("agg_distinct") and any(protected(k) for k in kinds):
-        _gather(call, sorts, kinds, what)
-        return None
-    for sort, kind in zip(sorts, kinds, strict=True):
-        ordered(run, sort["node"], kind, what, at)
+    if node.get("agg_distinct"):
+        kinds = [infer(run, sort["node"], scope) for sort in sorts]
+        if any(protected(kind) for kind in kinds):
+            check_using(sorts[0], what, at)
+            _gather(call, sorts, kinds, what)
+            return None
+    for sort in sorts:
+        sort_item(run, sort, scope, what, at)
     return None
 
 

@@ -59,6 +59,11 @@ class _Taken:
         default_factory=list
     )  # number, index, where, declared
 
+    def typed_parameters(self, expression: Expression) -> tuple[tuple[int, int, int], ...]:
+        """(number, type, where) of the client parameters in an expression."""
+        types = _constant_types(expression)
+        return tuple((n, declared or types[index], where) for n, index, where, declared in self.parameters)
+
 
 @dataclass(frozen=True, slots=True)
 class _Part:
@@ -144,22 +149,65 @@ def _build(run: Run, nodes: list[Node], operator: str | None, scope: Scope) -> _
     return _Built(taken, taken.value, test)
 
 
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A value that is computed from one protected value and constants, for its order.
+
+    ``kept``: the span of the value. ``parameters``: as in ``Search``. ``starts``: where the constants stood.
+    """
+
+    value: Token
+    kept: tuple[int, int]
+    expression: Expression
+    type_oid: int
+    collation: Collation | None
+    nulls: bool
+    constants: tuple[Fold | int | None, ...]
+    parameters: tuple[tuple[int, int, int], ...]
+    starts: tuple[int, ...]
+
+
+def computed(run: Run, node: Node, scope: Scope) -> Computed | None:
+    """What an expression computes from one protected value; None for the value itself and for all else."""
+    if run.arguments is not None:
+        return None
+    builder = _Builder(run, scope)
+    try:
+        part = builder.part(node)
+    except (_Unfit, Refused):
+        return None
+    taken, expression = builder.taken, part.expression
+    if taken.value is None or isinstance(expression, Value) or not _holds_value(expression):
+        return None
+    own = taken.value.protection.collation
+    if own is not None and own.name == "default":
+        expression = _with_default(expression, own)
+    return Computed(
+        taken.value,
+        taken.kept,
+        expression,
+        part.type_oid,
+        part.collation,
+        not _strict(expression),
+        tuple(taken.constants),
+        taken.typed_parameters(expression),
+        tuple(taken.starts),
+    )
+
+
 def _record(run: Run, built: _Built, place: tuple[int, int], label: str) -> None:
     taken, protection = built.taken, built.value.protection
     for at in taken.starts:
         run.occurrences.pop(at, None)
     columns = built.value.columns
     run.compared |= columns
-    types = _constant_types(built.test)
     nulls = not _strict(built.test)
     constants = tuple(taken.constants)
     run.searches[place[0]] = Search(
         *place,
         taken.kept,
         LookupHole(Answer.MATCHES, protection, columns, built.test, constants, nulls),
-        tuple(
-            (number, declared or types[index], where) for number, index, where, declared in taken.parameters
-        ),
+        taken.typed_parameters(built.test),
         label,
     )
 
@@ -227,7 +275,7 @@ class _Builder:
                 ]
                 return Call(operator, tuple(self.test(a) for a in fields["args"]), _BOOL)
             case "NullTest":
-                inner = self._part(fields["arg"])
+                inner = self.part(fields["arg"])
                 if _is_whole(inner.expression) or not _holds_value(inner.expression):
                     raise _Unfit  # the server can tell
                 negated = fields.get("nulltesttype") == "IS_NOT_NULL"
@@ -247,22 +295,22 @@ class _Builder:
     def _comparison(self, fields: Node) -> Expression:
         form = fields.get("kind", "AEXPR_OP")
         name = self._operator(fields)
-        left = self._part(fields["lexpr"]) if "lexpr" in fields else None
+        left = self.part(fields["lexpr"]) if "lexpr" in fields else None
         right_node = fields["rexpr"]
         match form:
             case "AEXPR_OP" | "AEXPR_LIKE" | "AEXPR_ILIKE" | "AEXPR_SIMILAR":
-                right = self._part(right_node)
+                right = self.part(right_node)
                 if name in _EQUALITY and left is not None:
                     self._refuse_equality(left, right)
                 return self._looks(self._apply(name, [right] if left is None else [left, right]))
             case "AEXPR_IN" if left is not None:
-                rights = [self._part(item) for item in right_node["List"]["items"]]
+                rights = [self.part(item) for item in right_node["List"]["items"]]
                 for right in rights:
                     self._refuse_equality(left, right)
                 tests = [self._apply(name, [left, right]) for right in rights]
                 return self._looks(_joined("or" if name == "=" else "and", tests))
             case "AEXPR_OP_ANY" | "AEXPR_OP_ALL" if left is not None and "A_ArrayExpr" in right_node:
-                rights = [self._part(item) for item in right_node["A_ArrayExpr"].get("elements", ())]
+                rights = [self.part(item) for item in right_node["A_ArrayExpr"].get("elements", ())]
                 if not rights:
                     raise _Unfit
                 for right in rights:
@@ -271,7 +319,7 @@ class _Builder:
                 tests = [self._apply(name, [left, right]) for right in rights]
                 return self._looks(_joined("or" if form == "AEXPR_OP_ANY" else "and", tests))
             case _ if form.endswith(("BETWEEN", "BETWEEN_SYM")) and left is not None:
-                low, high = (self._part(item) for item in right_node["List"]["items"])
+                low, high = (self.part(item) for item in right_node["List"]["items"])
                 return self._looks(self._between(form, left, low, high))
             case _:
                 raise _Unfit
@@ -317,7 +365,8 @@ class _Builder:
 
     # -- operands --------------------------------------------------------------------------------------
 
-    def _part(self, node: Node) -> _Part:
+    def part(self, node: Node) -> _Part:
+        """An expression of the value and constants. Raises _Unfit."""
         tag, fields = split(node)
         match tag:
             case "ColumnRef":
@@ -331,16 +380,16 @@ class _Builder:
             case "CollateClause":
                 return self._collate(fields)
             case "CoalesceExpr":
-                return self._apply("coalesce", [self._part(a) for a in fields["args"]])
+                return self._apply("coalesce", [self.part(a) for a in fields["args"]])
             case "MinMaxExpr":
                 name = "least" if fields.get("op") == "IS_LEAST" else "greatest"
-                return self._apply(name, [self._part(a) for a in fields["args"]])
+                return self._apply(name, [self.part(a) for a in fields["args"]])
             case "A_Expr" if fields.get("kind") == "AEXPR_NULLIF":
-                return self._apply("nullif", [self._part(fields["lexpr"]), self._part(fields["rexpr"])])
+                return self._apply("nullif", [self.part(fields["lexpr"]), self.part(fields["rexpr"])])
             case "A_Expr" if fields.get("kind", "AEXPR_OP") == "AEXPR_OP":
                 operands = [fields["lexpr"]] if "lexpr" in fields else []
                 return self._apply(
-                    self._operator(fields), [self._part(o) for o in [*operands, fields["rexpr"]]]
+                    self._operator(fields), [self.part(o) for o in [*operands, fields["rexpr"]]]
                 )
             case _:
                 raise _Unfit
@@ -399,7 +448,7 @@ class _Builder:
         oid = find_type(self._run.catalog, self._run.knowledge.types, schema, name)
         if not oid or oid >= 16384 or "typmods" in target or "arrayBounds" in target or target.get("setof"):
             raise _Unfit
-        part = self._part(fields["arg"])
+        part = self.part(fields["arg"])
         if part.type_oid == oid:
             return part
         if isinstance(part.expression, Constant) and part.type_oid == 0:
@@ -413,7 +462,7 @@ class _Builder:
         )
 
     def _collate(self, fields: Node) -> _Part:
-        part = self._part(fields["arg"])
+        part = self.part(fields["arg"])
         name = fields["collname"][-1]["String"].get("sval", "")
         if name in _BYTEWISE:
             return _Part(part.expression, part.type_oid, Collation(name, "c", "C", "C"), True)
@@ -430,7 +479,7 @@ class _Builder:
             raise _Unfit
         if any(key in fields for key in _MORE_THAN_ARGUMENTS) or not fields.get("args"):
             raise _Unfit
-        return self._apply(names[-1], [self._part(argument) for argument in fields["args"]])
+        return self._apply(names[-1], [self.part(argument) for argument in fields["args"]])
 
     def _apply(self, name: str, parts: Sequence[_Part]) -> _Part:
         """A function or operator of parts, resolved as PostgreSQL resolves it."""

@@ -27,6 +27,7 @@ from pgnym.sql.ordering import (
     by_value,
     collation_named,
     comparable,
+    compare_rows,
     ranking,
     result_type,
     same_order,
@@ -161,6 +162,8 @@ def _operator(run: Run, node: Node, scope: Scope) -> Kind:
             quantifier = "ANY" if form == "AEXPR_OP_ANY" else "ALL"
             what = f"{name} {quantifier}"
             compare(_not_none(left), element(rights[0], what, at), what, at)
+        case "AEXPR_OP" if isinstance(left, Row) and isinstance(rights[0], Row) and name in _ORDER:
+            compare_rows(run, (node["lexpr"], right_node), (left, rights[0]), f"operator {name}", at)
         case "AEXPR_OP" if left is not None and name in _ORDER and comparable([left, *rights]):
             same_order(run, [left, *rights], f"operator {name}", at)
             for operand, kind in ((node["lexpr"], left), (right_node, rights[0])):

@@ -30,10 +30,10 @@ from pgnym.sql.kinds import (
     shape,
     unsized,
 )
-from pgnym.sql.ordering import check_using, ordered
 from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope
 from pgnym.sql.select import window_definition
+from pgnym.sql.sorting import sort_item
 from pgnym.sql.sql_functions import derive
 from pgnym.sql.types import type_name_parts
 from pgnym.sql.unify import assign, compare, element, flow, groupable, require_plain, unsupported
@@ -456,11 +456,7 @@ def _json_aggregate(run: Run, node: Node, scope: Scope) -> Kind:
     if "agg_filter" in constructor:
         infer(run, constructor["agg_filter"], scope)
     for item in constructor.get("agg_order", ()):
-        sort = item["SortBy"]
-        kind = infer(run, sort["node"], scope)
-        if protected(kind):
-            check_using(sort, "ORDER BY in a JSON aggregate", at)
-        ordered(run, sort["node"], kind, "ORDER BY in a JSON aggregate", at)
+        sort_item(run, item["SortBy"], scope, "ORDER BY in a JSON aggregate", at)
     if "over" in constructor:
         window_definition(run, constructor["over"], scope)
     argument = node["arg"]

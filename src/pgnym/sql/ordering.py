@@ -15,17 +15,21 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pgnym.semantics.expression import Collation
+from pgnym.semantics.expression import Collation, Constant
 from pgnym.sql.catalog import Catalog, Protection
+from pgnym.sql.collating import DEFAULT
+from pgnym.sql.contents import Computed
 from pgnym.sql.errors import Refused
+from pgnym.sql.fold import Applied, Fixed
+from pgnym.sql.fold import Constant as FoldedConstant
 from pgnym.sql.infer import Node, Run, location
-from pgnym.sql.kinds import Kind, Open, Token, shape
+from pgnym.sql.kinds import Kind, Open, Plain, Row, Token, shape
 from pgnym.sql.places import Span, expression_span, word
 from pgnym.sql.plan import Answer
 from pgnym.sql.rewrite import LookupHole
 from pgnym.sql.splices import RANK, VALUE, Around, Repeat
 from pgnym.sql.types import BPCHAR, TEXT, VARCHAR
-from pgnym.sql.unify import conflict, describe, require_plain, unsupported
+from pgnym.sql.unify import bind, carry, conflict, describe, require_plain, unsupported
 
 UNRANKED = "pgnym_unranked_value"
 """The text that can't be cast to a rank."""
@@ -38,14 +42,23 @@ _BYTEWISE = frozenset({"C", "POSIX", "ucs_basic"})
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """How the values of an expression are ordered: the ``protection`` has the collation that decides."""
+    """How the values of an expression are ordered: the ``protection`` has the collation that decides.
+
+    ``computed``: what is computed from a value and ordered in its place.
+    """
 
     protection: Protection
     columns: frozenset[str]
+    computed: Computed | None = None
 
     def hole(self, answer: Answer) -> LookupHole:
         """The place of an answer of the vault."""
-        return LookupHole(answer, self.protection, self.columns)
+        found = self.computed
+        if found is None:
+            return LookupHole(answer, self.protection, self.columns)
+        return LookupHole(
+            answer, self.protection, self.columns, found.expression, found.constants, found.nulls
+        )
 
     @property
     def rank(self) -> Around:
@@ -66,21 +79,8 @@ def ranking(run: Run, kind: Kind, what: str, position: int | None) -> Ranking:
     token = shape(kind)
     if not isinstance(token, Token) or token.mixed:
         raise unsupported(kind, what, position)
-    columns = ", ".join(sorted(token.columns))
-    if run.stored is not None or run.view_depth:
-        raise Refused(
-            f"{what} on protected column {columns} is not supported in {run.stored or 'a definition'}",
-            detail="The order of the values is known to the vault only, which is asked anew for each statement.",
-            hint="Sort in the statements that use it.",
-            position=position,
-        )
-    if isinstance(kind, Open) or token.carried:
-        raise Refused(
-            f"{what} on a constant or parameter beside protected column {columns} is not supported",
-            detail="Only values that are in the column's domain already have a place in its order.",
-            hint="Sort by the column itself.",
-            position=position,
-        )
+    _check_asked(run, token, what, position)
+    carry(kind)  # constants among the values must have a rank as well
     sorts = {(_codec(p), p.collation, p.casefold) for p in token.lineage}
     if len(sorts) != 1 or len(token.collations) > 1:
         raise Refused(
@@ -93,8 +93,49 @@ def ranking(run: Run, kind: Kind, what: str, position: int | None) -> Ranking:
     for collation in token.collations:
         if collation is not None:
             protection = replace(protection, collation=collation)
-    run.compared.update(token.columns)
     return Ranking(protection, token.columns)
+
+
+def _check_asked(run: Run, token: Token, what: str, position: int | None) -> None:
+    """Raise Refused where the vault can't be asked; note the columns that it is asked about."""
+    if run.stored is not None or run.view_depth:
+        columns = ", ".join(sorted(token.columns))
+        raise Refused(
+            f"{what} on protected column {columns} is not supported in {run.stored or 'a definition'}",
+            detail="The order of the values is known to the vault only, which is asked anew for each statement.",
+            hint="Sort in the statements that use it.",
+            position=position,
+        )
+    run.compared.update(token.columns)
+
+
+def by_computed(run: Run, node: Node, found: Computed, what: str, position: int | None) -> None:
+    """Put the rank of what an expression computes in its place: of the expression, only the value itself is sent."""
+    computed = _computed_ranking(run, found, what, position)
+    start, end = expression_span(run.lexed, node)
+    first, last = found.kept
+    run.splices.around[first, last, RANK] = computed.rank
+    run.edits[start, first] = b""
+    run.edits[last, end] = b""
+    for at in found.starts:
+        run.occurrences.pop(at, None)
+
+
+def computed_again(run: Run, span: Span, found: Computed, what: str, position: int | None) -> None:
+    """Put the rank of what another expression computes in the place of ``span``."""
+    computed = _computed_ranking(run, found, what, position)
+    first, last = found.kept
+    run.splices.repeats[span] = Repeat(run.lexed.text[first:last], computed.rank)
+
+
+def _computed_ranking(run: Run, found: Computed, what: str, position: int | None) -> Ranking:
+    _check_asked(run, found.value, what, position)
+    run.splices.parameters.update(found.parameters)
+    collation = found.collation
+    if collation is None and found.type_oid in (TEXT, VARCHAR, BPCHAR):
+        collation = run.catalog.collations.get(DEFAULT)  # a text that is made of no other text
+    protection = replace(found.value.protection, collation=collation)
+    return Ranking(protection, found.value.columns, found)
 
 
 def _codec(protection: Protection) -> int:
@@ -155,7 +196,7 @@ def check_using(sort: Node, what: str, position: int | None) -> None:
 
 
 def comparable(kinds: Sequence[Kind]) -> bool:
-    """Whether the order of several values can be compared by rank: all are tokens, of columns rather than constants."""
+    """Whether several values are compared by rank: all are tokens, of columns rather than constants."""
     return all(isinstance(shape(k), Token) and not isinstance(k, Open) for k in kinds)
 
 
@@ -174,6 +215,59 @@ def same_order(run: Run, kinds: Sequence[Kind], what: str, position: int | None)
                 hint="Use COLLATE on both sides, or give both columns the same collation.",
                 position=position,
             )
+
+
+def compare_rows(
+    run: Run, nodes: tuple[Node, Node], rows: tuple[Row, Row], what: str, position: int | None
+) -> None:
+    """``(c, id) > ($1, $2)``: field by field by rank; a constant by the place that it has or would have among the ranks."""
+    pairs = [node["RowExpr"].get("args", ()) for node in nodes if "RowExpr" in node]
+    fields = [row.fields for row in rows]
+    if len({2, len(pairs)}) != 1 or len({len(part) for part in (*pairs, *fields)}) != 1:
+        for row in rows:
+            require_plain(row, what, position)
+        return
+    for one, other, left, right in zip(*pairs, *fields, strict=True):
+        if comparable([left, right]):
+            same_order(run, [left, right], what, position)
+            by_rank(run, one, left, what, position)
+            by_rank(run, other, right, what, position)
+        elif comparable([left]) and isinstance(right, Open):
+            _place(run, other, right, by_rank(run, one, left, what, position), what, position)
+        elif comparable([right]) and isinstance(left, Open):
+            _place(run, one, left, by_rank(run, other, right, what, position), what, position)
+        else:
+            require_plain(left, what, position)
+            require_plain(right, what, position)
+
+
+def _place(run: Run, node: Node, kind: Open, found: Ranking, what: str, position: int | None) -> None:
+    """Put the place of a constant or parameter among the ranks in its place."""
+    root = kind.root()
+    own = found.protection.codec_oid
+    occurrences = root.occurrences
+    if (
+        root.bound is not None
+        or len(occurrences) != 1
+        or occurrences[0].cast_oid not in (0, own, *((TEXT, VARCHAR) if own in (TEXT, VARCHAR) else ()))
+        or occurrences[0].cast_typmod != -1
+    ):
+        raise Refused(
+            f"{what} of protected column {', '.join(sorted(found.columns))} and this in a row is not supported",
+            detail="It can be compared with a constant or parameter of the column's type, used here only.",
+            hint="Write the comparison out: (c > x OR c = x AND …).",
+            position=position,
+        )
+    (occurrence,) = occurrences
+    fold = occurrence.fold
+    source = occurrence.parameter or (fold if isinstance(fold, FoldedConstant | Fixed | Applied) else None)
+    hole = LookupHole(Answer.PLACE, found.protection, found.columns, Constant(0, own), (source,))
+    if occurrence.parameter:
+        run.splices.parameters.add((occurrence.parameter, occurrence.declared or own, occurrence.start))
+    span = expression_span(run.lexed, node)
+    run.splices.repeats[span] = Repeat(b"", Around((b"NULLIF(", hole), (b"::text, '')::float8",)))
+    run.occurrences.pop(occurrence.start, None)
+    bind(root, Plain("the place of a constant in an order"))
 
 
 def result_type(catalog: Catalog, first: Token, *, varchar: bool) -> bytes | None:

@@ -60,19 +60,23 @@ class Answer(Enum):
 
     ``MATCHES``, ``text[]``: the tokens whose values satisfy the test; and '' where the empty string does. ``RANKS``, a
     ``jsonb`` object: each token of the domain (and '') → its rank from 1, in the column's order; ``"0"`` → what NULL has.
-    ``ORDERED``, a ``jsonb`` array: the element with the index of a rank is a token that has it.
+    ``ORDERED``, a ``jsonb`` array: the element with the index of a rank is a token that has it. ``PLACE``, text: the rank
+    that a constant has or, between two, would have (``3.5``); '' for NULL.
+
+    With a test, what is ranked is not the value itself but what the test computes from it.
     """
 
     MATCHES = "matches"
     RANKS = "ranks"
     ORDERED = "ordered"
+    PLACE = "place"
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
     """A question to the vault that must be answered before the statement can go upstream.
 
-    ``columns``: base columns that it inspects; needs ``compare`` on each. ``test``: the boolean expression (MATCHES only).
+    ``columns``: base columns that it inspects; needs ``compare`` on each. ``test``: what is asked of a value, an expression.
     ``constants``: what the expression's constants are: a decoded literal, or the number of a client parameter; never shown.
     ``position``: byte offset in the client's text, for errors. ``nulls``: the test need not be NULL where the value is; if
     it is true there, ``searching.NULL`` stands among the matches.

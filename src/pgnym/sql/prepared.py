@@ -296,12 +296,12 @@ def _explain(run: Run, node: Node, touched: bool) -> Planned:
     else:
         inner, edits = plan_query(run, node["query"])
     options = {o["DefElem"]["defname"] for o in node.get("options", ())}
-    if "analyze" not in options:
+    if "analyze" not in options and not any(isinstance(edit.new, Hole) for edit in edits):
         edits = [_unranked(edit) for edit in edits]
     return replace(inner, command="EXPLAIN", outputs=(), reads=frozenset(), effect=None), edits
 
 
 def _unranked(edit: Edit) -> Edit:
-    """Ranks are only read where a query runs; a plan is the same without, and shorter."""
+    """Ranks are only read where a query runs, unless they are of constants; a plan is the same without, and shorter."""
     empty = _EMPTY.get(edit.new.answer) if isinstance(edit.new, LookupHole) else None
     return replace(edit, new=empty) if empty is not None else edit

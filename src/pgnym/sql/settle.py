@@ -307,7 +307,8 @@ def _key(use: ValueUse | None) -> object:
 def _settle_parameters(run: Run, occurrences: list[Occurrence], settled: Settled) -> None:
     uses = {o.start: value_use(run, o) for o in occurrences}
     searched = searched_parameters(run)
-    if not any(uses.values()) and not any(isinstance(e.new, LookupHole) for e in settled.edits):
+    asks = run.splices or any(isinstance(edit.new, LookupHole) for edit in settled.edits)
+    if not any(uses.values()) and not asks:
         return
     highest = max([len(run.parameter_types), *(o.parameter for o in occurrences), *searched])
     groups: dict[int, list[_Group]] = {}
@@ -355,16 +356,16 @@ def searched_parameters(run: Run) -> dict[int, tuple[int, int]]:
     Raises Refused 42P08 when two of them take it for different types.
     """
     found: dict[int, tuple[int, int]] = {}
-    for search in run.searches.values():
-        for number, type_oid, where in search.parameters:
-            known = found.setdefault(number, (type_oid, where))
-            if known[0] != type_oid and not {known[0], type_oid} <= _STRINGS:
-                raise Refused(
-                    f"inconsistent types deduced for parameter ${number}",
-                    sqlstate="42P08",
-                    hint="Cast it in each place, or use two parameters.",
-                    position=where,
-                )
+    searched = [parameter for search in run.searches.values() for parameter in search.parameters]
+    for number, type_oid, where in [*searched, *sorted(run.splices.parameters)]:
+        known = found.setdefault(number, (type_oid, where))
+        if known[0] != type_oid and not {known[0], type_oid} <= _STRINGS:
+            raise Refused(
+                f"inconsistent types deduced for parameter ${number}",
+                sqlstate="42P08",
+                hint="Cast it in each place, or use two parameters.",
+                position=where,
+            )
     return found
 
 

@@ -8,16 +8,17 @@ DISTINCT and UNION only output columns may be sorted by: there the query becomes
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pgnym.sql.contents import Computed, computed
 from pgnym.sql.errors import Refused
 from pgnym.sql.infer import NO_LOCATION, Node, Run, infer, location, split
-from pgnym.sql.kinds import Kind, Token, shape
-from pgnym.sql.ordering import check_using, ordered, quoted, repeated
+from pgnym.sql.kinds import PLAIN, Kind, Open, Plain, Token, shape
+from pgnym.sql.ordering import by_computed, check_using, computed_again, ordered, quoted, repeated
 from pgnym.sql.places import Span, bare, enclosed, expression_span, places, word
 from pgnym.sql.resolve import Field, Item, Scope, names_in, source_named
 from pgnym.sql.splices import QUERY, Around, Repeat
-from pgnym.sql.unify import require_plain
+from pgnym.sql.unify import require_plain, unsupported
 
 # What gives another value each time it is evaluated; an output that holds one can't be evaluated a second time to sort by.
 _VOLATILE = frozenset(
@@ -28,16 +29,27 @@ _VOLATILE = frozenset(
 )  # fmt: skip
 _NOT_LISTED = "for SELECT DISTINCT, ORDER BY expressions must appear in select list"
 _ALIAS = b"pgnym"
+_BOOL = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An item of ORDER BY or DISTINCT ON. ``output``: the index of the output column that it means, None: an expression."""
+    """An item of ORDER BY or DISTINCT ON.
+
+    ``output``: the index of the output column that it means, None: an expression. ``computed``: what it computes from a
+    protected value, if that is what it is.
+    """
 
     node: Node
     kind: Kind
     output: int | None
     position: int | None
+    computed: Computed | None = None
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it is sorted by rank."""
+        return self.computed is not None or isinstance(shape(self.kind), Token)
 
 
 def key(run: Run, node: Node, scope: Scope, columns: tuple[Field, ...], only_output: bool) -> Key:
@@ -56,7 +68,28 @@ def key(run: Run, node: Node, scope: Scope, columns: tuple[Field, ...], only_out
             if column.name == names[0]:
                 return Key(node, column.kind, index, at)
     level = Scope(parent=scope.parent, items=[Item((), columns)]) if only_output else scope
-    return Key(node, infer(run, node, level), None, at)
+    found = None if only_output else ordered_by(run, node, level)
+    return Key(node, PLAIN if found is not None else infer(run, node, level), None, at, found)
+
+
+def ordered_by(run: Run, node: Node, scope: Scope) -> Computed | None:
+    """What an expression that is sorted by computes from a protected value; a predicate is planned as such."""
+    found = computed(run, node, scope)
+    return found if found is not None and found.type_oid != _BOOL else None
+
+
+def sort_item(run: Run, sort: Node, scope: Scope, what: str, position: int | None) -> Kind:
+    """An expression that a window or an aggregate is sorted by, given as its SortBy; its kind."""
+    node = sort["node"]
+    found = ordered_by(run, node, scope)
+    kind = PLAIN if found is not None else infer(run, node, scope)
+    if found is not None or isinstance(shape(kind), Token):
+        check_using(sort, what, position)
+    if found is not None:
+        by_computed(run, node, found, what, position)
+        return Plain("the rank of a value")
+    ordered(run, node, kind, what, position)
+    return kind
 
 
 def order_by(
@@ -65,12 +98,13 @@ def order_by(
     """The ORDER BY of a query, given as its SelectStmt."""
     sorts = [item["SortBy"] for item in node.get("sortClause", ())]
     keys = [key(run, sort["node"], scope, columns, only_output) for sort in sorts]
-    if not any(isinstance(shape(k.kind), Token) for k in keys):
+    keys = [_of_output(run, node, scope, k, columns) for k in keys] if not only_output else keys
+    if not any(k.ranked for k in keys):
         for each in keys:
             require_plain(each.kind, "ORDER BY", each.position)
         return
     for sort, each in zip(sorts, keys, strict=True):
-        if isinstance(shape(each.kind), Token):
+        if each.ranked:
             check_using(sort, "ORDER BY", each.position)
     if only_output or node.get("distinctClause") == [{}]:
         _around(run, node, scope, columns, keys)
@@ -93,18 +127,33 @@ def window_order(run: Run, window: Node, scope: Scope) -> None:
     )
     for item in window.get("orderClause", ()):
         sort = item["SortBy"]
-        kind = infer(run, sort["node"], scope)
-        if isinstance(shape(kind), Token):
-            check_using(sort, "window ORDER BY", at)
-            if measured:
-                require_plain(kind, "a window frame of RANGE with an offset", at)
-        ordered(run, sort["node"], kind, "window ORDER BY", at)
+        found = ordered_by(run, sort["node"], scope)
+        kind = found.value if found is not None else infer(run, sort["node"], scope)
+        if measured:
+            require_plain(kind, "a window frame of RANGE with an offset", at)
+        sort_item(run, sort, scope, "window ORDER BY", at)
 
 
 _RANGE = 0x2  # FRAMEOPTION_RANGE of parsenodes.h
 
 
+def _of_output(run: Run, node: Node, scope: Scope, each: Key, columns: tuple[Field, ...]) -> Key:
+    """A key that means an output column, with what that computes from a protected value."""
+    if each.output is None or isinstance(shape(each.kind), Plain | Token | Open):
+        return each
+    outputs = _outputs(node, scope)
+    if len(outputs) != len(columns):
+        return each
+    return replace(each, computed=ordered_by(run, outputs[each.output], scope))
+
+
 def _sort(run: Run, node: Node, scope: Scope, each: Key, columns: tuple[Field, ...], what: str) -> None:
+    if each.computed is not None:
+        if each.output is None:
+            by_computed(run, each.node, each.computed, what, each.position)
+        else:
+            computed_again(run, expression_span(run.lexed, each.node), each.computed, what, each.position)
+        return
     if each.output is None or not isinstance(shape(each.kind), Token):
         ordered(run, each.node, each.kind, what, each.position)
         return
@@ -219,6 +268,10 @@ def _around(run: Run, node: Node, scope: Scope, columns: tuple[Field, ...], keys
     after = b") AS %s(%s)" % (_ALIAS, b", ".join(names))
     run.splices.around[first, last, QUERY] = Around((before,), (after,))
     for each in keys:
+        if each.computed is not None:
+            raise unsupported(
+                each.computed.value, "ORDER BY of a computed value after DISTINCT", each.position
+            )
         output = each.output if each.output is not None else _listed(run, node, scope, each)
         if isinstance(shape(each.kind), Token):
             repeated(

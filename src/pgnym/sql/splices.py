@@ -41,16 +41,21 @@ class Splices:
     """Those of one statement.
 
     ``around``: by span and purpose, inner ones first. ``repeats``: by the span that is replaced. ``names``: where an output
-    column gets the name that it would lose, by place.
+    column gets the name that it would lose, by place. ``parameters``: (number, type, where it stands) of client parameters
+    that look-ups take.
     """
 
     around: dict[tuple[int, int, str], Around] = field(default_factory=dict)
     repeats: dict[Span, Repeat] = field(default_factory=dict)
     names: dict[int, bytes] = field(default_factory=dict)
+    parameters: set[tuple[int, int, int]] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.around or self.repeats)
 
     def edits(self, lexed: Lexed, edits: Sequence[Edit], pins: set[int]) -> list[Edit]:
         """These and the statement's other ``edits`` as one list. ``pins``: ordinals of constants that a plan depends on."""
-        if not self.around and not self.repeats:
+        if not self:
             return list(edits)
         numbered = [(span, number, text) for number, (span, text) in enumerate(self.around.items())]
         inside: list[Edit] = []
@@ -135,4 +140,5 @@ def _ranking(hole: LookupHole) -> object:
     """What makes two rankings one."""
     protection = hole.protection
     codec = TEXT if protection.codec_oid == VARCHAR else protection.codec_oid
-    return protection.prefix, codec, protection.collation, hole.test, hole.constants if hole.test else None
+    test = None if hole.answer is Answer.PLACE else hole.test
+    return protection.prefix, codec, protection.collation, test, hole.constants if test is not None else None

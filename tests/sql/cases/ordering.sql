@@ -107,7 +107,7 @@ SELECT customer_id FROM customer c LEFT JOIN employee e ON e.employee_id = c.sup
 
 -- COALESCE with a constant
 SELECT customer_id FROM customer ORDER BY coalesce(email, 'x')
---! 0A000 ORDER BY on a constant or parameter beside protected column public.customer.email is not supported @ ["coalesce(email, 'x')"]
+--> SELECT customer_id FROM customer ORDER BY rank<email ranks coalesce(value, 'x')>(email)
 
 -- COALESCE of two domains
 SELECT customer_id FROM customer ORDER BY coalesce(email, phone)
@@ -320,7 +320,8 @@ SELECT LEAST(a.birth_date, b.birth_date) AS d FROM customer a, customer b
 
 -- GREATEST with a constant
 SELECT GREATEST(email, 'x') FROM customer
---! 0A000 GREATEST on a constant or parameter beside protected column public.customer.email is not supported @ ["GREATEST(email, 'x')"]
+--> SELECT (<email ordered>::jsonb ->> (GREATEST(rank<email ranks>(email), rank<email ranks>(<~email:'x'>))))::varchar AS "greatest" FROM customer
+--| email
 
 -- GREATEST of two domains
 SELECT GREATEST(email, phone) FROM customer
@@ -389,7 +390,8 @@ SELECT 'é', "E Mail" AS "Ü" FROM "Odd Name" ORDER BY "Ü"
 
 -- an expression of a column
 SELECT email FROM customer ORDER BY lower(email)
---! 0A000 function lower() on protected column public.customer.email is not supported @ ['lower(email)']
+--> SELECT email FROM customer ORDER BY rank<email ranks lower(value)>(email)
+--| email:1043(64)
 
 -- a row
 SELECT email FROM customer ORDER BY (email, customer_id)
@@ -438,3 +440,47 @@ SELECT rank('a') WITHIN GROUP (ORDER BY email) FROM customer
 -- EXPLAIN ANALYZE
 EXPLAIN ANALYZE SELECT min(email) FROM customer
 --> EXPLAIN ANALYZE SELECT (<email ordered>::jsonb ->> (min(rank<email ranks>(email)))) AS "min" FROM customer
+
+-- an expression with constants and a parameter
+SELECT customer_id FROM customer ORDER BY coalesce(lower(first_name), $1), split_part(email, '@', 2) COLLATE "C" DESC NULLS LAST
+--> SELECT customer_id FROM customer ORDER BY rank<first_name ranks coalesce(lower(value), $1)>(first_name), rank<email ranks "C" split_part(value, '@', '2')>(email) DESC NULLS LAST
+--$ $1:25 $1 shown 25
+
+-- a window over a computed value
+SELECT rank() OVER (ORDER BY length(first_name)), array_agg(customer_id ORDER BY upper(last_name)) OVER () FROM customer
+--> SELECT rank() OVER (ORDER BY rank<first_name ranks length(value)>(first_name)), array_agg(customer_id ORDER BY rank<last_name ranks upper(value)>(last_name)) OVER () FROM customer
+
+-- a computed value after DISTINCT
+SELECT DISTINCT customer_id FROM customer ORDER BY lower(email)
+--! 0A000 ORDER BY of a computed value after DISTINCT on protected column public.customer.email is not supported @ ['lower(email)']
+
+-- keyset pagination
+SELECT email, customer_id FROM customer WHERE (email, customer_id) > ($1, $2) ORDER BY email, customer_id LIMIT 10
+--> SELECT email, customer_id FROM customer WHERE (rank<email ranks>(email), customer_id) > (NULLIF(<email place $1>::text, '')::float8, $2) ORDER BY rank<email ranks>(email), customer_id LIMIT 10
+--| email:1043(64) -
+--$ $1:25 $2 $1 shown 1043
+
+-- keyset pagination with constants
+SELECT 1 FROM customer c WHERE (c.birth_date, customer_id) <= (date '1970-01-01', 5) AND ('x', 1) < (c.email, c.customer_id)
+--> SELECT 1 FROM customer c WHERE (rank<birth ranks>(c.birth_date), customer_id) <= (NULLIF(<birth place '1970-01-01'>::text, '')::float8, 5) AND (NULLIF(<email place 'x'>::text, '')::float8, 1) < (rank<email ranks>(c.email), c.customer_id)
+
+-- keyset pagination with a parameter that is compared as well
+SELECT 1 FROM customer WHERE email = $1 OR (email::text, customer_id) > ($1::text, $2::int)
+--> SELECT 1 FROM customer WHERE email = $1 OR (rank<email ranks>(email::text), customer_id) > (NULLIF(<email place $1>::text, '')::float8, $2::int)
+--$ $1=email $2
+
+-- rows of columns in order
+SELECT 1 FROM customer a, customer b WHERE (a.last_name, a.company) < (b.last_name, b.company)
+--> SELECT 1 FROM customer a, customer b WHERE (rank<last_name ranks>(a.last_name), a.company) < (rank<last_name ranks>(b.last_name), b.company)
+
+-- rows of unprotected values in order
+SELECT 1 FROM customer WHERE (company, customer_id) > ($1, $2) AND email = 'a'
+--> SELECT 1 FROM customer WHERE (company, customer_id) > ($1, $2) AND email = <email:'a'>
+
+-- rows with a protected column and an expression
+SELECT 1 FROM customer WHERE (email, customer_id) > (company, 1)
+--! 0A000 operator > on protected column public.customer.email is not supported @ ['> (company, 1)']
+
+-- rows from a subquery
+SELECT 1 FROM customer WHERE (email, customer_id) > (SELECT email, employee_id FROM employee LIMIT 1)
+--! 0A000 operator > on protected column public.customer.email is not supported @ ['> (SELECT email, emp']
