@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from pgnym.gateway.ranking import rank
+from pgnym.gateway.ranking import NULL, rank
 from pgnym.sql.ordering import NULL_KEY
 
 ONE, TWO, THREE = (b"pn1aaa" + c * 24 for c in (b"z", b"a", b"m"))
@@ -14,7 +14,7 @@ def test_ranks_follow_the_order_given() -> None:
     found = rank([(b"a", ONE), (b"b", TWO), (b"c", THREE)])
     assert json.loads(found.ranks) == {NULL_KEY: "", ONE.decode(): 1, TWO.decode(): 2, THREE.decode(): 3}
     assert json.loads(found.ordered) == [None, ONE.decode(), TWO.decode(), THREE.decode()]
-    assert found.count == 3
+    assert found.keys == [b"a", b"b", b"c"]
 
 
 def test_values_that_are_equal_share_a_rank() -> None:
@@ -32,12 +32,32 @@ def test_the_empty_string_has_a_rank_of_its_own() -> None:
 
 def test_null_may_have_a_rank() -> None:
     """Of an expression such as coalesce(c, 'x')."""
-    assert json.loads(rank([(b"a", ONE)], null=1).ranks)[NULL_KEY] == 1
+    found = rank([(b"a", ONE), (b"x", NULL), (b"x", TWO), (b"z", THREE)])
+    assert json.loads(found.ranks) == {NULL_KEY: 2, ONE.decode(): 1, TWO.decode(): 2, THREE.decode(): 3}
+    assert json.loads(found.ordered)[2] == TWO.decode()
+
+
+def test_a_value_may_have_none() -> None:
+    """Of an expression such as nullif(c, 'x')."""
+    found = rank([(b"a", ONE)], unknown=[TWO])
+    assert json.loads(found.ranks) == {NULL_KEY: "", TWO.decode(): "", ONE.decode(): 1}
+
+
+def test_the_place_of_a_constant() -> None:
+    found = rank([(b"b", ONE), (b"d", TWO)])
+    assert [found.place(key) for key in (b"a", b"b", b"c", b"d", b"e")] == [
+        b"0.5",
+        b"1",
+        b"1.5",
+        b"2",
+        b"2.5",
+    ]
+    assert rank([]).place(b"a") == b"0.5"
 
 
 def test_an_empty_domain() -> None:
     found = rank([])
-    assert (json.loads(found.ranks), json.loads(found.ordered), found.count) == ({NULL_KEY: ""}, [None], 0)
+    assert (json.loads(found.ranks), json.loads(found.ordered), found.keys) == ({NULL_KEY: ""}, [None], [])
 
 
 def test_members_stand_in_the_order_of_jsonb() -> None:

@@ -55,6 +55,8 @@ def planned() -> list[tuple[Case, Rewrite]]:
             continue
         if rewrite is None or len(rewrite.statements) != 1 or rewrite.statements[0].copy is not None:
             continue
+        if any(p.withheld for p in rewrite.statements[0].parameters or ()):
+            continue  # a parameter that is nowhere in the text needs a type in Parse, which asyncpg doesn't send
         if rewrite.statements[0].command in ("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE") and not any(
             word in case.statement
             for word in (*_INCOMPARABLE, "CURRENT OF", "pg_some_function", "set_config")
@@ -184,18 +186,17 @@ async def sent(connection: Connection, rewrite: Rewrite, tokens: Tokens, given: 
     """The text as the gateway would send it. ``connection``: of a server that can sort the values. ``given``: parameters."""
     parts = []
     for piece in rewrite.pieces:
-        if isinstance(piece, LookupPiece) and piece.lookup.answer is Answer.MATCHES:
-            parts.append("'" + await matches(piece.lookup, given, tokens) + "'")
+        if isinstance(piece, LookupPiece) and piece.lookup.test is not None:
+            parts.append("'" + await resolved(piece.lookup, given, tokens) + "'")
         elif isinstance(piece, LookupPiece):
-            parts.append("'" + await answer(connection, piece.lookup, tokens) + "'")
+            parts.append("'" + await ranked(connection, piece.lookup, tokens) + "'")
         else:
             parts.append(piece.decode() if isinstance(piece, bytes) else literal(piece, tokens))
     return "".join(parts)
 
 
-async def answer(connection: Connection, lookup: Lookup, tokens: Tokens) -> str:
-    """A ranking of the values of a domain, in the server's own order. Other look-ups are run by the gateway's own tests."""
-    assert lookup.answer in (Answer.RANKS, Answer.ORDERED)
+async def ranked(connection: Connection, lookup: Lookup, tokens: Tokens) -> str:
+    """A ranking of the values of a domain, in the server's own order."""
     protection = lookup.protection
     values = {**tokens.of_domain(protection), "": ""}
     own = "citext" if protection.casefold else f"{protection.codec_oid}::regtype"
@@ -222,8 +223,8 @@ class Scanned:
         return self
 
 
-async def matches(lookup: Lookup, given: list[Any], tokens: Tokens) -> str:
-    """What the gateway's resolver says to a look-up, as text of a text[]."""
+async def resolved(lookup: Lookup, given: list[Any], tokens: Tokens) -> str:
+    """What the gateway's resolver says to a look-up, as text of its type."""
     types = constant_types(lookup.test) if lookup.test is not None else {}
 
     def constant(index: int, source: str | int | None) -> bytes | None:

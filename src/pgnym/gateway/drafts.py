@@ -13,7 +13,7 @@ from pgnym.gateway.session import Session
 from pgnym.gateway.tokenize import Tokenizer, Tokens
 from pgnym.sql.plan import Answer, Lookup, LookupPiece, Rewrite
 
-TEXT_ARRAY, JSONB = 1009, 3802
+_OIDS = {Answer.MATCHES: 1009, Answer.RANKS: 3802, Answer.ORDERED: 3802, Answer.PLACE: 25}
 
 Positions = tuple[tuple[int, int], ...]
 
@@ -94,4 +94,4 @@ def draft(rewrite: Rewrite, session: Session) -> tuple[Draft, Tokens]:
 
 def answer_oid(lookup: Lookup) -> int:
     """The type of a look-up's answer as a parameter."""
-    return TEXT_ARRAY if lookup.answer is Answer.MATCHES else JSONB
+    return _OIDS[lookup.answer]

@@ -7,40 +7,28 @@ statement asks would run on when its session is gone. Answers are kept as long a
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
-from operator import itemgetter
-from time import perf_counter
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 from msgspec import structs
 
 from pgnym.audit.records import AuditRecord
 from pgnym.gateway.effects import Question
-from pgnym.gateway.ranking import rank
+from pgnym.gateway.ranking import TEXTS, Ranking, order, place
 from pgnym.gateway.reports import GatewayError
-from pgnym.semantics.collations import sort_key
+from pgnym.gateway.slices import in_slices
 from pgnym.semantics.evaluate import compile_expression
-from pgnym.semantics.expression import describe
+from pgnym.semantics.expression import Call, describe
 from pgnym.sql.cache import BoundedCache
-from pgnym.sql.catalog import Protection
 from pgnym.sql.plan import Answer
 from pgnym.sql.searching import NULL
 from pgnym.vault.errors import TooManyValues
-
-SLICE = 0.004
-"""Seconds of evaluation between two turns of the event loop."""
 
 MOST_TOKENS = 20_000
 """Tokens in one answer: beyond that the statement that carries them would cost the server more than it is worth."""
 
 CACHE_ENTRIES, CACHE_BYTES = 2048, 64 * 1024 * 1024
-_RUN = 1000  # values that are sorted in one go
-_TEXTS = frozenset((25, 1042, 1043))
-
-Item = TypeVar("Item")
 Values = Mapping[bytes, bytes]
 
 
@@ -72,11 +60,36 @@ class Answered:
     found: int
 
 
+class _AsOfOnce:
+    """A vault in which the values of a domain don't change: those of the first question about it."""
+
+    def __init__(self, vault: SearchedVault) -> None:
+        self._vault = vault
+        self._domains: dict[bytes, DomainValues] = {}
+
+    async def domain_values(self, prefix: bytes) -> DomainValues:
+        """All values of a domain."""
+        if prefix not in self._domains:
+            self._domains[prefix] = await self._vault.domain_values(prefix)
+        return self._domains[prefix]
+
+
 class Resolver:
     """Answers questions, and remembers answers within bounds. One per process."""
 
     def __init__(self) -> None:
         self._answers: BoundedCache[Answered] = BoundedCache(CACHE_ENTRIES, CACHE_BYTES)
+        self._rankings: BoundedCache[Ranking] = BoundedCache(CACHE_ENTRIES, CACHE_BYTES)
+
+    async def answers(
+        self, tenant: str, vault: SearchedVault, questions: Collection[Question]
+    ) -> list[Answered]:
+        """The answers to the questions of one statement, from the same values: ranks belong to what is found by rank.
+
+        Raises as ``answer`` does.
+        """
+        once = _AsOfOnce(vault)
+        return [await self.answer(tenant, once, question) for question in questions]
 
     async def answer(self, tenant: str, vault: SearchedVault, question: Question) -> Answered:
         """The answer to one question.
@@ -84,26 +97,31 @@ class Resolver:
         Raises ``GatewayError`` 54000 when too many values would have to be inspected, or too many match; ``EvaluationError``
         as PostgreSQL would have raised it; ``VaultError``.
         """
-        lookup = question.lookup
-        protection = lookup.protection
         try:
-            if lookup.answer is Answer.MATCHES:
+            if question.lookup.answer is Answer.MATCHES:
                 return await self._matches(tenant, vault, question)
-            domain = await vault.domain_values(protection.prefix)
+            domain = await vault.domain_values(question.lookup.protection.prefix)
         except TooManyValues as error:
             raise _over_bound(question, error.bound) from None
-        key = (
-            lookup.answer,
-            tenant,
-            domain.version,
-            protection.prefix,
-            protection.codec_oid,
-            protection.collation,
-        )
-        known = self._answers.get(key)
+        ranking = await self._ranking(tenant, domain, question)
+        match question.lookup.answer:
+            case Answer.RANKS:
+                text = ranking.ranks
+            case Answer.ORDERED:
+                text = ranking.ordered
+            case _:
+                text = place(ranking, question)
+        return Answered(text, len(domain.values), ranking.count)
+
+    async def _ranking(self, tenant: str, domain: DomainValues, question: Question) -> Ranking:
+        lookup, protection = question.lookup, question.lookup.protection
+        computed = (lookup.test, question.constants, lookup.nulls) if isinstance(lookup.test, Call) else None
+        own = protection.prefix, protection.codec_oid, protection.collation
+        key = tenant, domain.version, own, computed
+        known = self._rankings.get(key)
         if known is None:
-            known = await _order(lookup.answer, protection, domain.values)
-            self._answers.put(key, known, len(known.text) + 200)
+            known = await order(question, domain.values)
+            self._rankings.put(key, known, known.size + 500)
         return known
 
     async def _matches(self, tenant: str, vault: SearchedVault, question: Question) -> Answered:
@@ -137,7 +155,7 @@ async def _match(question: Question, values: Values) -> Answered:
         found += [NULL.encode()] if outcome == b"t" else []
         denied, unknown = outcome == b"f", outcome is None
     pairs: Iterable[tuple[bytes, bytes]] = values.items()
-    if lookup.protection.codec_oid in _TEXTS:
+    if lookup.protection.codec_oid in TEXTS:
         pairs = [(b'""', b""), *pairs]
     async for batch in in_slices(pairs):
         for token, value in batch:
@@ -161,36 +179,6 @@ async def _match(question: Question, values: Values) -> Answered:
     if len(found) > MOST_TOKENS:
         raise _too_many_found(question, len(found))
     return Answered(b"{" + b",".join(found) + b"}", len(values), len(found))
-
-
-async def _order(answer: Answer, protection: Protection, values: Values) -> Answered:
-    """Tokens by rank, from 1. Values that are equal under the column's order share a rank."""
-    key = sort_key(protection.codec_oid, protection.collation)
-    pairs = list(values.items())
-    if protection.codec_oid in _TEXTS:
-        pairs.append((b"", b""))
-    keyed: list[tuple[Any, bytes]] = []
-    async for batch in in_slices(pairs):
-        keyed.extend([(key(value), token) for token, value in batch])
-    # Sorted runs are cheap to merge, so that no step takes long.
-    runs: list[tuple[Any, bytes]] = []
-    async for start in in_slices(range(0, len(keyed), _RUN), size=1):
-        runs.extend(sorted(keyed[start[0] : start[0] + _RUN], key=itemgetter(0)))
-    runs.sort(key=itemgetter(0))
-    ranking = rank(runs)
-    text = ranking.ranks if answer is Answer.RANKS else ranking.ordered
-    return Answered(text, len(values), ranking.count)
-
-
-async def in_slices(items: Iterable[Item], size: int = 32) -> AsyncIterator[list[Item]]:
-    """The items in batches, with a turn for the event loop whenever ``SLICE`` is over."""
-    source = iter(items)
-    deadline = perf_counter() + SLICE
-    while batch := list(islice(source, size)):
-        yield batch
-        if perf_counter() > deadline:
-            await asyncio.sleep(0)  # asyncio's way to give up the turn
-            deadline = perf_counter() + SLICE
 
 
 def _over_bound(question: Question, bound: int) -> GatewayError:

@@ -185,7 +185,7 @@ class Runtime:
         """
         vault, audit = self._opened()
         values = await vault.tenant(tenant)
-        answers = [await self.resolver.answer(tenant, values, question) for question in questions]
+        answers = await self.resolver.answers(tenant, values, questions)
         await audit.write(with_findings(record, questions, answers))
         return tuple(answer.text for answer in answers)
 

@@ -82,7 +82,8 @@ SELECT sum(loyalty_no) FROM customer
 
 -- GREATEST
 SELECT GREATEST(email, 'a') FROM customer
---! 0A000 GREATEST on a constant or parameter beside protected column public.customer.email is not supported @ ["GREATEST(email, 'a')"]
+--> SELECT (<email ordered>::jsonb ->> (GREATEST(rank<email ranks>(email), rank<email ranks>(<~email:'a'>))))::varchar AS "greatest" FROM customer
+--| email
 
 -- quote_literal
 SELECT quote_literal(email) FROM customer
