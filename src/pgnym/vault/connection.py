@@ -7,12 +7,12 @@ CVE-2025-12819: a look-up run along a client's search_path).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
-from pgnym.vault.errors import VaultError, VaultOutdated, VaultUnavailable
+from pgnym.vault.errors import VaultError, VaultOutdated, VaultUnavailable, vault_closed
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -122,6 +122,35 @@ class Lane:
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._connector.connect()
         return self._connection
+
+
+class LanePool:
+    """Several lanes, for any tasks: who comes when all are in use waits, in order."""
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self._lanes = lanes
+        self._idle = list(lanes)
+        self._free = asyncio.Semaphore(len(lanes))
+
+    async def run(self, work: Callable[[Connection], Awaitable[Value]]) -> Value:
+        """``work`` on a lane that is free. Errors: see ``Lane.run``; VaultUnavailable after ``close``."""
+        async with self._free:
+            if not self._lanes:
+                raise vault_closed()
+            lane = self._idle.pop()
+            try:
+                return await lane.run(work)
+            finally:
+                self._idle.append(lane)
+
+    async def close(self) -> None:
+        """Waits for what is under way, then ends the connections."""
+        lanes, self._lanes = self._lanes, ()
+        for _ in lanes:
+            await self._free.acquire()
+        for lane in lanes:
+            await lane.close()
+            self._free.release()
 
 
 def translated(error: Exception) -> Exception:

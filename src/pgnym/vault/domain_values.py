@@ -23,6 +23,7 @@ import asyncpg
 
 from pgnym.vault.connection import Lane
 from pgnym.vault.errors import TooManyValues, vault_closed
+from pgnym.vault.lanes import Sealed
 from pgnym.vault.tokens import PREFIX_LENGTH, domain_id
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ _versions = itertools.count(1)
 # What vault.domain_values says in its first row: these are to be added, these are all, these are more than the bound.
 _ALL, _TOO_MANY = 1, -1
 
-Sealed = tuple[bytes, int, bytes]  # token, key generation, ciphertext
 Open = Callable[[Sequence[Sealed]], Awaitable[list[tuple[bytes, bytes]]]]
 
 

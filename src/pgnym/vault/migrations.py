@@ -34,6 +34,8 @@ _GRANTS = {
     "protected_column": "SELECT",
     "key": "SELECT, INSERT, UPDATE (reserved, retired)",
     "value": "SELECT, INSERT, UPDATE (last_put), DELETE",
+    "gram": "SELECT, INSERT",  # a value's deletion takes them along
+    "search_epoch": "SELECT",
     "deletion": "SELECT, INSERT, UPDATE (noted), DELETE",  # UPDATE: for SELECT … FOR UPDATE
     "audit": "SELECT, INSERT",
     "audit_unchained": "SELECT",

@@ -11,6 +11,7 @@ With a server of its own, a put commits synchronously.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,14 +19,18 @@ import asyncpg
 
 from pgnym.vault.batch import Batcher
 from pgnym.vault.cache import CacheBudget, ValueCache
-from pgnym.vault.ciphers import cannot_open_without_key, open, seal
-from pgnym.vault.connection import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Connector, Lane
+from pgnym.vault.ciphers import cannot_open_without_key, open, seal_all
+from pgnym.vault.connection import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Connector, Lane, LanePool
 from pgnym.vault.domain_values import SCAN_BYTES, SCAN_LIMIT, DomainReader, DomainValues, ScanMemory
-from pgnym.vault.errors import vault_closed
+from pgnym.vault.errors import TooManyValues, VaultError, vault_closed
+from pgnym.vault.indexes import Fold, Indexes, IndexesChanged, TenantGrams
+from pgnym.vault.indexes import load as load_indexes
 from pgnym.vault.keyring import Keyring, TenantKeys
 from pgnym.vault.keys import MasterKey, Secret
 from pgnym.vault.known import KnownTokens
+from pgnym.vault.lanes import Get, GetLane, Put, PutLane, Sealed
 from pgnym.vault.migrations import current_version, latest_version, outdated
+from pgnym.vault.substrings import CANDIDATE_LIMIT, SubstringIndex
 from pgnym.vault.tokens import TOKEN_PATTERN, randomized
 from pgnym.vault.watch import Watch
 
@@ -44,10 +49,8 @@ KNOWN_TTL = 300.0
 KNOWN_LIMIT = 200_000
 CACHE_TTL = 300.0
 CACHE_BYTES = 64 * 1024 * 1024
+_ATTEMPTS = 10  # to do what others' changes of the indexes may be in the way of
 _BATCH = 5000  # tokens in one round trip: some ten milliseconds of the server's time
-
-_Put = tuple[int, int, list[tuple[bytes, bytes]]]  # tenant, key generation, (token, ciphertext) …
-_Get = tuple[int, Sequence[bytes]]  # tenant, tokens
 
 
 class Vault:
@@ -62,11 +65,16 @@ class Vault:
         cache_bytes: int,
         scan_limit: int,
         scan_bytes: int,
+        candidate_limit: int,
+        fold: Fold | None,
     ) -> None:
         self.connector = connector
         self.same_cluster = same_cluster
         self.cache_budget = CacheBudget(cache_bytes, CACHE_TTL)
         self.keyring = keyring
+        self.substrings = SubstringIndex(LanePool([Lane(connector), Lane(connector)]), limit=candidate_limit)
+        self.fold = fold
+        self.indexes = Indexes()
         self._closed = False
         self._tenants: dict[str, TenantVault] = {}
         self._by_id: dict[int, TenantVault] = {}
@@ -76,13 +84,13 @@ class Vault:
         # small one need not wait for a large one.
         self._put_lanes = [Lane(connector)]
         self._get_lanes = [Lane(connector), Lane(connector)]
-        self._puts: Batcher[_Put, bool] = Batcher(
-            [_PutLane(lane, same_cluster).run for lane in self._put_lanes],
+        self._puts: Batcher[Put, bool] = Batcher(
+            [PutLane(lane, same_cluster).run for lane in self._put_lanes],
             limit=_BATCH,
-            weight=lambda p: len(p[2]),
+            weight=lambda p: len(p.tokens),
         )
-        self._gets: Batcher[_Get, list[tuple[bytes, int, bytes]]] = Batcher(
-            [_GetLane(lane).run for lane in self._get_lanes], limit=_BATCH, weight=lambda g: len(g[1])
+        self._gets: Batcher[Get, list[Sealed]] = Batcher(
+            [GetLane(lane).run for lane in self._get_lanes], limit=_BATCH, weight=lambda g: len(g[1])
         )
         self.scans = ScanMemory([Lane(connector), Lane(connector)], limit=scan_limit, limit_bytes=scan_bytes)
         self.watch = Watch(
@@ -102,6 +110,8 @@ class Vault:
         cache_bytes: int = CACHE_BYTES,
         scan_limit: int = SCAN_LIMIT,
         scan_bytes: int = SCAN_BYTES,
+        candidate_limit: int = CANDIDATE_LIMIT,
+        fold: Fold | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
         command_timeout: float = COMMAND_TIMEOUT,
     ) -> Vault:
@@ -110,8 +120,10 @@ class Vault:
         ``where``: a PostgreSQL URL, or keyword arguments of ``asyncpg.connect``, of the gateway's role. ``master``:
         owned by the vault from now on (``close`` wipes it). ``same_cluster``: the application's tables are in the
         same cluster. ``cache_bytes``: bound of opened values in memory. ``scan_limit``: how many values of one domain
-        may be opened to answer a question about all of them, ``scan_bytes``: what of them is kept. Times in seconds.
-        Errors: VaultUnavailable, VaultOutdated, WrongMasterKey.
+        may be opened to answer a question about all of them, ``scan_bytes``: what of them is kept.
+        ``candidate_limit``: how many an index may find for one question. ``fold``: needed as soon as a domain has a
+        substring index; see ``indexes.Fold``. Times in seconds. Errors: VaultUnavailable, VaultOutdated,
+        WrongMasterKey.
         """
         connector = Connector(where, connect_timeout=connect_timeout, command_timeout=command_timeout)
         vault = cls(
@@ -121,6 +133,8 @@ class Vault:
             cache_bytes=cache_bytes,
             scan_limit=scan_limit,
             scan_bytes=scan_bytes,
+            candidate_limit=candidate_limit,
+            fold=fold,
         )
         try:
             await vault._control.run(vault._check)
@@ -133,7 +147,10 @@ class Vault:
     async def close(self) -> None:
         """Finishes what is under way, ends the connections, and wipes keys and values from memory."""
         await asyncio.gather(
-            self._puts.close(vault_closed), self._gets.close(vault_closed), self.scans.close()
+            self._puts.close(vault_closed),
+            self._gets.close(vault_closed),
+            self.scans.close(),
+            self.substrings.close(),
         )
         await self.watch.stop()
         async with self._control_lock:
@@ -173,11 +190,11 @@ class Vault:
 
     # For TenantVault.
 
-    async def put_sealed(self, put: _Put) -> bool:
+    async def put_sealed(self, put: Put) -> bool:
         """Stores sealed values; True if all were new. Committed on return."""
         return await self._puts.submit(put)
 
-    async def get_sealed(self, get: _Get) -> list[tuple[bytes, int, bytes]]:
+    async def get_sealed(self, get: Get) -> list[Sealed]:
         """Sealed values: (token, key generation, ciphertext) for each that is there."""
         return await self._gets.submit(get)
 
@@ -188,6 +205,12 @@ class Vault:
             tenant.keys = await self._controlled(
                 lambda connection: self.keyring.reserve(connection, keys, uses)
             )
+
+    async def read_indexes(self, known: Indexes) -> None:
+        """Reads anew which indexes there are, unless that has been done since they were ``known``."""
+        async with self._control_lock:
+            if self.indexes is known:
+                self.indexes = await self._controlled(load_indexes)
 
     async def reload(self, tenant: TenantVault, generation: int) -> None:
         """Reads a tenant's keys anew, unless key ``generation`` is there by now."""
@@ -219,6 +242,7 @@ class Vault:
         if version != latest_version():
             raise outdated(version)
         await self.keyring.check(connection)
+        self.indexes = await load_indexes(connection)
 
 
 class TenantVault:
@@ -232,6 +256,7 @@ class TenantVault:
         self._known = KnownTokens(KNOWN_TTL, KNOWN_LIMIT)
         self._cache: ValueCache = vault.cache_budget.section()
         self._domains = DomainReader(vault.scans, keys.id, self.open_sealed, lambda: vault.watch.listening)
+        self._grams = TenantGrams(lambda: self.keys.search, vault.fold)
         self._forgets = 0  # counts invalidations: what was on its way meanwhile is not kept
         self.token: Callable[[bytes, bytes], bytes] = keys.tokenizer.token
         """``token(prefix, identity)``: the deterministic token of a value. Local; does not put."""
@@ -280,10 +305,21 @@ class TenantVault:
             await self._vault.reserve(self, len(tokens))
         keys = self.keys
         keys.uses_left -= len(tokens)
-        dek = keys.data[keys.generation]
-        sealed = [(token, seal(dek, tenant, token, values[token])) for token in tokens]
+        ciphertexts = seal_all(keys.data[keys.generation], tenant, tokens, values)
         forgets = self._forgets
-        all_new = await self._vault.put_sealed((tenant, keys.generation, sealed))
+        for attempt in itertools.count():
+            indexes = self._vault.indexes
+            grams = self._grams.of_values(indexes, tokens, values)
+            try:
+                all_new = await self._vault.put_sealed(
+                    Put(tenant, keys.generation, indexes.epoch, tokens, ciphertexts, grams)
+                )
+                break
+            except IndexesChanged:
+                # Of puts that share a batch, some may know already: those needn't read again, only try again.
+                if attempt == _ATTEMPTS:
+                    raise
+                await self._vault.read_indexes(indexes)
         if forgets != self._forgets or not self._vault.watch.listening:
             return
         if self._vault.same_cluster:
@@ -320,7 +356,7 @@ class TenantVault:
         if forgets == self._forgets and self._vault.watch.listening:
             self._cache.put(opened)
 
-    async def open_sealed(self, rows: Sequence[tuple[bytes, int, bytes]]) -> list[tuple[bytes, bytes]]:
+    async def open_sealed(self, rows: Sequence[Sealed]) -> list[tuple[bytes, bytes]]:
         """The values of (token, key generation, ciphertext). Errors: CannotOpen, KeyProblem, VaultUnavailable."""
         tenant, data = self.id, self.keys.data
         opened: list[tuple[bytes, bytes]] = []
@@ -344,6 +380,49 @@ class TenantVault:
         CannotOpen, KeyProblem.
         """
         return await self._domains.values(prefix)
+
+    async def candidates(self, prefix: bytes, substrings: Iterable[str]) -> Mapping[bytes, bytes]:
+        """The values of a domain that may contain all ``substrings``, which have been folded; all others don't.
+
+        By the domain's substring index where it has one and a substring has three characters; else, or if the index
+        finds too many, all values of the domain. Fresh like ``domain_values``. Errors: TooManyValues (more than
+        ``candidate_limit``, and the domain more than ``scan_limit``), and those of ``domain_values``.
+        """
+        for attempt in itertools.count():
+            indexes = self._vault.indexes
+            grams = self._grams.of_texts(prefix, substrings) if prefix in indexes.built else []
+            if not grams:
+                return (await self._domains.values(prefix)).values
+            try:
+                rows = await self._vault.substrings.find(self.id, prefix, grams)
+                break
+            except IndexesChanged:
+                if attempt == _ATTEMPTS:
+                    raise
+                await self._vault.read_indexes(indexes)
+        if rows is None:
+            try:
+                return (await self._domains.values(prefix)).values
+            except TooManyValues:
+                raise self._vault.substrings.too_many(prefix) from None
+        return dict(await self.open_sealed(rows))
+
+    async def fill_index(self, prefix: bytes, tick: Callable[[int], None]) -> None:
+        """Stores the grams of those values of a domain that have none; ``tick`` is told how many each time.
+
+        Begins where an earlier run was ended. Errors: VaultUnavailable, CannotOpen, KeyProblem.
+        """
+        await self._vault.read_indexes(self._vault.indexes)
+        after = prefix
+        while rows := await self._vault.substrings.missing(self.id, prefix, after):
+            values = dict(await self.open_sealed(rows))
+            tokens = [token for token, _, _ in rows]
+            after = tokens[-1]
+            grams = self._grams.of_values(self._vault.indexes, tokens, values)
+            if grams is None:
+                raise VaultError("a domain without a substring index is to be filled")
+            await self._vault.substrings.add(self.id, tokens, grams)
+            tick(len(tokens))
 
     async def invalidate(self, tokens: Iterable[bytes] | None) -> None:
         """Tells all gateways to forget these tokens and their values (None: all of the tenant's).
@@ -374,78 +453,10 @@ class TenantVault:
     def wipe(self) -> None:
         """Forgets values and keys. The object is of no use afterwards."""
         self._domains.wipe()
+        self._grams.wipe()
         self.forget(None)
         self.token = _wiped
         self.keys.wipe()
-
-
-class _PutLane:
-    """Stores a batch of puts, of any tenants, in one round trip and one transaction."""
-
-    def __init__(self, lane: Lane, relaxed: bool) -> None:
-        self._lane = lane
-        self._relaxed = relaxed
-
-    async def run(self, puts: list[_Put]) -> list[bool]:
-        by_tenant: dict[int, dict[bytes, tuple[int, bytes]]] = {}
-        for tenant, generation, sealed in puts:
-            part = by_tenant.setdefault(tenant, {})
-            for token, ciphertext in sealed:
-                part[token] = generation, ciphertext
-        tenants, stops, tokens, generations, ciphertexts = [], [], [], [], []
-        for tenant, part in sorted(by_tenant.items()):
-            for token in sorted(
-                part
-            ):  # see vault.put: a common order, so that batches of two gateways don't deadlock
-                generation, ciphertext = part[token]
-                tokens.append(token.decode("ascii"))
-                generations.append(generation)
-                ciphertexts.append(ciphertext)
-            tenants.append(tenant)
-            stops.append(len(tokens))
-        added = await self._lane.run(
-            lambda connection: connection.fetchval(
-                "SELECT vault.put($1, $2, $3, $4, $5, $6)",
-                self._relaxed,
-                tenants,
-                stops,
-                tokens,
-                generations,
-                ciphertexts,
-            )
-        )
-        # Of two puts of one new token in a batch one was dropped above, so "all new" must hold for all that were asked for.
-        return [added == sum(len(put[2]) for put in puts)] * len(puts)
-
-
-class _GetLane:
-    """Gets what a batch asks for, of any tenants, in one round trip."""
-
-    def __init__(self, lane: Lane) -> None:
-        self._lane = lane
-
-    async def run(self, gets: list[_Get]) -> list[list[tuple[bytes, int, bytes]]]:
-        results: list[list[tuple[bytes, int, bytes]]] = [[] for _ in gets]
-        tenants: list[int] = []
-        stops: list[int] = []
-        tokens: list[bytes] = []
-        owners: list[list[tuple[bytes, int, bytes]]] = []
-        for n in sorted(range(len(gets)), key=lambda n: gets[n][0]):
-            tenant, wanted = gets[n]
-            tokens += wanted
-            owners += [results[n]] * len(wanted)
-            if tenants and tenants[-1] == tenant:
-                stops[-1] = len(tokens)
-            else:
-                tenants.append(tenant)
-                stops.append(len(tokens))
-        texts = [token.decode("ascii") for token in tokens]
-        rows = await self._lane.run(
-            lambda connection: connection.fetch("SELECT * FROM vault.get($1, $2, $3)", tenants, stops, texts)
-        )
-        for place, generation, ciphertext in rows:
-            owners[place - 1].append((tokens[place - 1], generation, ciphertext))
-        return results
 
 
 def _wiped(_prefix: bytes, _identity: bytes) -> bytes:
