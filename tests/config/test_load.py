@@ -150,15 +150,15 @@ def test_nothing_at_all_is_a_configuration() -> None:
             "known: email",
         ),
         (
-            column("{search: [substring]}"),
+            column("{search: [order]}"),
             "tables.public.t.columns.c.search",
-            "not supported yet: the substring",
+            "not supported yet: the order",
             "",
         ),
         (
             column("{search: [equality], tokens: randomized}"),
             "tables.public.t.columns.c.search",
-            "can't be searched",
+            "can't be compared",
             "deterministic",
         ),
         (

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from pgnym.semantics.folding import fold
 from pgnym.vault import tokens
+from pgnym.vault.indexes import Fold
 from pgnym.vault.keys import MasterKey
 from pgnym.vault.migrations import migrate
 from pgnym.vault.store import TenantVault, Vault
@@ -68,6 +70,8 @@ class VaultDatabase:
         cache_bytes: int = 2**20,
         scan_limit: int = 20_000,
         scan_bytes: int = 2**24,
+        candidate_limit: int = 1000,
+        fold: Fold | None = fold,
     ) -> AsyncIterator[Vault]:
         """An open vault."""
         vault = await Vault.open(
@@ -77,6 +81,8 @@ class VaultDatabase:
             cache_bytes=cache_bytes,
             scan_limit=scan_limit,
             scan_bytes=scan_bytes,
+            candidate_limit=candidate_limit,
+            fold=fold,
             connect_timeout=5,
             command_timeout=5,
         )

@@ -12,6 +12,7 @@ import asyncpg
 
 from pgnym import onboard
 from pgnym.config import Config, parse
+from pgnym.semantics.folding import fold
 from pgnym.vault.keys import MasterKey
 from pgnym.vault.store import Vault
 from pgnym.wire.codecs import identity
@@ -84,7 +85,7 @@ async def workbench(
     async def open_tenant(tenant: str) -> onboard.Tokens:
         if not opened:
             where = store.url(name, user=config.vault.user, password=PASSWORD)
-            opened.append(await Vault.open(where, MasterKey(KEY), same_cluster=vault is None))
+            opened.append(await Vault.open(where, MasterKey(KEY), same_cluster=vault is None, fold=fold))
         return await opened[0].tenant(tenant)
 
     try:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from pgnym.vault import ciphers, keyring, store
+from pgnym.vault import ciphers, keyring, lanes, store
 from pgnym.vault.errors import VaultError
 from support.cluster import Cluster
 from support.vault_database import PREFIX, VaultDatabase, run, some, until
@@ -141,7 +141,7 @@ def test_many_tasks_share_few_round_trips(
     postgres: Cluster, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    for lane in (store._PutLane, store._GetLane):
+    for lane in (lanes.PutLane, lanes.GetLane):
         original = lane.run
 
         async def counted(

@@ -18,6 +18,7 @@ from pgnym.cli.connections import Connection, owners, same_database
 from pgnym.config import Config, ConfigError, load, master_key, vault_password
 from pgnym.gateway.logins import upstream_login, vault_login
 from pgnym.onboard import OnboardPlan, Tools
+from pgnym.semantics.folding import fold
 from pgnym.vault.keys import MasterKey
 from pgnym.vault.store import Vault
 from pgnym.wire.codecs import identity
@@ -168,7 +169,11 @@ async def tools(
             timeout = config.vault.timeout or 60
             opened.append(
                 await Vault.open(
-                    login, MasterKey(key), same_cluster=config.vault.url is None, connect_timeout=timeout
+                    login,
+                    MasterKey(key),
+                    same_cluster=config.vault.url is None,
+                    fold=fold,
+                    connect_timeout=timeout,
                 )
             )
         return await opened[0].tenant(name)

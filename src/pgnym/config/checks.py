@@ -118,9 +118,11 @@ def check_tables(config: Config) -> None:
 def check_column(options: Column, path: str) -> None:
     """Options of one column that exclude one another."""
     if options.tokens == "randomized":
-        if options.search:
+        if options.search is not None and "equality" in options.search:
             raise ConfigError(
-                f"{path}.search", "randomized tokens can't be searched", "use tokens: deterministic"
+                f"{path}.search",
+                "randomized tokens can't be compared",
+                "use tokens: deterministic, or leave equality out",
             )
         if options.normalize != "none":
             raise ConfigError(f"{path}.normalize", "has no use with randomized tokens", "leave it out")
@@ -210,8 +212,8 @@ def not_built(config: Config) -> Iterator[tuple[str, str, str]]:
         for column, options in table.columns.items():
             path = f"tables.{name}.columns.{column}"
             for search in options.search or ():
-                if search != "equality":
-                    yield f"{path}.search", f"the {search} index", "use search: [equality]"
+                if search == "order":
+                    yield f"{path}.search", "the order index", "leave it out"
             if options.normalize in ("email", "phone"):
                 yield f"{path}.normalize", options.normalize, "use none or casefold"
             if options.validate is not None:

@@ -84,6 +84,7 @@ class Vault(Part, frozen=True):
     timeout: Seconds = 10
     scan_limit: Positive = 20_000
     scan_bytes: NotNegative = 64 * 1024 * 1024
+    candidate_limit: Positive = 10_000
 
 
 class Keys(Part, frozen=True):

@@ -32,6 +32,7 @@ from pgnym.gateway.logins import upstream_login, vault_login
 from pgnym.gateway.observing import ObservedCatalogs, ObservingRuntime, Project
 from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.runtime import Runtime
+from pgnym.semantics.folding import fold
 from pgnym.vault.errors import VaultError
 from pgnym.vault.keys import MasterKey
 from pgnym.vault.store import Vault
@@ -263,6 +264,8 @@ async def start_runtime(config: Config, environment: Mapping[str, str]) -> Runti
                 cache_bytes=config.gateway.value_cache_bytes,
                 scan_limit=config.vault.scan_limit,
                 scan_bytes=config.vault.scan_bytes,
+                candidate_limit=config.vault.candidate_limit,
+                fold=fold,
                 connect_timeout=config.vault.timeout or 60,
             )
             runtime.vault = vault

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from pgnym.config import Config
-from pgnym.onboard import defaults, registry, rows, storage, survey, views
+from pgnym.onboard import defaults, indexing, registry, rows, storage, survey, views
 from pgnym.onboard.clean import clean
 from pgnym.onboard.errors import OnboardError
 from pgnym.onboard.logins import ensure_login
@@ -35,6 +35,7 @@ from pgnym.onboard.model import (
     Containers,
     Group,
     Identity,
+    IndexWork,
     Mode,
     OnboardPlan,
     OpenTenant,
@@ -100,12 +101,14 @@ async def apply(plan: OnboardPlan, tools: Tools) -> list[str]:
             await ensure_login(tools.app, tools.config.vault.user, tools.gateway_password)
         for identifier, schema, table, column in plan.renames:
             await registry.rename(tools.vault, identifier, schema, table, column)
+        await indexing.declare(tools.vault, plan.indexes)
         advice: list[str] = []
         tenant = await tools.open_tenant(tools.config.tenants.default)
         for group in plan.groups:
-            advice += await protect(tools, group, tenant)
+            advice += await protect(tools, group, tenant, plan.indexes)
         if plan.unfinished:
             advice += await finish(tools, plan.unfinished)
+        await indexing.build(tools.vault, plan.indexes, tools.open_tenant, tools.report)
     return list(dict.fromkeys(advice))
 
 
@@ -152,13 +155,14 @@ def refusal(error: asyncpg.PostgresError) -> OnboardError:
     )
 
 
-async def protect(tools: Tools, group: Group, tenant: Tokens) -> list[str]:
+async def protect(tools: Tools, group: Group, tenant: Tokens, indexes: Sequence[IndexWork] = ()) -> list[str]:
     """Protect the tables of a group, then clean up behind."""
     domains: dict[Key, int] = {}
     for work in group.tables:
         for column in work.columns:
             domain = await registry.domain_id(tools.vault, column.domain, column.randomized)
             domains[work.table.oid, column.column.name] = domain
+    await indexing.declare(tools.vault, indexes)  # of domains that are new: before their first value
     prefixes = {key: prefix(domain) for key, domain in domains.items()}
     mint = Mint(tenant, tools.identity)
     await fill_vault(tools, group, mint, prefixes)

@@ -47,6 +47,9 @@ class Tokens(Protocol):
     async def get(self, tokens: list[bytes]) -> dict[bytes, bytes]:
         """Canonical values by token; absent if they aren't in the vault."""
 
+    async def fill_index(self, prefix: bytes, tick: Callable[[int], None]) -> None:
+        """Give values of a domain the index entries that they lack; ``tick`` is told how many each time."""
+
 
 OpenTenant = Callable[[str], Awaitable[Tokens]]
 
@@ -65,6 +68,7 @@ class StepKind(Enum):
     TOKENIZE = "tokenize"
     CHECK = "check"
     CLEAN = "clean"
+    INDEX = "index"
     RENAME = "rename"
 
 
@@ -181,6 +185,17 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexWork:
+    """A domain whose indexes in the vault are not as configured. ``search``: those it shall have; ``build``: those of them
+    that are not complete; ``drop``: those it shall have no longer."""
+
+    domain: str
+    search: frozenset[str]
+    build: frozenset[str]
+    drop: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class OnboardPlan:
     """What ``apply`` would do, in order, and what to know before.
 
@@ -194,6 +209,7 @@ class OnboardPlan:
     groups: tuple[Group, ...]
     unfinished: tuple[Table, ...]
     renames: tuple[tuple[int, str, str, str], ...]
+    indexes: tuple[IndexWork, ...]
     vault_outdated: bool
 
     @property
@@ -210,6 +226,7 @@ class Stage(Enum):
     REVEAL = "rows given back"
     CLEAN = "tables cleaned"
     CHECK = "rows checked"
+    INDEX = "values indexed"
 
 
 @dataclass(frozen=True, slots=True)

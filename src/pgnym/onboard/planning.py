@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pgnym.config import Config, ProtectedColumn
 from pgnym.config import Table as TableOptions
-from pgnym.onboard import registry, storage, survey
+from pgnym.onboard import indexing, registry, storage, survey
 from pgnym.onboard.hazards import hazards
 from pgnym.onboard.model import (
     Column,
@@ -47,6 +47,7 @@ class Draft:
     renames: list[tuple[int, str, str, str]] = field(default_factory=list)
     domains: dict[tuple[int, int], tuple[str, bool]] = field(default_factory=dict)
     families: dict[str, tuple[str, str]] = field(default_factory=dict)
+    wanted: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def block(self, where: str, text: str, hint: str = "") -> None:
         """Note something in the way."""
@@ -96,6 +97,13 @@ async def plan(config: Config, app: Connection, vault: Connection) -> OnboardPla
             table.label,
             "rewrite its files, indexes and statistics (left from an earlier run)",
         )
+    indexes = indexing.compare(draft.wanted, await indexing.read(vault))
+    for each_index in indexes:
+        for what, names in (("build", each_index.build), ("drop", each_index.drop)):
+            for name in sorted(names):
+                draft.step(
+                    StepKind.INDEX, "", f"{what} the {name} index of domain {each_index.domain} in the vault"
+                )
     return OnboardPlan(
         steps=tuple(draft.steps),
         warnings=tuple(draft.warnings),
@@ -103,6 +111,7 @@ async def plan(config: Config, app: Connection, vault: Connection) -> OnboardPla
         groups=groups,
         unfinished=tuple(draft.unfinished),
         renames=tuple(draft.renames),
+        indexes=indexes,
         vault_outdated=outdated,
     )
 
@@ -185,6 +194,7 @@ def examine(
     type_oid, typmod, type_name, codec_oid = base
     casefold = options.options.normalize == "casefold"
     draft.domains[table.oid, column.attnum] = (options.domain, options.randomized)
+    searches(draft, options, codec_oid, type_name)
     if not agrees(draft, options, column, codec_oid, type_name, casefold):
         return None
     if row is not None and held(row, binding):
@@ -206,6 +216,18 @@ def examine(
         text_like=storage.text_like(codec_oid),
         mode=Mode.REPAIR if row is not None and held(row, binding) else Mode.PROTECT,
     )
+
+
+def searches(draft: Draft, options: ProtectedColumn, codec_oid: int, type_name: str) -> None:
+    """Which indexes the column's domain has in the vault: all that any of its columns asks for."""
+    search = frozenset(options.options.search or ()) - {"equality"}
+    if "substring" in search and not storage.text_like(codec_oid):
+        draft.block(
+            f"{options.name}.search",
+            f"type {type_name} can't have a substring index",
+            "text, varchar, char and citext can",
+        )
+    draft.wanted[options.domain] = draft.wanted.get(options.domain, frozenset()) | search
 
 
 def held(row: Registered | None, binding: Binding | None) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from pgnym.onboard import defaults, registry, rows, storage, survey, views
+from pgnym.onboard import defaults, indexing, registry, rows, storage, survey, views
 from pgnym.onboard.applying import Tools, exclusively, lock, triggers_off, triggers_on
 from pgnym.onboard.clean import clean
 from pgnym.onboard.errors import OnboardError
@@ -62,6 +62,7 @@ async def undo(tools: Tools, label: str) -> list[str]:
             await registry.set_state(tools.vault, identifiers, "protected")
             raise
         await registry.forget(tools.vault, identifiers)
+        await indexing.remove_unused(tools.vault)
         await clean(tools.app, [held.table for held in group], [], tools.report)
     return [held.table.label for held in group]
 
@@ -79,6 +80,7 @@ async def forget_leftovers(tools: Tools, table: Table) -> bool:
         return False
     tables = {place: await survey.table(tools.app, *place) for place in {r.place[:2] for r in left}}
     await registry.forget(tools.vault, [r.id for r in left])
+    await indexing.remove_unused(tools.vault)
     await clean(tools.app, [found for found in tables.values() if found is not None], [], tools.report)
     return True
 

@@ -94,7 +94,11 @@ class Vault:
         )
         self.scans = ScanMemory([Lane(connector), Lane(connector)], limit=scan_limit, limit_bytes=scan_bytes)
         self.watch = Watch(
-            connector, forget=self.forget, forget_all=self.clear, take_pending=self._take_pending
+            connector,
+            forget=self.forget,
+            forget_all=self._lost,
+            indexes_changed=self._forget_indexes,
+            take_pending=self._take_pending,
         )
 
     def __repr__(self) -> str:
@@ -206,11 +210,24 @@ class Vault:
                 lambda connection: self.keyring.reserve(connection, keys, uses)
             )
 
+    async def known_indexes(self) -> Indexes:
+        """Which indexes there are; read if it isn't known."""
+        while not self.indexes.epoch:
+            await self.read_indexes(self.indexes)
+        return self.indexes
+
     async def read_indexes(self, known: Indexes) -> None:
         """Reads anew which indexes there are, unless that has been done since they were ``known``."""
         async with self._control_lock:
             if self.indexes is known:
                 self.indexes = await self._controlled(load_indexes)
+
+    def _forget_indexes(self) -> None:
+        self.indexes = Indexes()
+
+    def _lost(self) -> None:
+        self._forget_indexes()
+        self.clear()
 
     async def reload(self, tenant: TenantVault, generation: int) -> None:
         """Reads a tenant's keys anew, unless key ``generation`` is there by now."""
@@ -308,7 +325,7 @@ class TenantVault:
         ciphertexts = seal_all(keys.data[keys.generation], tenant, tokens, values)
         forgets = self._forgets
         for attempt in itertools.count():
-            indexes = self._vault.indexes
+            indexes = await self._vault.known_indexes()
             grams = self._grams.of_values(indexes, tokens, values)
             try:
                 all_new = await self._vault.put_sealed(
@@ -389,7 +406,7 @@ class TenantVault:
         ``candidate_limit``, and the domain more than ``scan_limit``), and those of ``domain_values``.
         """
         for attempt in itertools.count():
-            indexes = self._vault.indexes
+            indexes = await self._vault.known_indexes()
             grams = self._grams.of_texts(prefix, substrings) if prefix in indexes.built else []
             if not grams:
                 return (await self._domains.values(prefix)).values
@@ -418,7 +435,7 @@ class TenantVault:
             values = dict(await self.open_sealed(rows))
             tokens = [token for token, _, _ in rows]
             after = tokens[-1]
-            grams = self._grams.of_values(self._vault.indexes, tokens, values)
+            grams = self._grams.of_values(await self._vault.known_indexes(), tokens, values)
             if grams is None:
                 raise VaultError("a domain without a substring index is to be filled")
             await self._vault.substrings.add(self.id, tokens, grams)

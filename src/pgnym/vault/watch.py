@@ -37,7 +37,8 @@ Taken = list[Callable[[], None]]
 
 class Watch:
     """``forget(tenant_id, tokens)`` is called for each invalidation (None: all of the tenant's), ``forget_all`` when the
-    connection is lost. ``take_pending`` gives what to call once everything committed so far is flushed."""
+    connection is lost, ``indexes_changed`` when the vault has other indexes. ``take_pending`` gives what to call once
+    everything committed so far is flushed."""
 
     def __init__(
         self,
@@ -45,11 +46,13 @@ class Watch:
         *,
         forget: Callable[[int, list[bytes] | None], None],
         forget_all: Callable[[], None],
+        indexes_changed: Callable[[], None],
         take_pending: Callable[[], Taken],
     ) -> None:
         self._connector = connector
         self._forget = forget
         self._forget_all = forget_all
+        self._indexes_changed = indexes_changed
         self._take_pending = take_pending
         self._connection: Connection | None = None
         self._something = asyncio.Event()
@@ -150,6 +153,9 @@ class Watch:
 
     def _on_notification(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
         # Any login of the database may notify: whatever else comes is ignored, and what fits costs a look-up.
+        if payload == "indexes":
+            self._indexes_changed()
+            return
         tenant, colon, tokens = str(payload).partition(":")
         if not colon or not tenant.isdecimal() or not payload or not tokens.isascii():
             return
