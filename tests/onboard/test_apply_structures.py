@@ -261,7 +261,10 @@ def test_triggers_of_the_application_neither_fire_nor_change(postgres: Cluster, 
                 "CREATE TRIGGER c BEFORE UPDATE ON person FOR EACH ROW EXECUTE FUNCTION keep();"
                 "ALTER TABLE person DISABLE TRIGGER b; ALTER TABLE person ENABLE ALWAYS TRIGGER c"
             )
-            states = "SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'person'::regclass AND NOT tgisinternal ORDER BY 1"
+            states = (
+                "SELECT tgname, tgenabled FROM pg_trigger"
+                " WHERE tgrelid = 'person'::regclass AND NOT tgisinternal ORDER BY 1"
+            )
             before = await bench.app.fetch(states)
             assert any("trigger a will see tokens" in w for w in await bench.warnings())
             await bench.apply()

@@ -14,7 +14,7 @@ from pgnym.onboard.model import Connection, IndexWork, OpenTenant, Progress, Rep
 from pgnym.vault.migrations import current_version
 from pgnym.vault.tokens import prefix
 
-SINCE = 5  # the version of the vault's schema that has indexes
+SINCE = 6  # the version of the vault's schema that has indexes
 
 
 @dataclass(frozen=True, slots=True)
