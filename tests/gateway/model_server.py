@@ -224,7 +224,7 @@ class Model:
             name = words.removeprefix("EXECUTE ")
             inner = self.named.get(name)
             return Statement("", fails="26000") if inner is None else self._statement(inner.encode())
-        if words.startswith(("SELECT nope", "SELECT lower")):
+        if words.startswith(("SELECT nope", "SELECT soundex")):
             return Statement("", fails="42703" if "nope" in words else "0A000")
         if words.startswith("SELECT 1/0"):
             return Statement("SELECT 1", (("n", 23, -1),), parameter=0)

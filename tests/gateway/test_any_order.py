@@ -45,7 +45,7 @@ PLAIN = (
 )
 PROTECTED = (
     "SELECT email FROM customer",
-    "SELECT lower(email) FROM customer",
+    "SELECT soundex(email) FROM customer",
     "INSERT INTO letter (sender) VALUES ('secret@x.org')",
     "PREPARE q AS SELECT email FROM customer",
     "EXECUTE q",

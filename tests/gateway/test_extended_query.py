@@ -133,7 +133,7 @@ def test_a_bind_with_too_few_values_is_refused_as_the_server_would(play: Play) -
 
 
 def test_a_refused_parse_fails_at_its_place(play: Play) -> None:
-    refused = "SELECT lower(email) FROM customer"
+    refused = "SELECT soundex(email) FROM customer"
     play >> Client(parse("", "SELECT 1"), parse("x", refused), bind("", "x"), execute(""), SYNC)
     play << ToServer(parse("", "SELECT 1"), MAKES_FAIL_IN_BATCH, SYNC)
     play >> Server(PARSED, NO_FUNCTION, READY) << Refused("0A000", READY, position=8, before=PARSED)
@@ -148,7 +148,7 @@ def test_in_a_failed_transaction_a_refused_parse_gets_the_servers_error(play: Pl
     )
     (
         play
-        >> Client(parse("", "SELECT lower(email) FROM customer"), SYNC)
+        >> Client(parse("", "SELECT soundex(email) FROM customer"), SYNC)
         << ToServer(MAKES_FAIL_IN_BATCH, SYNC)
     )
     play >> Server(aborted, IN_FAILED) << ToClient(aborted, IN_FAILED)

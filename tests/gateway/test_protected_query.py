@@ -331,7 +331,7 @@ def test_a_server_that_describes_other_columns_than_planned_ends_the_session(pla
 
 # -- refusals --------------------------------------------------------------------------------------------------
 
-REFUSED = "SELECT lower(email) FROM customer"
+REFUSED = "SELECT soundex(email) FROM customer"
 
 
 def test_in_an_idle_session_a_refusal_is_answered_at_once(play: Play) -> None:

@@ -10,9 +10,13 @@ from pgnym.semantics.expression import describe
 from pgnym.sql.ordering import NULL_KEY, UNRANKED
 from pgnym.sql.plan import (
     Answer,
+    Deferral,
+    Given,
     LiteralPiece,
     Lookup,
     LookupPiece,
+    MarkPart,
+    MarkPiece,
     OutputColumn,
     Rewrite,
     StatementPlan,
@@ -24,6 +28,7 @@ from pgnym.sql.plan import (
 _RANK = re.compile(r"NULLIF\(coalesce\((<[^>]* ranks[^>]*>|'\{\}')::jsonb ->> coalesce\(\(")
 _RANKED = f")::text, '{NULL_KEY}'), '{UNRANKED}'), '')::int"
 
+_PARTS = {MarkPart.OPEN: "«{0}", MarkPart.NEXT: "¦", MarkPart.CLOSE: "»"}
 _MARKS = {Use.COMPARE: "", Use.WRITE: "+", Use.CARRY: "~"}
 
 
@@ -35,6 +40,8 @@ def render_text(rewrite: Rewrite) -> str:
             parts.append(f"<{render_use(piece.use)}:'{piece.value}'>")
         elif isinstance(piece, LookupPiece):
             parts.append(f"<{render_lookup(piece.lookup)}>")
+        elif isinstance(piece, MarkPiece):
+            parts.append(_PARTS[piece.part].format(piece.index))
         else:
             parts.append(piece.decode())
     return _RANK.sub(r"rank\1(", "".join(parts)).replace(_RANKED, ")")
@@ -68,7 +75,21 @@ def render_output(output: OutputColumn | None) -> str:
         text += f":{output.type_oid}"
         if output.typmod not in (None, -1):
             text += f"({output.typmod})"
-    return text
+    shown = [f"{i}={render_deferral(d)}" for i, d in enumerate(output.deferrals) if d is not None]
+    return f"{text}[{'; '.join(shown)}]" if shown else text
+
+
+def render_deferral(deferral: Deferral) -> str:
+    """What is applied to what the marks enclose: ``left(value, 3)``; ``¦1`` is the second thing enclosed."""
+    return describe(deferral.expression, tuple(map(_given, deferral.constants)))
+
+
+def _given(given: Given) -> str:
+    if given.parameter is not None:
+        return f"${given.parameter}"
+    if given.enclosed is not None:
+        return f"¦{given.enclosed}"
+    return "NULL" if given.text is None else f"'{given.text}'"
 
 
 def render_outputs(plan: StatementPlan) -> str:
@@ -82,7 +103,13 @@ def render_parameters(plan: StatementPlan) -> str:
         return ""
     parts = []
     for number, parameter in enumerate(plan.parameters, 1):
-        use = f"={render_use(parameter.use)}" if parameter.use is not None else ""
+        use = (
+            f"={render_use(parameter.use)}"
+            if parameter.use is not None
+            else " kept"
+            if parameter.withheld
+            else ""
+        )
         sent = (plan.sent_parameter_types or {}).get(number)
         parts.append(f"${parameter.source}{use}{f':{sent}' if sent else ''}")
     shown = [f"${n} shown {t}" for n, t in sorted((plan.shown_parameter_types or {}).items())]

@@ -9,16 +9,21 @@ from collections.abc import Iterator
 
 from sample_catalog import BPCHAR, CITEXT, DATE, INT4, NUMERIC, RELATIONS, TEXT, TIMESTAMP, VARCHAR
 
+from pgnym.gateway.deferred import Computation, Deferrals, DeferredContext, IsNull
+from pgnym.gateway.marks import Marks
 from pgnym.onboard.storage import array_check
 from pgnym.sql.catalog import Column, Protection, Relation
-from pgnym.sql.plan import Container
+from pgnym.sql.plan import Container, OutputColumn
+from pgnym.vault.tokens import TOKEN_PATTERN
 from pgnym.wire.arrays import map_array_text
-from pgnym.wire.containers import Revealed, Wrap, substitute
+from pgnym.wire.codecs import CANONICAL
+from pgnym.wire.containers import Revealed, Wrap, inside, substitute
 
 _TYPES = {
     INT4: "int4", TEXT: "text", VARCHAR: "varchar", BPCHAR: "char", DATE: "date", NUMERIC: "numeric",
     TIMESTAMP: "timestamp", CITEXT: "citext", 1009: "text[]",
 }  # fmt: skip
+MARKS = Marks.fresh()
 TOKEN = re.compile(r"pn1[a-z2-7]{27}")
 
 _ROWS: dict[str, list[tuple[str | None, ...]]] = {
@@ -115,11 +120,22 @@ class Tokens:
         """A text with all tokens in it replaced."""
         return TOKEN.sub(lambda m: self._values[m.group()].canonical.decode(), text)
 
-    def substitute(self, text: str, stack: tuple[Container, ...]) -> str:
+    def substitute(self, text: str, stack: tuple[Container, ...], output: OutputColumn) -> str | None:
         """A value with its tokens replaced as the gateway does it, where ``stack`` is around them."""
         wraps = tuple(Wrap(container.value) for container in stack)
-        pattern = re.compile(TOKEN.pattern.encode())
-        return substitute(text.encode(), 0, wraps, pattern, lambda t: self._values.get(t.decode())).decode()
+
+        def reveal(token: bytes) -> Revealed | None:
+            return self._values.get(token.decode())
+
+        if not output.deferrals:
+            return substitute(text.encode(), 0, wraps, TOKEN_PATTERN, reveal).decode()
+        computations = tuple(None if d is None else Computation(d, CANONICAL) for d in output.deferrals)
+        deferrals = Deferrals(MARKS, computations, output.type_oid or 0 if not wraps else 0)
+        context = DeferredContext(MARKS.shape.pattern, reveal, inside, CANONICAL, deferrals)
+        try:
+            return inside(text.encode(), 0, wraps, context).decode()
+        except IsNull:
+            return None
 
 
 def schema(*, tokens: bool) -> Iterator[str]:

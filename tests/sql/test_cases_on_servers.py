@@ -18,14 +18,25 @@ import asyncpg
 import pytest
 from case_files import SCOPE, Case, all_cases
 from sample_catalog import CITEXT, DATE, TEXT, sample_catalog
-from sample_database import TOKEN, Tokens, rows, schema, tables
+from sample_database import MARKS, TOKEN, Tokens, rows, schema, tables
 
+from pgnym.gateway.deferred import with_parameters
 from pgnym.gateway.effects import Question
 from pgnym.gateway.questions import constant_types
 from pgnym.gateway.ranking import rank
 from pgnym.gateway.resolver import Resolver
 from pgnym.sql.errors import Refused
-from pgnym.sql.plan import Answer, Container, LiteralPiece, Lookup, LookupPiece, Rewrite, ValueUse
+from pgnym.sql.plan import (
+    Answer,
+    Container,
+    LiteralPiece,
+    Lookup,
+    LookupPiece,
+    MarkPiece,
+    OutputColumn,
+    Rewrite,
+    ValueUse,
+)
 from pgnym.sql.planner import Planner
 from pgnym.wire import codecs
 
@@ -111,18 +122,18 @@ def flat(value: Any) -> Any:
     return value if value is None or isinstance(value, bool) else str(value)
 
 
-def shown(value: Any, stack: tuple[Container, ...], tokens: Tokens) -> Any:
+def shown(value: Any, stack: tuple[Container, ...], tokens: Tokens, output: OutputColumn) -> Any:
     """A value of a result with its tokens replaced by the gateway's own code, as far as the plan says where they are."""
     if isinstance(value, str):
-        return tokens.substitute(value, stack)
+        return tokens.substitute(value, stack, output)
     if isinstance(value, list):
         within = (
             stack[1:] if stack[:1] == (Container.ARRAY,) else stack
         )  # arrays of arrays are one to PostgreSQL
-        return [shown(v, stack if isinstance(v, list) else within, tokens) for v in value]
+        return [shown(v, stack if isinstance(v, list) else within, tokens, output) for v in value]
     if isinstance(value, asyncpg.Record | tuple):
         fields = value.values() if isinstance(value, asyncpg.Record) else value
-        return tuple(shown(v, stack[1:], tokens) for v in fields)
+        return tuple(shown(v, stack[1:], tokens, output) for v in fields)
     return value
 
 
@@ -236,8 +247,10 @@ async def resolved(lookup: Lookup, given: list[Any], tokens: Tokens) -> str:
     return (await Resolver().answer("main", scanned, Question(lookup, constants))).text.decode()
 
 
-def literal(piece: LiteralPiece, tokens: Tokens) -> str:
+def literal(piece: LiteralPiece | MarkPiece, tokens: Tokens) -> str:
     """A constant as the gateway would send it."""
+    if isinstance(piece, MarkPiece):
+        return MARKS.literal(piece).decode()
     if piece.use.array:
         value = tokens.array(piece.use.protection, piece.value)
     else:
@@ -267,8 +280,9 @@ def test_both_databases_answer_the_same(
         return ["" if p.withheld else encode(given[p.source - 1], p.use, tokens) for p in plan.parameters]
 
     def show(index: int, value: Any) -> Any:
-        output = plan.outputs[index] if plan.outputs else None
-        return value if output is None else shown(value, output.containers, tokens)
+        kept = with_parameters(plan, lambda number, _: str(given[number - 1]).encode())
+        output = kept.outputs[index] if kept.outputs else None
+        return value if output is None else shown(value, output.containers, tokens, output)
 
     async def both() -> tuple[Any, Any]:
         one = await asyncpg.connect(plain_url)

@@ -6,11 +6,13 @@ import pytest
 from case_files import SCOPE, all_cases
 from sample_catalog import sample_catalog
 
+from pgnym.gateway.marks import Marks
 from pgnym.sql.errors import Refused
-from pgnym.sql.plan import LiteralPiece, LookupPiece, Rewrite
+from pgnym.sql.plan import LiteralPiece, LookupPiece, MarkPiece, Rewrite
 from pgnym.sql.planner import Planner
 from pgnym.wire.arrays import map_array_text
 
+MARKS = Marks.fresh()
 PLANNER = Planner(sample_catalog())
 
 
@@ -26,7 +28,9 @@ def sent_text(rewrite: Rewrite) -> bytes:
     def token(value: bytes) -> bytes:
         return b"t" * 30 if value else b""
 
-    def literal(piece: LiteralPiece | LookupPiece) -> bytes:
+    def literal(piece: LiteralPiece | LookupPiece | MarkPiece) -> bytes:
+        if isinstance(piece, MarkPiece):
+            return MARKS.literal(piece)
         if isinstance(piece, LookupPiece):
             return b""  # not counted until its answer is there
         value = piece.value.encode()
@@ -58,6 +62,7 @@ def client_offset(rewrite: Rewrite, offset: int) -> int:
             "wrong",
         ),
         ("SELECT wrong FROM customer WHERE email = 'a'", "wrong"),
+        ("SELECT left(lower( first_name ), 3), wrong FROM customer", "wrong"),
         (
             'SELECT 1 FROM customer WHERE email = ANY(\'{a, b,NULL ,"c,\\"d","", null, \\a\\ }\') AND wrong',
             "wrong",

@@ -14,9 +14,11 @@ from pgnym.semantics.expression import describe
 from pgnym.sql.catalog import Catalog
 from pgnym.sql.errors import Refused
 from pgnym.sql.plan import (
+    Given,
     LiteralPiece,
     Lookup,
     LookupPiece,
+    MarkPiece,
     OutputColumn,
     Piece,
     Rewrite,
@@ -62,7 +64,10 @@ class Question(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Shown(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A result column that carries protected values; ``sees`` is what the role is shown of it."""
+    """A result column that carries protected values; ``sees`` is what the role is shown of it.
+
+    ``computed``: functions that are applied to that.
+    """
 
     number: int
     domains: tuple[str, ...]
@@ -70,6 +75,7 @@ class Shown(msgspec.Struct, frozen=True, omit_defaults=True):
     sees: str
     within: tuple[str, ...] = ()
     type: str = ""
+    computed: tuple[str, ...] = ()
 
 
 class Rights(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -176,6 +182,8 @@ def _piece(piece: Piece) -> str:
         return f"‹{'tokens' if piece.use.array else 'token'} of {piece.use.protection.domain}›"
     if isinstance(piece, LookupPiece):
         return f"‹{piece.lookup.answer.value} of {piece.lookup.protection.domain}›"
+    if isinstance(piece, MarkPiece):
+        return f"‹{piece.part.value}›"
     return piece.decode()
 
 
@@ -234,6 +242,21 @@ def _shown(
         _SIGHT[role.combined(columns, purpose).name],
         tuple(c.value for c in output.containers),
         type_name,
+        tuple(
+            describe(d.expression, tuple(map(_given, d.constants))) for d in output.deferrals if d is not None
+        ),
+    )
+
+
+def _given(given: Given) -> str:
+    if given.parameter is not None:
+        return f"${given.parameter}"
+    return (
+        "NULL"
+        if given.text is None and given.enclosed is None
+        else f"'{given.text}'"
+        if given.text is not None
+        else "value"
     )
 
 
@@ -276,6 +299,7 @@ def lines(explanation: Explanation) -> Iterator[str]:
         within = f" within {' in '.join(reversed(shown.within))}" if shown.within else ""
         kind = f" ({shown.type})" if shown.type else ""
         yield f"  column {shown.number}{kind}: {shown.sees} of {', '.join(shown.columns)}{within}"
+        yield from (f"    computed from them: {function}" for function in shown.computed)
     if explanation.rights.compare or explanation.rights.write:
         asked_for = [
             f"{verb} {c}" for verb in ("compare", "write") for c in getattr(explanation.rights, verb)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from pgnym.gateway.deferred import check_deferrals
 from pgnym.gateway.session import Session
 from pgnym.gateway.tokenize import Tokenizer, Tokens
-from pgnym.sql.plan import Answer, Lookup, LookupPiece, Rewrite
+from pgnym.sql.plan import Answer, Lookup, LookupPiece, MarkPiece, Rewrite
 
 _OIDS = {Answer.MATCHES: 1009, Answer.RANKS: 3802, Answer.ORDERED: 3802, Answer.PLACE: 25}
 
@@ -69,7 +70,7 @@ class Draft:
 
 
 def draft(rewrite: Rewrite, session: Session) -> tuple[Draft, Tokens]:
-    """The text with tokens in place of values. Raises what ``Tokenizer`` raises."""
+    """The text with tokens in place of values. Raises what ``Tokenizer`` and ``check_deferrals`` raise."""
     tokens = Tokens()
     parts: list[bytes | int] = []
     closings: list[int] = []
@@ -82,6 +83,9 @@ def draft(rewrite: Rewrite, session: Session) -> tuple[Draft, Tokens]:
             parts.append(numbers.setdefault(piece.lookup, len(numbers)))
             closings.append(piece.closing)
             continue
+        if isinstance(piece, MarkPiece):
+            parts.append(session.marks.literal(piece))
+            continue
         tokenizer = Tokenizer(piece.use, session, piece.position)
         value = piece.value.encode()
         if piece.use.array:
@@ -89,6 +93,9 @@ def draft(rewrite: Rewrite, session: Session) -> tuple[Draft, Tokens]:
         else:
             text = tokenizer.token(value, 0, False, tokens)
         parts.append(b"'" + text.replace(b"'", b"''") + b"'")
+    for plan in rewrite.statements:
+        if plan.deferred:
+            check_deferrals(plan, session)
     return Draft(tuple(parts), tuple(numbers), rewrite.positions, tuple(closings)), tokens
 
 

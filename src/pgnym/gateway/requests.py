@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pgnym.gateway.deferred import with_parameters
 from pgnym.gateway.drafts import answer_oid
 from pgnym.gateway.planning import Planned, Planning, Refusal
 from pgnym.gateway.questions import ask, parameters_of
@@ -193,11 +195,16 @@ class Requests:
         bind = messages.Bind.parse(message)
         try:
             sent, tokens = bind_values(prepared, bind, session)
-            questions = ask(prepared.lookups, session, parameters_of(bind, prepared.declared, session))
+            parameters = parameters_of(bind, prepared.declared, session)
+            questions = ask(prepared.lookups, session, parameters)
+            if plan.deferred:
+                plan = with_parameters(plan, parameters)
         except Exception as error:
             flow.refusing.step(report_of(error), Step.BIND)
             return True
         tokens.values.update(prepared.literals)
+        if plan is not prepared.plan:
+            prepared = replace(prepared, plan=plan)
         slot = Slot(Step.BIND, (prepared.plan,), prepared.fingerprint)
 
         def refuse(report: ErrorReport) -> None:

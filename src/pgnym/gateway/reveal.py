@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pgnym.gateway.copy_in import copy_options
+from pgnym.gateway.deferred import Deferrals, DeferredContext, IsNull
 from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.session import Session
 from pgnym.gateway.slots import Slot
@@ -20,7 +21,7 @@ from pgnym.sql.plan import OutputColumn
 from pgnym.vault.tokens import PREFIX_LENGTH, TOKEN_LENGTH, TOKEN_PATTERN
 from pgnym.wire.codecs import codec_for, element_oid
 from pgnym.wire.codecs.base import Codec, Settings
-from pgnym.wire.containers import Revealed, Wrap, substitute
+from pgnym.wire.containers import Revealed, Wrap, inside, substitute
 from pgnym.wire.copy import Batch, CopyOptions, CopyRows, Value, copy_codec
 from pgnym.wire.datarow import Collected, Replacement, TokenColumn, TokenShape, collect, rebuild
 from pgnym.wire.frames import HEADER
@@ -69,12 +70,13 @@ class ColumnReveal:
     format: int
     shown_oid: int
     settings: Settings
+    deferrals: Deferrals | None = None
 
     @classmethod
     def of(
         cls, index: int, output: OutputColumn, format_: int, oid: int, session: Session
     ) -> ColumnReveal | None:
-        """None if the session's role sees tokens there."""
+        """None if the session's role sees tokens there. Raises ``GatewayError`` 42501 where it can't be shown those."""
         role, purpose = session.role, session.actor.purpose
         opened: dict[bytes, Opened] = {}
         for lineage in output.lineages:
@@ -86,10 +88,15 @@ class ColumnReveal:
             opened[protection.prefix] = Opened(
                 protection.domain, protection.column, codec_for(protection.codec_oid), protection.typmod, mask
             )
+        wraps = tuple(Wrap(container.value) for container in output.containers)
+        shown_oid = output.type_oid or oid
+        plain_oid = (
+            element_oid(shown_oid) if wraps[:1] == (Wrap.ARRAY,) else 0 if wraps else output.type_oid or 0
+        )
+        deferrals = Deferrals.of(output, plain_oid, session)
         if not opened:
             return None
-        wraps = tuple(Wrap(container.value) for container in output.containers)
-        return cls(index, opened, wraps, format_, output.type_oid or oid, session.settings)
+        return cls(index, opened, wraps, format_, shown_oid, session.settings, deferrals)
 
     def wanted(self, tokens: set[bytes]) -> list[bytes]:
         """Those of the tokens found in the column that may be opened there."""
@@ -98,7 +105,7 @@ class ColumnReveal:
 
     def forms(self, tokens: set[bytes], values: Mapping[bytes, bytes]) -> Replacement:
         """What replaces each token (whole columns), or each value."""
-        if self.wraps:
+        if self.wraps or self.deferrals is not None:
             return lambda value: self.substitute(value, values)
         forms = ((token, self.form(token, values)) for token in tokens)
         return {token: form for token, form in forms if form is not None}
@@ -118,8 +125,8 @@ class ColumnReveal:
             return opened.codec.send(shown, opened.typmod)
         return opened.codec.show(shown, opened.typmod, self.settings)
 
-    def substitute(self, value: bytes, values: Mapping[bytes, bytes]) -> bytes:
-        """One value with the tokens in it replaced."""
+    def substitute(self, value: bytes, values: Mapping[bytes, bytes]) -> bytes | None:
+        """One value with the tokens in it replaced; None for NULL, which a deferred function may give."""
 
         def reveal(token: bytes) -> Revealed | None:
             opened = self.opened.get(token[:PREFIX_LENGTH])
@@ -128,13 +135,22 @@ class ColumnReveal:
                 return None
             return Revealed(opened.value(canonical), opened.codec.oid, opened.typmod)
 
-        return substitute(
-            value, self.format, self.wraps, TOKEN_PATTERN, reveal, self.settings, self.shown_oid
-        )
+        deferrals = self.deferrals
+        if deferrals is None:
+            return substitute(
+                value, self.format, self.wraps, TOKEN_PATTERN, reveal, self.settings, self.shown_oid
+            )
+        context = DeferredContext(deferrals.marks.shape.pattern, reveal, inside, self.settings, deferrals)
+        try:
+            return inside(value, self.format, self.wraps, context, self.shown_oid)
+        except IsNull:
+            return None
 
     @property
-    def retyped_array(self) -> bool:
-        """A binary array whose header must name the original element type, tokens or not."""
+    def retyped(self) -> bool:
+        """A binary array whose header must name the original element type, tokens or not; plain values sent as text."""
+        if self.format and self.deferrals is not None and self.deferrals.plain_oid:
+            return True
         return bool(
             self.format and self.wraps and self.wraps[0] is Wrap.ARRAY and element_oid(self.shown_oid)
         )
@@ -171,10 +187,16 @@ class RowReveal:
 
     def __init__(self, columns: list[ColumnReveal]) -> None:
         self._columns = columns
-        self._sought = [TokenColumn(column.index, whole=not column.wraps) for column in columns]
-        self._retyped = any(column.retyped_array for column in columns)
+        self._sought = [
+            TokenColumn(column.index, whole=not column.wraps and column.deferrals is None)
+            for column in columns
+        ]
+        deferrals = next((column.deferrals for column in columns if column.deferrals is not None), None)
+        self._deferred = deferrals is not None
+        self._shape = _SHAPE if deferrals is None else deferrals.marks.shape
+        self._retyped = any(column.retyped for column in columns)
         self._places = [column.index for column in columns]
-        self._whole = not any(column.wraps for column in columns)
+        self._whole = not any(column.wraps or column.deferrals is not None for column in columns)
         self._spots: list[Spot] | None = None  # of the chunk at hand, if it is one row
         self._found: Collected
 
@@ -197,14 +219,14 @@ class RowReveal:
         self._spots = find_tokens(chunk, self._places, _SHAPE) if self._whole and is_one_row(chunk) else None
         if self._spots is not None:
             return self._wanted_in_row(self._spots)
-        found = self._found = collect(chunk, self._sought, _SHAPE)
+        found = self._found = collect(chunk, self._sought, self._shape)
         if found.empty:
             return (), {}
         return wanted_tokens(self._columns, found.tokens)
 
     def unchanged(self, chunk: bytes) -> bytes:
         """As ``Reveal``."""
-        return self._rewrite(chunk, {}) if self._retyped else chunk
+        return self.rebuild(chunk, {}) if self._retyped or self._deferred else chunk
 
     def rebuild(self, chunk: bytes, values: Mapping[bytes, bytes]) -> bytes:
         """As ``Reveal``."""

@@ -13,6 +13,7 @@ from pgnym.audit.records import Action, AuditRecord, Decision
 from pgnym.audit.records import Actor as AuditActor
 from pgnym.gateway.effects import Effects
 from pgnym.gateway.engine import Engine
+from pgnym.gateway.marks import Marks
 from pgnym.gateway.slots import Portal, Prepared, Slot
 from pgnym.policy.budget import StatementBudget
 from pgnym.policy.roles import RolePolicy
@@ -94,6 +95,7 @@ class Session:
     derived: dict[object, tuple[object, object]] = field(default_factory=dict, repr=False)
     _settings: Settings | None = None
     _auditee: tuple[tuple[str, str], AuditActor] | None = None
+    _marks: Marks | None = None
     copying_in: bool = False  # the server is in copy-in mode for a statement that does not concern us
     injected: int = 0  # own statements under way on the client's upstream session
     waiters: list[Callable[[], None]] = field(default_factory=list)
@@ -119,6 +121,13 @@ class Session:
             if plan is not None:
                 return Portal(Prepared(plan, (), ""), ())
         return found
+
+    @property
+    def marks(self) -> Marks:
+        """The marks of this session's deferred functions."""
+        if self._marks is None:
+            self._marks = Marks.fresh()
+        return self._marks
 
     @property
     def settings(self) -> Settings:

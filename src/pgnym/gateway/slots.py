@@ -65,6 +65,7 @@ class Prepared:
             and plan.effect is None
             and plan.copy is None
             and not plan.catalog_change
+            and not plan.deferred
             and not self.literals
             and not self.lookups
             and not self.changes_settings

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pgnym.sql.infer import Node, Run, expression, infer, location, split
 from pgnym.sql.kinds import (
     ArrayOf,
+    Deferred,
     Kind,
     LateCast,
     Occurrence,
@@ -50,6 +51,8 @@ def _cast(run: Run, node: Node, scope: Scope) -> Kind:
         return known if isinstance(known, ArrayOf | Row) else Plain(f"a value of type {name}", oid)
     if isinstance(known, Token) and not is_array:
         return _cast_token(run, node, known, oid, typmod)
+    if isinstance(known, Deferred) and not is_array:
+        return _cast_deferred(run, node, known, oid, typmod)
     if isinstance(known, Text) and family(run.catalog, oid) == "text" and typmod == -1 and not is_array:
         return Text((known,), Container.TEXT, known.of, exact=True, fixed=known.fixed)
     if (
@@ -173,6 +176,15 @@ def _cast_token(run: Run, node: Node, token: Token, oid: int, typmod: int) -> Ki
         _retype(run, node)
         return token
     raise unsupported(token, f"cast to {name}", at)
+
+
+def _cast_deferred(run: Run, node: Node, known: Deferred, oid: int, typmod: int) -> Kind:
+    """The result of a deferred function as text; a text stays what it is."""
+    if family(run.catalog, oid) != "text" or oid == BPCHAR or typmod != -1:
+        raise unsupported(known, f"cast to {type_name_parts(node['typeName'])[1]}", location(node))
+    if known.type_oid in (TEXT, VARCHAR):
+        return known
+    return Text((known,), Container.TEXT, f"the text form of {known.of}", exact=True)
 
 
 def _retype(run: Run, node: Node, name: bytes = b"text") -> None:

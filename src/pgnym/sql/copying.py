@@ -40,6 +40,7 @@ def _copy(run: Run, node: Node, touched: bool) -> Planned:
             writes=inner.writes,
             relations=inner.relations,
             copy=copy,
+            deferred=inner.deferred,
         )
         return plan, edits
     return _copy_table(run, node, options)

@@ -86,7 +86,7 @@ def _view(run: Run, node: Node, touched: bool) -> Planned:
     _refuse_shadow(run, node["view"])
     if not touched:
         return StatementPlan("CREATE VIEW", catalog_change=True), []
-    inner, edits = plan_query(run, node["query"])
+    inner, edits = plan_query(run, node["query"], shown=False)
     return replace(inner, command="CREATE VIEW", outputs=(), reads=frozenset(), catalog_change=True), edits
 
 

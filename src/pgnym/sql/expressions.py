@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pgnym.semantics.expression import Collation
 from pgnym.sql.contents import take
+from pgnym.sql.deferred import beside, defer
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import FOLDABLE, Applied, Constant, Fixed, Fold
 from pgnym.sql.infer import Node, Run, expression, infer, infer_all, location, open_at, split
 from pgnym.sql.kinds import (
     PLAIN,
     ArrayOf,
+    Deferred,
     Kind,
     Open,
     Plain,
@@ -36,7 +39,7 @@ from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope, column_named, field_of, names_in, row_of, source_named
 from pgnym.sql.select import note_named, query_columns
 from pgnym.sql.types import element_of
-from pgnym.sql.unify import compare, conflict, element, flow, require_plain, unsupported
+from pgnym.sql.unify import compare, conflict, element, flow, require_plain, require_same_nulls, unsupported
 
 BOOLEAN = Plain("a boolean", 16)
 _EQUALITY = frozenset({"=", "<>", "!="})
@@ -178,6 +181,12 @@ def _operator(run: Run, node: Node, scope: Scope) -> Kind:
         case _:
             words = _OPERATOR_NAMES if form in ("AEXPR_OP_ANY", "AEXPR_OP_ALL") else {}
             what = _FORM_NAMES.get(form) or words.get(name, f"operator {name}")
+            if form == "AEXPR_OP" and "." not in name:
+                operands = [n for n in (node.get("lexpr"), right_node) if n is not None]
+                kinds = [left, *rights] if left is not None else rights
+                deferred = defer(run, name, {"A_Expr": node}, kinds, operands, what)
+                if deferred is not None:
+                    return deferred
             for kind in ([left] if left is not None else []) + rights:
                 require_plain(kind, what, at)
             return Plain(f"the result of {what}")
@@ -339,6 +348,7 @@ def _null_test(run: Run, node: Node, scope: Scope) -> Kind:
     if isinstance(kind, Open) and is_constant(node["arg"]):
         for occurrence in kind.root().occurrences:
             occurrence.null_tested = True
+    require_same_nulls(kind, "IS NULL", location(node))
     return BOOLEAN
 
 
@@ -353,20 +363,27 @@ def _case(run: Run, node: Node, scope: Scope) -> Kind:
     at = location(node)
     subject = infer(run, node["arg"], scope) if "arg" in node else None
     results = []
+    nodes = []
     for branch in node.get("args", ()):
         when = branch["CaseWhen"]
         condition = infer(run, when["expr"], scope)
         if subject is not None:
             compare(subject, condition, "CASE", location(when))
+        nodes.append(when["result"])
         results.append(infer(run, when["result"], scope))
     if "defresult" in node:
+        nodes.append(node["defresult"])
         results.append(infer(run, node["defresult"], scope))
-    return flow(results, "CASE", at)
+    return flow(beside(run, results, nodes), "CASE", at)
 
 
 @expression("CoalesceExpr")
 def _coalesce(run: Run, node: Node, scope: Scope) -> Kind:
-    return flow(infer_all(run, node["args"], scope), "COALESCE", location(node))
+    at = location(node)
+    kinds = infer_all(run, node["args"], scope)
+    for kind in kinds:
+        require_same_nulls(kind, "COALESCE", at)
+    return flow(beside(run, kinds, node["args"]), "COALESCE", at)
 
 
 @expression("MinMaxExpr")
@@ -473,6 +490,18 @@ def _collate(run: Run, node: Node, scope: Scope) -> Kind:
         return replace(known, collations=frozenset((found,)))
     if (found is None or not found.deterministic) and names[-1] not in _BYTEWISE_COLLATIONS:
         require_plain(kind, what, at)
+    return kind if found is None else _collated(known, found)
+
+
+def _collated(kind: Kind, collation: Collation) -> Kind:
+    """Text under a collation: a function of it follows that."""
+    known = shape(kind)
+    if isinstance(known, Text):
+        return replace(known, parts=tuple(_collated(part, collation) for part in known.parts))
+    if isinstance(known, Token):
+        return replace(known, collations=frozenset((collation,)))
+    if isinstance(known, Deferred):
+        return replace(known, collation=collation)
     return kind
 
 

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pgnym.sql.aggregates import Aggregate, extreme, order
 from pgnym.sql.catalog import Function
 from pgnym.sql.contents import take
+from pgnym.sql.deferred import defer
 from pgnym.sql.errors import Refused
 from pgnym.sql.expressions import fixed_text, fold_constants
 from pgnym.sql.infer import Node, Run, expression, infer, location, split
 from pgnym.sql.kinds import (
     PLAIN,
     ArrayOf,
+    Deferred,
     Kind,
     Open,
     Plain,
@@ -36,7 +38,16 @@ from pgnym.sql.select import window_definition
 from pgnym.sql.sorting import sort_item
 from pgnym.sql.sql_functions import derive
 from pgnym.sql.types import type_name_parts
-from pgnym.sql.unify import assign, compare, element, flow, groupable, require_plain, unsupported
+from pgnym.sql.unify import (
+    assign,
+    compare,
+    element,
+    flow,
+    groupable,
+    require_plain,
+    require_same_nulls,
+    unsupported,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +68,10 @@ class Call:
         return f"function {self.name}()"
 
 
-_JSONB = 3802
+_JSON, _JSONB = 114, 3802
+_MORE_THAN_ARGUMENTS = frozenset(
+    {"agg_filter", "agg_order", "agg_distinct", "agg_star", "agg_within_group", "over", "func_variadic"}
+)
 _NULLARY = frozenset(
     {"count", "json_build_object", "jsonb_build_object", "json_build_array", "jsonb_build_array"}
 )
@@ -163,6 +177,11 @@ def _other(call: Call, schema: str | None) -> Kind:
                 hint=f"Configure its signature under `functions:` ({user_defined[0].schema}.{call.name}).",
                 position=call.position,
             )
+    if not user_defined and not _MORE_THAN_ARGUMENTS & call.node.keys():
+        node = {"FuncCall": call.node}
+        deferred = defer(run, call.name, node, call.arguments, call.nodes, f"{call.name}()")
+        if deferred is not None:
+            return deferred
     for kind in call.arguments:
         if protected(kind):
             raise unsupported(kind, call.what, call.position)
@@ -215,6 +234,8 @@ def _extreme(call: Call) -> Kind:
 
 @_builtin("count", "num_nulls", "num_nonnulls")
 def _count(call: Call) -> Kind:
+    for kind in call.arguments:
+        require_same_nulls(kind, call.what, call.position)
     return Plain(f"the result of {call.what}", 20)
 
 
@@ -324,6 +345,8 @@ def _json_object(call: Call) -> Kind:
 def _scalar_key(kind: Kind) -> bool:
     """Whether PostgreSQL takes a value of this kind as a key; the token of a jsonb is a string to it."""
     known = shape(kind)
+    if isinstance(known, Deferred):
+        return known.type_oid not in (_JSON, _JSONB)
     if isinstance(known, Text):
         return known.container is not Container.JSON
     return isinstance(known, Token) and known.protection.codec_oid != _JSONB

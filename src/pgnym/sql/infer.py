@@ -13,7 +13,7 @@ from typing import Any
 from pgnym.sql.catalog import Catalog, Relation, Type
 from pgnym.sql.dependents import Dependents, find_dependents, types_by_name
 from pgnym.sql.errors import Refused
-from pgnym.sql.kinds import Kind, LateCast, Occurrence, Open
+from pgnym.sql.kinds import Kind, LateCast, Mark, Occurrence, Open
 from pgnym.sql.lexer import Lexed
 from pgnym.sql.plan import SessionScope
 from pgnym.sql.resolve import Field, Scope, relation_named
@@ -49,7 +49,8 @@ class Run:
     constants whose value the plan depends on. ``type_named``: where the type stands that names an output column, with the
     ``AS`` clause that keeps that name when the type is replaced, and where it would go. ``searches``: predicates on contents
     that were taken out, by their start. ``splices``: text around expressions. ``stored``: as what the text is kept, to be
-    run later without pgnym: nothing in it can ask the vault.
+    run later without pgnym: nothing in it can ask the vault. ``marks``: deferred functions by span, where ``deferring``
+    allows them.
     """
 
     knowledge: Knowledge
@@ -66,6 +67,8 @@ class Run:
     arguments: Mapping[str, Kind] | None = None
     type_named: dict[int, tuple[bytes, int]] = field(default_factory=dict)
     searches: dict[int, Search] = field(default_factory=dict)
+    marks: dict[tuple[int, int], Mark] = field(default_factory=dict)
+    deferring: bool = False
     view_depth: int = 0
     splices: Splices = field(default_factory=Splices)
     stored: str | None = None

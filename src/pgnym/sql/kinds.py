@@ -1,8 +1,9 @@
 """Kinds of expressions: what a value may hold, seen from protection.
 
 A *plain* value has nothing to do with tokens. A *token* is a value of a protected column, as stored. *Text* is built
-around other values (concatenation, JSON). An *open* kind belongs to constants and parameters whose kind the rest of the
-statement decides: the variables of the unification in ``unify.py``. Arrays and rows hold other kinds.
+around other values (concatenation, JSON). A *deferred* value is a function of others that the gateway computes when it is
+shown; till then it is these others between marks. An *open* kind belongs to constants and parameters whose kind the rest
+of the statement decides: the variables of the unification in ``unify.py``. Arrays and rows hold other kinds.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from pgnym.semantics.expression import Collation
 from pgnym.sql.catalog import Protection
-from pgnym.sql.plan import Container, Use
+from pgnym.sql.plan import Container, Deferral, Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,36 @@ class Text:
     of: str
     exact: bool = False
     fixed: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Mark:
+    """The place of a function that is deferred: the text between its enclosed operands is replaced by marks.
+
+    ``index``: its number within the statement. ``place``: where the parse tree places it. ``operands``: the kinds of what
+    stays, in the order of the text. ``deferral``: what is to be done, but for ``columns``.
+    """
+
+    index: int
+    place: int | None
+    operands: tuple[Kind, ...] = ()
+    deferral: Deferral | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """The result of a function that the gateway applies after the reveal. It can be shown, and nothing else.
+
+    ``marks``: the places it may come from. ``type_oid``: of the result. ``of``: what it is, for refusals. ``nullable``: it
+    may be NULL though no operand is. ``mixed``: it may also be a plain value, sent as text. ``collation``: of its text.
+    """
+
+    marks: tuple[Mark, ...]
+    type_oid: int
+    of: str
+    nullable: bool = False
+    mixed: bool = False
+    collation: Collation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +175,7 @@ class Open:
         return node
 
 
-Kind = Plain | Token | Text | ArrayOf | Row | Open
+Kind = Plain | Token | Text | Deferred | ArrayOf | Row | Open
 
 PLAIN = Plain()
 
@@ -167,6 +198,10 @@ def tokens(kind: Kind) -> Iterator[Token]:
     elif isinstance(kind, Text):
         for part in kind.parts:
             yield from tokens(part)
+    elif isinstance(kind, Deferred):
+        for mark in kind.marks:
+            for part in mark.operands:
+                yield from tokens(part)
     elif isinstance(kind, ArrayOf):
         yield from tokens(kind.element)
     elif isinstance(kind, Row):

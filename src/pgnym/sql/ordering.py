@@ -27,7 +27,7 @@ from pgnym.sql.kinds import Kind, Open, Plain, Row, Token, shape
 from pgnym.sql.places import Span, expression_span, word
 from pgnym.sql.plan import Answer
 from pgnym.sql.rewrite import LookupHole
-from pgnym.sql.splices import RANK, VALUE, Around, Repeat
+from pgnym.sql.splices import MARK, RANK, VALUE, Around, Repeat
 from pgnym.sql.types import BPCHAR, TEXT, VARCHAR
 from pgnym.sql.unify import bind, carry, conflict, describe, require_plain, unsupported
 
@@ -297,7 +297,7 @@ def quoted(name: str) -> bytes:
 
 def keep_name(run: Run, target: Node, name: str) -> None:
     """Give an output column without alias the name that it would lose when text comes to stand around its expression."""
-    values = [span for span in run.splices.around if span[2] == VALUE]
+    values = [span for span in run.splices.around if span[2] in (VALUE, MARK)]
     if not values or "name" in target:
         return
     start, end = expression_span(run.lexed, target["val"])

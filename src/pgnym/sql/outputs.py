@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pgnym.sql.catalog import Catalog, Protection
 from pgnym.sql.errors import Refused
-from pgnym.sql.kinds import ArrayOf, Kind, Row, Text, Token, frozen, shape
-from pgnym.sql.plan import Container, Lineage, OutputColumn
+from pgnym.sql.kinds import ArrayOf, Deferred, Kind, Row, Text, Token, frozen, shape, tokens
+from pgnym.sql.plan import Container, Deferral, Lineage, OutputColumn
 from pgnym.sql.resolve import Field
 from pgnym.sql.types import array_of, family
+from pgnym.sql.unify import unsupported
 
 # Families whose JSON form is a string that is the canonical value itself, and those that have a form of their own in JSON:
 # numbers bare, timestamps as ISO 8601, jsonb as it is.
@@ -19,7 +22,7 @@ _UNSTABLE_TEXT = frozenset({1042, 1184, 17})
 _PLAIN_TEXT = frozenset({25, 1043})
 
 Stack = tuple[Container, ...]
-Placed = tuple[Stack, Token]
+Placed = tuple[Stack, Token | Deferred]
 
 
 def output_columns(catalog: Catalog, columns: tuple[Field, ...]) -> tuple[OutputColumn | None, ...]:
@@ -37,14 +40,48 @@ def _output(catalog: Catalog, column: Field) -> OutputColumn | None:
     for own, token in placed:
         _check_form(catalog, own, token)
     type_oid, typmod = _shown_type(catalog, kind)
-    return OutputColumn(_lineages([token for _, token in placed]), stack, type_oid, typmod)
+    lineages = _lineages(list(tokens(kind)))
+    return OutputColumn(lineages, stack, type_oid, typmod, _deferrals(catalog, placed))
 
 
-def _check_form(catalog: Catalog, stack: Stack, token: Token) -> None:
+def _deferrals(catalog: Catalog, placed: list[Placed]) -> tuple[Deferral | None, ...]:
+    """By index, all deferred functions whose marks may stand in a column, also within those of others."""
+    found: dict[int, Deferral] = {}
+
+    def visit(deferred: Deferred) -> None:
+        for mark in deferred.marks:
+            if mark.deferral is None or mark.index in found:
+                continue
+            inspected = frozenset(c for kind in mark.operands for t in tokens(kind) for c in t.columns)
+            found[mark.index] = replace(mark.deferral, columns=inspected)
+            for operand in mark.operands:
+                for stack, part in _placed(frozen(operand)):
+                    nullable = isinstance(part, Deferred) and part.nullable
+                    if stack not in ((), (Container.TEXT,)) or (stack and nullable):
+                        raise unsupported(part, mark.deferral.what, mark.place)
+                    _check_form(catalog, stack, part)
+                    if isinstance(part, Deferred):
+                        visit(part)
+
+    for stack, part in placed:
+        if isinstance(part, Deferred):
+            if stack and part.nullable:
+                raise unsupported(part, "building a value", part.marks[0].place)
+            visit(part)
+    return tuple(found.get(index) for index in range(max(found, default=-1) + 1))
+
+
+def _codec(part: Token | Deferred) -> int:
+    return part.type_oid if isinstance(part, Deferred) else part.protection.codec_oid
+
+
+def _check_form(catalog: Catalog, stack: Stack, token: Token | Deferred) -> None:
     """Raise Refused unless a value has a form that is known where its token stands."""
-    columns = ", ".join(sorted(token.columns))
+    columns = ", ".join(sorted(c for t in tokens(token) for c in t.columns))
     if stack and stack[-1] is Container.JSON:
-        found = family(catalog, token.protection.type_oid)
+        found = family(catalog, token.type_oid if isinstance(token, Deferred) else token.protection.type_oid)
+        if isinstance(token, Deferred) and Container.TEXT in stack:
+            raise unsupported(token, "JSON within text", token.marks[0].place)
         # Within JSON that is part of a longer text, keys can't be told from values for certain.
         known = _JSON_STRINGS - {"1082"} if Container.TEXT in stack else _JSON_STRINGS | _JSON_FORMS
         if found not in known:
@@ -53,9 +90,7 @@ def _check_form(catalog: Catalog, stack: Stack, token: Token) -> None:
                 detail="Its type has another form in JSON than the string that the token is.",
                 hint="Select the column, and build the JSON in the application.",
             )
-    if (
-        Container.TEXT in stack or Container.RECORD in stack
-    ) and token.protection.codec_oid in _UNSTABLE_TEXT:
+    if (Container.TEXT in stack or Container.RECORD in stack) and _codec(token) in _UNSTABLE_TEXT:
         raise Refused(
             f"text built around protected column {columns} is not supported",
             detail="The text form of its type depends on settings of the session, or loses trailing blanks.",
@@ -84,8 +119,12 @@ def _shown_type(catalog: Catalog, kind: Kind) -> tuple[int | None, int | None]:
         if protection.type_oid != protection.stored_oid or kind.typmod != -1:
             return protection.type_oid, kind.typmod
         return None, None  # an expression: the server knows best
+    if isinstance(kind, Deferred) and kind.type_oid not in _PLAIN_TEXT:
+        return kind.type_oid, -1
     if isinstance(kind, ArrayOf):
         element = shape(kind.element)
+        if isinstance(element, Deferred) and element.type_oid not in _PLAIN_TEXT:
+            return array_of(catalog, element.type_oid) or None, -1
         if isinstance(element, Token) and not element.mixed:
             protection = element.protection
             if protection.type_oid != protection.stored_oid or element.typmod != -1:
@@ -103,7 +142,7 @@ def _one_stack(placed: list[Placed], name: str) -> Stack:
     longest = max(found, key=len)
     if longest and longest[-1] is Container.TEXT and found == {longest, longest[:-1]}:
         alone = [token for stack, token in placed if stack != longest]
-        if all(t.protection.codec_oid in _PLAIN_TEXT for t in alone):
+        if all(_codec(t) in _PLAIN_TEXT for t in alone):
             return longest
     if len(found) != 1:
         raise Refused(
@@ -117,7 +156,7 @@ def _one_stack(placed: list[Placed], name: str) -> Stack:
 def _placed(kind: Kind) -> list[Placed]:
     """All tokens with what stands around them, outermost first. Text within text adds nothing."""
     kind = shape(kind)
-    if isinstance(kind, Token):
+    if isinstance(kind, Token | Deferred):
         return [((), kind)]
     if isinstance(kind, ArrayOf):
         return _within(Container.ARRAY, _placed(kind.element))

@@ -106,7 +106,60 @@ class LookupPiece:
     closing: int = 0
 
 
-Piece = bytes | LiteralPiece | LookupPiece
+NONCE_LENGTH = 12
+"""Characters by which a session knows its own marks; see ``gateway/marks.py``."""
+
+
+class MarkPart(Enum):
+    """What stands around the operands of a deferred function: a mark before, between and behind them."""
+
+    OPEN = "open"
+    NEXT = "next"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True)
+class MarkPiece:
+    """The place of a mark, sent as a quoted literal. ``index``: that of the deferral in its statement."""
+
+    part: MarkPart
+    index: int
+
+
+Piece = bytes | LiteralPiece | LookupPiece | MarkPiece
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A constant of a deferred function: its text as the client wrote it, a client parameter, or an enclosed operand.
+
+    ``type_oid``: the type it is written in. All of ``text``, ``parameter`` and ``enclosed`` None: NULL. ``value``: that
+    of a parameter, in canonical form, once it is known. Shown nowhere.
+    """
+
+    type_oid: int
+    text: str | None = None
+    parameter: int | None = None
+    enclosed: int | None = None
+    value: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"Given(type_oid={self.type_oid}, parameter={self.parameter}, enclosed={self.enclosed})"
+
+
+@dataclass(frozen=True, slots=True)
+class Deferral:
+    """A function of protected values that is computed when they are revealed.
+
+    ``expression``: its Value is the operand that is enclosed first; ``constants``: what its constants are. ``columns``:
+    base columns it looks into; who sees tokens in one of them gets no result. ``what`` names it in errors.
+    """
+
+    expression: Expression
+    constants: tuple[Given, ...]
+    columns: frozenset[str]
+    type_oid: int
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,20 +185,23 @@ class OutputColumn:
 
     ``containers`` empty: the value is a token, or NULL, or empty, or a plain value of the same type. ``type_oid`` and
     ``typmod`` are what RowDescription must show (None: as the server says). For an array of tokens of a typed domain,
-    ``type_oid`` is the array type of the original type.
+    ``type_oid`` is the array type of the original type. ``deferrals``: by index, the functions whose marks may stand where
+    tokens may stand (None: not in this column); () when there are none.
     """
 
     lineages: tuple[Lineage, ...]
     containers: tuple[Container, ...] = ()
     type_oid: int | None = None
     typmod: int | None = None
+    deferrals: tuple[Deferral | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """One parameter of the text sent upstream: taken from client parameter ``source`` (1-based).
 
-    ``withheld``: only look-ups use its value; upstream it is NULL where the client's is, and otherwise an empty string.
+    ``withheld``: only look-ups and deferred functions use its value; upstream it is NULL where the client's is, and
+    otherwise an empty string.
     """
 
     source: int
@@ -205,6 +261,7 @@ class StatementPlan:
     ``reads`` / ``compares`` / ``writes``: base columns by right needed, for policy and audit. ``relations``: protected
     relations named (errors reveal only their domains). ``catalog_change``: DDL after which the snapshot must be refreshed.
     ``lookups``: of a statement that SQL PREPARE has named: their answers are its parameters behind ``parameters``.
+    ``deferred``: some output has deferrals.
     """
 
     command: str
@@ -220,6 +277,7 @@ class StatementPlan:
     effect: SessionEffect | None = None
     catalog_change: bool = False
     lookups: tuple[Lookup, ...] = ()
+    deferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)

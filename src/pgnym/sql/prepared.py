@@ -27,12 +27,13 @@ def _prepare(run: Run, node: Node, touched: bool) -> Planned:
     run.parameter_types = tuple(_type_oid(run, t) for t in types)
     if touched:
         inner, edits = plan_query(run, node["query"])
-        edits = edits + _type_edits(run, types, inner)
+        edits = edits + (_type_edits(run, types, inner) if types else _kept_types(run, node, inner))
     else:
         tag, _ = split(node["query"])
         inner, edits = StatementPlan(COMMANDS.get(tag, "SELECT")), []
     effect = SessionEffect(SessionAct.PREPARE, node["name"], inner)
-    return StatementPlan("PREPARE", relations=inner.relations, effect=effect), edits
+    plan = StatementPlan("PREPARE", relations=inner.relations, effect=effect, deferred=inner.deferred)
+    return plan, edits
 
 
 def _type_oid(run: Run, node: Node) -> int:
@@ -43,8 +44,6 @@ def _type_oid(run: Run, node: Node) -> int:
 
 def _type_edits(run: Run, types: list[Node], inner: StatementPlan) -> list[Edit]:
     """Declared types that must be text, and types for parameters that were split off."""
-    if not types:
-        return []
     spans: list[tuple[int, int]] = []
     for node in types:
         start = location(node)
@@ -70,6 +69,20 @@ def _type_edits(run: Run, types: list[Node], inner: StatementPlan) -> list[Edit]
     if added:
         edits.append(Edit(spans[-1][1], spans[-1][1], b", " + b", ".join(added)))
     return edits
+
+
+def _kept_types(run: Run, node: Node, inner: StatementPlan) -> list[Edit]:
+    """A list of types where the statement has none: those of parameters that don't occur in the text any more."""
+    parameters = inner.parameters or ()
+    if not any(p.withheld for p in parameters):
+        return []
+    lexed = run.lexed
+    index = lexed.token_at(min(start for start, _ in run.marks))
+    while lexed.names[index] != "PREPARE" or (index and lexed.names[index - 1] != "ASCII_59"):
+        index -= 1
+    index += 1
+    types = b", ".join(b"text" if p.withheld else b"unknown" for p in parameters)
+    return [Edit(lexed.ends[index], lexed.ends[index], b" (" + types + b")")]
 
 
 @utility("ExecuteStmt")
@@ -265,7 +278,14 @@ def _fetch(run: Run, node: Node, touched: bool) -> Planned:
     inner = run.session.cursors.get(node["portalname"])
     if inner is None or node.get("ismove"):
         return StatementPlan(command), []
-    return StatementPlan(command, outputs=inner.outputs, reads=inner.reads, relations=inner.relations), []
+    plan = StatementPlan(
+        command,
+        outputs=inner.outputs,
+        reads=inner.reads,
+        relations=inner.relations,
+        deferred=inner.deferred,
+    )
+    return plan, []
 
 
 @utility("ClosePortalStmt")

@@ -15,7 +15,19 @@ from pgnym.sql.catalog import Protection
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Fold, evaluate
 from pgnym.sql.literals import decode
-from pgnym.sql.plan import Answer, LiteralPiece, Lookup, LookupPiece, Piece, Rewrite, StatementPlan, ValueUse
+from pgnym.sql.plan import (
+    NONCE_LENGTH,
+    Answer,
+    LiteralPiece,
+    Lookup,
+    LookupPiece,
+    MarkPart,
+    MarkPiece,
+    Piece,
+    Rewrite,
+    StatementPlan,
+    ValueUse,
+)
 from pgnym.sql.shape import Cuts, normalized
 
 _TOKEN_LENGTH = 30
@@ -44,12 +56,24 @@ class LookupHole:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkHole:
+    """The place of a mark, with what stands around it."""
+
+    before: bytes
+    piece: MarkPiece
+    after: bytes
+
+
+New = bytes | Hole | LookupHole | MarkHole
+
+
+@dataclass(frozen=True, slots=True)
 class Edit:
     """A replacement of the span ``start`` to ``end``. ``place``: where an error about it points, if not at ``start``."""
 
     start: int
     end: int
-    new: bytes | Hole | LookupHole
+    new: New
     place: int | None = None
 
 
@@ -68,7 +92,7 @@ class _Anchor:
 class Template:
     """Edits on a shape, and the plans of the statements in it."""
 
-    edits: tuple[tuple[_Anchor, _Anchor, bytes | Hole | LookupHole, _Anchor], ...]
+    edits: tuple[tuple[_Anchor, _Anchor, New, _Anchor], ...]
     statements: tuple[StatementPlan, ...]
     fingerprint: str
     normalized: str
@@ -108,6 +132,9 @@ class Template:
             elif isinstance(new, LookupHole):
                 lookup = _lookup(new, cuts, standard_strings, place.place(cuts))
                 pieces.append(LookupPiece(lookup, len(positions)))
+            elif isinstance(new, MarkHole):
+                pieces.extend((new.before, new.piece, new.after))
+                sent += len(new.before) + mark_length(new.piece.part) + len(new.after)
             else:
                 try:
                     value = evaluate(new.fold, lambda ordinal: decode(cuts.raw(ordinal), standard_strings))
@@ -139,6 +166,11 @@ def _lookup(hole: LookupHole, cuts: Cuts, standard_strings: bool, position: int)
     return Lookup(
         hole.answer, hole.protection, hole.columns, hole.test, tuple(constants), position, hole.nulls
     )
+
+
+def mark_length(part: MarkPart) -> int:
+    """How many bytes a mark has as a quoted literal: the nonce, a letter, and two for the index where it opens."""
+    return 2 + NONCE_LENGTH + (3 if part is MarkPart.OPEN else 1)
 
 
 def _literal_length(value: str, *, is_array: bool) -> int:

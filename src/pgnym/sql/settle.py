@@ -351,7 +351,7 @@ def _settle_parameters(run: Run, occurrences: list[Occurrence], settled: Settled
 
 
 def searched_parameters(run: Run) -> dict[int, tuple[int, int]]:
-    """Client parameters that predicates on contents take: number → (type, where it stands first).
+    """Client parameters that predicates on contents and deferred functions take: number → (type, where it stands first).
 
     Raises Refused 42P08 when two of them take it for different types.
     """
@@ -373,8 +373,8 @@ def _withhold(run: Run, occurrence: Occurrence, settled: Settled) -> None:
     """Beside what takes a parameter's value away it may only be tested for NULL: that much of it is sent."""
     if not occurrence.null_tested:
         raise Refused(
-            f"parameter ${occurrence.parameter} is searched for in a protected column, and used elsewhere",
-            detail="What is searched for isn't sent to the database.",
+            f"parameter ${occurrence.parameter} is used with the contents of a protected column, and elsewhere",
+            detail="Its value isn't sent to the database.",
             hint="Use two parameters.",
             position=occurrence.start,
         )

@@ -185,7 +185,9 @@ def _function(run: Run, fields: Node, scope: Scope) -> Item:
     for entry in fields.get("functions", ()):
         items = entry["List"]["items"]
         tag, call = split(items[0])
+        deferring, run.deferring = run.deferring, False  # what replaces a function may not stand in FROM
         kind = infer(run, items[0], scope)
+        run.deferring = deferring
         definitions = items[1].get("List", {}).get("items", []) if len(items) > 1 and items[1] else []
         definitions = definitions or fields.get("coldeflist", [])
         name = call["funcname"][-1]["String"].get("sval", "") if tag == "FuncCall" else tag.lower()

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 
 from pgnym.sql.lexer import Lexed
 from pgnym.sql.plan import Answer
-from pgnym.sql.rewrite import Edit, Hole, LookupHole
+from pgnym.sql.rewrite import Edit, Hole, LookupHole, MarkHole
 from pgnym.sql.types import TEXT, VARCHAR
 
 Span = tuple[int, int]
-New = bytes | LookupHole
-RANK, VALUE, GATHERED, QUERY = "rank", "value", "gathered", "query"
+New = bytes | LookupHole | MarkHole
+RANK, VALUE, GATHERED, QUERY, MARK, TEXT_FORM = "rank", "value", "gathered", "query", "mark", "text"
 """Purposes of text around something: an expression, or a whole query."""
 
 
@@ -83,7 +83,7 @@ class Splices:
 
     def _copied(
         self, lexed: Lexed, edits: Sequence[Edit], source: Span | bytes, pins: set[int]
-    ) -> Iterator[bytes | Hole | LookupHole]:
+    ) -> Iterator[bytes | Hole | LookupHole | MarkHole]:
         """The text of a span as it will be when all edits are made, but for the name that an output column gets there."""
         if isinstance(source, bytes):
             yield source

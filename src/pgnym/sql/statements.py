@@ -43,11 +43,12 @@ def utility(*tags: str) -> Callable[[Utility], Utility]:
     return register
 
 
-def plan_query(run: Run, node: Node) -> Planned:
-    """Plan a SELECT or a data-changing statement, given as a tagged node."""
+def plan_query(run: Run, node: Node, *, shown: bool = True) -> Planned:
+    """Plan a SELECT or a data-changing statement, given as a tagged node. ``shown``: its result goes to the client."""
     tag, fields = split(node)
     if tag != "SelectStmt" and tag not in DATA_CHANGES:
         raise Refused(f"statement is not supported on protected tables: {tag}")
+    run.deferring = shown
     columns = query_columns(run, node, Scope())
     for column in columns:
         carry(column.kind)
@@ -64,5 +65,6 @@ def plan_query(run: Run, node: Node) -> Planned:
         writes=frozenset(run.writes),
         relations=frozenset(run.relations),
         catalog_change=tag == "SelectStmt" and "intoClause" in fields,
+        deferred=any(o is not None and o.deferrals for o in outputs),
     )
     return plan, settled.edits

@@ -11,12 +11,14 @@ only constructs through which values flow (CASE, UNION, VALUES) join lineages.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from pgnym.sql.catalog import Protection
 from pgnym.sql.errors import Refused
 from pgnym.sql.kinds import (
     PLAIN,
     ArrayOf,
+    Deferred,
     Kind,
     Open,
     Plain,
@@ -28,13 +30,14 @@ from pgnym.sql.kinds import (
     shape,
     tokens,
 )
-from pgnym.sql.plan import Use
+from pgnym.sql.plan import Container, Use
 from pgnym.sql.types import BPCHAR, NUMBERS, TEXT, VARCHAR
 
 _SAME_DOMAIN_HINT = "Give both columns the same `domain` in the configuration, and run `pgnym apply`."
 _ONE_SIDE_HINT = "Protect the other side in the same domain, or compare in the application."
 # For queries; other statements have one of their own in its place (``hints.py``).
 OPERATION_HINT = "Select the column and apply it in the application, or compare the whole value with =."
+_DEFERRED_HINT = "Group by the column itself in a subquery, and apply the function to what comes out of it."
 _RANDOMIZED_HINT = "Set `tokens: deterministic` for the column, and run `pgnym apply`."
 
 
@@ -46,7 +49,7 @@ def describe(kind: Kind) -> str:
         return f"{'a mix of plain values and ' if kind.mixed else ''}protected column {names}"
     if isinstance(kind, Plain):
         return kind.what
-    if isinstance(kind, Text):
+    if isinstance(kind, Text | Deferred):
         return kind.of
     if isinstance(kind, ArrayOf):
         return f"an array of {describe(kind.element)}"
@@ -72,6 +75,14 @@ def unsupported(kind: Kind, what: str, position: int | None) -> Refused:
     """The refusal of an operation that looks into a protected value."""
     found = sorted({c for t in tokens(kind) for c in t.columns})
     columns = ", ".join(found) or "a protected column"
+    known = shape(kind)
+    if isinstance(known, Deferred):
+        return Refused(
+            f"{what} on {known.of} of protected column {columns} is not supported",
+            detail="It is computed when the value is revealed: the database has only tokens.",
+            hint=OPERATION_HINT,
+            position=position,
+        )
     return Refused(
         f"{what} on protected column {columns} is not supported",
         detail=f"Column {columns} holds tokens; {what} needs the values themselves.",
@@ -175,6 +186,10 @@ def _opens(kind: Kind) -> Iterator[Open]:
     elif isinstance(kind, Text):
         for part in kind.parts:
             yield from _opens(part)
+    elif isinstance(kind, Deferred):
+        for mark in kind.marks:
+            for part in mark.operands:
+                yield from _opens(part)
     elif isinstance(kind, ArrayOf):
         yield from _opens(kind.element)
     elif isinstance(kind, Row):
@@ -255,7 +270,7 @@ def require_plain(kind: Kind, what: str, position: int | None, reason: str | Non
     This is the seam for operators on protected values: what is refused here is what a later planner resolves in the vault.
     """
     kind = shape(kind)
-    if isinstance(kind, Token):
+    if isinstance(kind, Token | Deferred):
         raise unsupported(kind, what, position)
     if isinstance(kind, Open):
         bind(kind, Plain(reason or f"an operand of {what}"))
@@ -273,11 +288,22 @@ def require_plain(kind: Kind, what: str, position: int | None, reason: str | Non
             require_plain(part, what, position, reason)
 
 
+def require_same_nulls(kind: Kind, what: str, position: int | None) -> None:
+    """An operation that asks whether a value is NULL: the database must know, so a deferred one may not become NULL."""
+    known = shape(kind)
+    if isinstance(known, Deferred) and known.nullable:
+        raise unsupported(known, what, position)
+
+
 def groupable(kind: Kind, what: str, position: int | None) -> None:
     """Equal values must have equal tokens: GROUP BY, DISTINCT, PARTITION BY, UNION."""
     kind = shape(kind)
     if isinstance(kind, Token):
         _check_equality(kind, what, position)
+    elif isinstance(kind, Deferred):
+        refusal = unsupported(kind, what, position)
+        refusal.hint = _DEFERRED_HINT
+        raise refusal
     elif isinstance(kind, Text):
         # ('ab' || 'c') and ('a' || 'bc') are equal as values, but not as tokens; constants around one token do no harm
         found = list(tokens(kind))
@@ -313,6 +339,9 @@ def flow(kinds: Sequence[Kind], what: str, position: int | None) -> Kind:
     opens = [s for s in shapes if isinstance(s, Open)]
     plains = [s for s in shapes if isinstance(s, Plain)]
     others = [s for s in shapes if isinstance(s, Text | ArrayOf | Row)]
+    deferred = [s for s in shapes if isinstance(s, Deferred)]
+    if deferred:
+        return _flow_deferred(kinds, shapes, deferred, what, position)
     if others:
         return _flow_built(kinds, shapes, others, what, position)
     if found:
@@ -413,6 +442,30 @@ def _flow_built(
             position=position,
         )
     return Text(tuple(kinds), first.container, first.of)
+
+
+def _flow_deferred(
+    kinds: Sequence[Kind], shapes: list[Kind], deferred: list[Deferred], what: str, position: int | None
+) -> Kind:
+    """Deferred values of one type, and what may stand beside them: NULL, and beside text other text."""
+    first = deferred[0]
+    for one in deferred:
+        if one.type_oid != first.type_oid:
+            raise conflict(first, one, what, position)
+    rest = [
+        s for s in shapes if not isinstance(s, Deferred) and not (isinstance(s, Open) and not s.occurrences)
+    ]
+    if not rest:
+        marks = tuple(dict.fromkeys(m for one in deferred for m in one.marks))
+        nullable = any(one.nullable for one in deferred)
+        mixed = any(one.mixed for one in deferred)
+        return replace(first, marks=marks, nullable=nullable, mixed=mixed)
+    for part in rest:
+        built = isinstance(part, Text) and part.container is not Container.TEXT
+        typed = isinstance(part, Token) and not _is_text(part.protection)
+        if first.type_oid not in (TEXT, VARCHAR) or built or typed or isinstance(part, ArrayOf | Row):
+            raise conflict(first, part, what, position)
+    return Text(tuple(kinds), Container.TEXT, f"{first.of} beside other text")
 
 
 def assign(

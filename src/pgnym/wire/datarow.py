@@ -25,6 +25,7 @@ _length = struct.Struct("!i").unpack_from
 _pack = struct.Struct("!I").pack
 _WORDS = [_pack(length) for length in range(256)]
 """Length words of short values: a look-up is half the price of packing. No token is longer."""
+_NULL = b"\xff\xff\xff\xff"
 _PADDING = b"\0" * 8
 """Lets a length be read where a row promises more columns than it has; the row is then refused by its end."""
 
@@ -79,10 +80,10 @@ class Collected:
         return not any(self.tokens)
 
 
-Replacement = Mapping[bytes, bytes] | Callable[[bytes], bytes]
+Replacement = Mapping[bytes, bytes] | Callable[[bytes], bytes | None]
 """For a whole column: token → value as it is to be sent (a token not in it stays).
 
-Otherwise: value → new value.
+Otherwise: value → new value, None for NULL.
 """
 
 
@@ -190,7 +191,7 @@ def _encoded(replacement: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     }
 
 
-def _apply(replace: Callable[[bytes], bytes], old: list[bytes]) -> list[bytes]:
+def _apply(replace: Callable[[bytes], bytes | None], old: list[bytes]) -> list[bytes]:
     """New values with their length words. NULLs and missing columns stay; equal values are replaced once."""
     done: dict[bytes, bytes] = {}
     for slot in old:
@@ -199,7 +200,7 @@ def _apply(replace: Callable[[bytes], bytes], old: list[bytes]) -> list[bytes]:
                 done[slot] = slot
             else:
                 value = replace(slot[4:])
-                done[slot] = _pack(len(value)) + value
+                done[slot] = _NULL if value is None else _pack(len(value)) + value
     return [done[slot] for slot in old]
 
 

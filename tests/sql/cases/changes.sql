@@ -158,7 +158,7 @@ INSERT INTO customer (email) VALUES ('a') ON CONFLICT ON CONSTRAINT customer_ema
 
 -- ON CONFLICT with an expression
 INSERT INTO customer (email) VALUES ('a') ON CONFLICT (lower(email)) DO NOTHING
---! 0A000 function lower() on protected column public.customer.email is not supported @ ['lower(email)) DO NOT']
+--! 0A000 ON CONFLICT (expression) on the result of lower() of protected column public.customer.email is not supported @ ['ON CONFLICT (lower(e']
 
 -- ON CONFLICT with an index predicate
 INSERT INTO customer (email) VALUES ('a') ON CONFLICT (customer_id) WHERE email = 'x' DO NOTHING
@@ -235,7 +235,7 @@ UPDATE customer SET email = COALESCE($1, email) WHERE customer_id = $2
 
 -- UPDATE by computing
 UPDATE customer SET email = lower(email)
---! 0A000 function lower() on protected column public.customer.email is not supported @ ['lower(email)']
+--! 0A000 UPDATE would store the result of lower() in protected column public.customer.email @ ['email = lower(email)']
 
 -- UPDATE of a date
 UPDATE customer SET birth_date = '1962-02-18'::date WHERE birth_date = $1

@@ -56,15 +56,18 @@ SELECT loyalty_no + 1 FROM customer
 
 -- substring
 SELECT substring(email FROM 1 FOR 3) FROM customer
---! 0A000 function substring() on protected column public.customer.email is not supported @ ['substring(email FROM']
+--> SELECT («0||(email)::text||») AS "substring" FROM customer
+--| email[0=substring(value, '1', '3')]
 
 -- trim
 SELECT trim(email) FROM customer
---! 0A000 function btrim() on protected column public.customer.email is not supported @ ['trim(email) FROM cus']
+--> SELECT («0||(email)::text||») AS "btrim" FROM customer
+--| email[0=btrim(value)]
 
 -- upper in the output
 SELECT upper(first_name) FROM customer
---! 0A000 function upper() on protected column public.customer.first_name is not supported @ ['upper(first_name) FR']
+--> SELECT («0||(first_name)::text||») AS "upper" FROM customer
+--| first_name[0=upper(value)]
 
 -- min
 SELECT min(email) FROM customer
@@ -95,7 +98,8 @@ SELECT pg_typeof(birth_date) FROM customer
 
 -- md5
 SELECT md5(email) FROM customer
---! 0A000 function md5() on protected column public.customer.email is not supported @ ['md5(email) FROM cust']
+--> SELECT («0||(email)::text||») AS "md5" FROM customer
+--| email[0=md5(value)]
 
 -- to_char
 SELECT to_char(birth_date, 'YYYY') FROM customer

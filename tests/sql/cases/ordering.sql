@@ -444,7 +444,7 @@ EXPLAIN ANALYZE SELECT min(email) FROM customer
 -- an expression with constants and a parameter
 SELECT customer_id FROM customer ORDER BY coalesce(lower(first_name), $1), split_part(email, '@', 2) COLLATE "C" DESC NULLS LAST
 --> SELECT customer_id FROM customer ORDER BY rank<first_name ranks coalesce(lower(value), $1)>(first_name), rank<email ranks "C" split_part(value, '@', '2')>(email) DESC NULLS LAST
---$ $1:25 $1 shown 25
+--$ $1 kept:25 $1 shown 25
 
 -- a window over a computed value
 SELECT rank() OVER (ORDER BY length(first_name)), array_agg(customer_id ORDER BY upper(last_name)) OVER () FROM customer
@@ -458,7 +458,7 @@ SELECT DISTINCT customer_id FROM customer ORDER BY lower(email)
 SELECT email, customer_id FROM customer WHERE (email, customer_id) > ($1, $2) ORDER BY email, customer_id LIMIT 10
 --> SELECT email, customer_id FROM customer WHERE (rank<email ranks>(email), customer_id) > (NULLIF(<email place $1>::text, '')::float8, $2) ORDER BY rank<email ranks>(email), customer_id LIMIT 10
 --| email:1043(64) -
---$ $1:25 $2 $1 shown 1043
+--$ $1 kept:25 $2 $1 shown 1043
 
 -- keyset pagination with constants
 SELECT 1 FROM customer c WHERE (c.birth_date, customer_id) <= (date '1970-01-01', 5) AND ('x', 1) < (c.email, c.customer_id)

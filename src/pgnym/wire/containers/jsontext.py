@@ -83,17 +83,24 @@ def splice(value: bytes, context: Context) -> bytes:
 def _string(content: bytes, rest: tuple[Wrap, ...], context: Context, *, key: bool) -> bytes | None:
     """The JSON that replaces a string with this ``content`` (still escaped), None to leave it."""
     if not rest:
-        revealed = context.whole(content)
+        revealed = context.whole(_unescaped(content))
         if revealed is None:
             return None
         shown = context.json(revealed)
         return shown if not key or shown[:1] == b'"' else _quoted(shown)
-    try:
-        plain = json.loads(b'"' + content + b'"', strict=False).encode() if b"\\" in content else content
-    except ValueError:
-        raise CodecError("22P02", "invalid input syntax for type json") from None
+    plain = _unescaped(content)
     new = context.inside(plain, 0, rest, context, 0)
     return None if new == plain else _quoted(new)
+
+
+def _unescaped(content: bytes) -> bytes:
+    """What a JSON string means."""
+    if b"\\" not in content:
+        return content
+    try:
+        return str(json.loads(b'"' + content + b'"', strict=False)).encode()
+    except ValueError:
+        raise CodecError("22P02", "invalid input syntax for type json") from None
 
 
 def _quoted(text: bytes) -> bytes:
