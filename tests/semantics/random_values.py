@@ -33,6 +33,35 @@ from pgnym.semantics.types import (
 # Letters of odd case, marks, wide characters; blanks, line ends, and what means something in patterns.
 ALPHABET = "aAbBkKsSiIzZ09 _%\\.,-ßẞİıſΣςσKÅåμµéÉ\u0301\u0307🙂😀日本ŁłǅǆǄ\n\t ﬁŉ中ᾳᾼა"
 NARROW = "ab%_\\ "
+_REGEX_LETTERS = (*"aAbBsSkKiI _%ßİıſΣςσåÅμé\u0301日ǅ", "ab", "a", "b", " ")
+_REGEX_ATOMS = (
+    ".", "^", "$", "\\d", "\\D", "\\s", "\\S", "\\w", "\\W", "\\m", "\\M", "\\y", "\\Y", "\\A", "\\Z", "\\.", "\\\\", "\\n",
+    "\\x41", "\\u00df", "\\60", "\\0", "[[:<:]]", "[[:>:]]", "(?#x)", "\\e", "\\cA", "{", "}", "]", "-", "#", "\\1", "(?=a)",
+)  # fmt: skip
+_QUANTIFIERS = ("",) * 8 + (
+    "*",
+    "+",
+    "?",
+    "*?",
+    "+?",
+    "??",
+    "{2}",
+    "{0,1}",
+    "{1,}",
+    "{0}",
+    "{1,2}?",
+    "{2,1}",
+    "{a",
+    "**",
+    "{",
+)
+_BRACKET_ITEMS = (
+    *"abAkKiIßſ", "a-z", "A-Z", "0-9", "à-ü", "Α-Ω", "!-/", "-", "^", "]", "\\d", "\\w", "\\S", "\\]",
+    "[:alpha:]", "[:lower:]", "[:upper:]", "[:punct:]", "[:space:]", "[:word:]", "[:digit:]",
+    "[:blank:]", "[:cntrl:]", "[:print:]", "[:graph:]",
+    "[:alnum:]", "[:xdigit:]", "[:ascii:]", "[:nope:]", "[.a.]", "[=a=]", "z-a", "\\n", "_", " ", ".",
+)  # fmt: skip
+_REGEX_NOISE = "ab()[]{}*+?|^$.\\-,:1=!<#dwmx "
 _BITS = {INT2: 16, INT4: 32, INT8: 64}
 _ODD_DATES = (
     "infinity", "-infinity", "4713-11-24 BC", "4714-11-24 BC", "5874897-12-31", "294276-12-31", "294277-01-01",
@@ -129,6 +158,36 @@ class Maker:
             if int(day.split("-")[0]) <= 294276:
                 return f"{day} {self.time()}{zone}" + (" BC" if era else "")
 
+    def regex(self) -> str:
+        """Mostly valid, of few letters, so that it matches now and then."""
+        pick = self.random.choice
+        prefix = pick(
+            ("",) * 14
+            + ("(?i)", "(?n)", "(?p)", "(?w)", "(?x)", "(?q)", "(?xi)", "***=", "***:", "***", "(?z)")
+        )
+        noise = "".join(self.random.choices(_REGEX_NOISE, k=self.random.randint(0, 6)))
+        return prefix + (self._regex(3) if self.random.random() < 0.85 else noise)
+
+    def _regex(self, depth: int) -> str:
+        made = []
+        for _ in range(self.random.randint(0, 3)):
+            kind = self.random.random()
+            if kind < 0.15 and depth:
+                body = "|".join(self._regex(depth - 1) for _ in range(self.random.randint(1, 3)))
+                atom = self.random.choice(("(", "(?:")) + body + ")"
+            elif kind < 0.35:
+                atom = self._bracket()
+            elif kind < 0.5:
+                atom = self.random.choice(_REGEX_ATOMS)
+            else:
+                atom = self.random.choice(_REGEX_LETTERS)
+            made.append(atom + self.random.choice(_QUANTIFIERS))
+        return "".join(made)
+
+    def _bracket(self) -> str:
+        items = self.random.choices(_BRACKET_ITEMS, k=self.random.randint(1, 3))
+        return self.random.choice(("[", "[", "[^")) + "".join(items) + "]"
+
     def case(self, signature: Signature, collations: Sequence[Collation]) -> Case:
         """A call of a signature: one argument is the value, the others are constants. NULL now and then."""
         place = self.random.randrange(len(signature.argument_types))
@@ -159,6 +218,14 @@ class Maker:
     def _special(self, function: str, at: int) -> str | None:
         if function in ("repeat", "lpad", "rpad") and at == 1:
             return self.small()
+        if function in ("~", "~*", "!~", "!~*", "regexp_like") and at == 1:
+            return self.regex()
+        if function == "regexp_like" and at == 2:
+            return "".join(
+                self.random.choices("iicnpwsxtgz", weights=[9] * 9 + [1, 1], k=self.random.randint(0, 2))
+            )
+        if function == "similar_to_escape" and at == 0:
+            return "".join(self.random.choices('ab%_[]^()|*+?{}1,-.\\"$#', k=self.random.randint(0, 9)))
         if function == "like_escape" and at == 1 and self.random.random() < 0.8:
             return self.random.choice("\\#%_aß")
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ END $$
 _SETTINGS = (
     "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET bytea_output = 'hex'; SET extra_float_digits = 1"
 )
+_LOCALES = ("en_US.utf8", "de_DE.utf8", "tr_TR.utf8")
 COLLATIONS = """
 SELECT c.collname, c.collprovider, coalesce(to_jsonb(c) ->> 'colllocale', c.collcollate, 'C'),
        coalesce(to_jsonb(c) ->> 'colllocale', c.collctype, 'C'), pg_catalog.pg_collation_actual_version(c.oid)
@@ -56,6 +58,11 @@ class Oracle:
         self.connection = psycopg.connect(cluster.url(database), autocommit=True)
         self.connection.execute(_ATTEMPT)
         self.connection.execute(_SETTINGS)
+        for name in _LOCALES:
+            with suppress(psycopg.Error):  # where the machine doesn't have the locale
+                self.connection.execute(
+                    f"CREATE COLLATION IF NOT EXISTS \"{name}\" (provider = libc, locale = '{name}')"
+                )
         self.collations = {row[0]: Collation(*row) for row in self.connection.execute(COLLATIONS)}
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
 
-from pgnym.semantics import libc
+from pgnym.semantics import libc, unicode
 from pgnym.semantics.errors import UnsupportedCollation, foreign_provider, unsupported
 from pgnym.semantics.expression import Collation
 from pgnym.semantics.folding import UNSETTLED
@@ -48,8 +48,11 @@ class Ctype(ABC):
         """The upper case of one character (code point)."""
 
     @abstractmethod
-    def is_alnum(self, code: int) -> bool:
-        """Whether ``initcap`` takes a character for part of a word."""
+    def is_class(self, name: str, code: int) -> bool:
+        """Whether a character is in a class: alnum, alpha, digit, graph, lower, print, punct, space or upper.
+
+        Raises ``EvaluationError`` 0A000 where that isn't certain.
+        """
 
     def lower(self, text: bytes) -> bytes:
         """``lower(text)``"""
@@ -69,7 +72,7 @@ class Ctype(ABC):
         inside = False
         for character in text.decode():
             code = self._lower[ord(character)] if inside else self._upper[ord(character)]
-            inside = self.is_alnum(code)
+            inside = self.is_class("alnum", code)
             made.append(code)
         return "".join(map(chr, made)).encode()
 
@@ -83,8 +86,8 @@ class Ascii(Ctype):
     def toupper(self, code: int) -> int:
         return code - 32 if 0x61 <= code <= 0x7A else code
 
-    def is_alnum(self, code: int) -> bool:
-        return code < 128 and chr(code).isalnum()
+    def is_class(self, name: str, code: int) -> bool:
+        return code < 128 and unicode.is_ascii_class(name, code)
 
     def lower(self, text: bytes) -> bytes:
         return text.lower()
@@ -106,12 +109,14 @@ class Libc(Ctype):
     def toupper(self, code: int) -> int:
         return self.locale.toupper(code)
 
-    def is_alnum(self, code: int) -> bool:
-        return self.locale.is_member("alnum", code)
+    def is_class(self, name: str, code: int) -> bool:
+        return self.locale.is_member(name, code)
 
 
 class Simple(Ctype):
     """The builtin provider's C.UTF-8: Unicode's simple case mappings."""
+
+    _posix = True
 
     def tolower(self, code: int) -> int:
         _require_settled(code)
@@ -125,23 +130,37 @@ class Simple(Ctype):
             raised = chr(code).title()
         return ord(raised) if len(raised) == 1 else code
 
-    def is_alnum(self, code: int) -> bool:
-        if code < 128:
-            return chr(code).isalnum()
-        raise unsupported(
-            "initcap of this text under a collation of the builtin provider is not supported",
-            "Words of ASCII letters are, and so is a collation of the libc provider.",
-        )
+    def is_class(self, name: str, code: int) -> bool:
+        return unicode.is_class(name, code, posix=self._posix)
+
+    def initcap(self, text: bytes) -> bytes:
+        """Here what isn't alphanumeric forms words, too."""
+        made = []
+        before: bool | None = None
+        for character in text.decode():
+            inside = self.is_class("alnum", ord(character))
+            made.append((self._lower if inside == before else self._upper)[ord(character)])
+            before = inside
+        return "".join(map(chr, made)).encode()
 
 
 class Full(Simple):
     """The builtin provider's PG_UNICODE_FAST: the full mappings, final sigma included, as ``str`` has them."""
+
+    _posix = False
 
     def lower(self, text: bytes) -> bytes:
         return text.lower() if text.isascii() else _settled(text.decode()).lower().encode()
 
     def upper(self, text: bytes) -> bytes:
         return text.upper() if text.isascii() else _settled(text.decode()).upper().encode()
+
+    def initcap(self, text: bytes) -> bytes:
+        if text.isascii():
+            return super().initcap(text)
+        raise unsupported(
+            "initcap of this text under PG_UNICODE_FAST is not supported", "Texts of ASCII characters are."
+        )
 
 
 def _require_settled(code: int) -> None:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from collections.abc import Sequence as Constants
 
 from pgnym.semantics import like
 from pgnym.semantics.errors import EvaluationError
 from pgnym.semantics.evaluate import compile_expression
 from pgnym.semantics.expression import Call, Expression, Value
 from pgnym.semantics.folding import fold
+from pgnym.semantics.regex.parser import parse
+from pgnym.semantics.regex.tree import Char, Choice, Node, Place, Repeat, Sequence
 from pgnym.semantics.types import BPCHAR, NAME, TEXT, TEXTS, UUID, VARCHAR
 
 Parts = frozenset[str]
 NOTHING: Parts = frozenset()
 
+_TESTS = frozenset(("=", "~~", "~~*", "~", "~*", "^@", "starts_with"))
 _RECASING = frozenset(("lower", "upper", "initcap"))
 _CUTTING = frozenset(("btrim", "ltrim", "rtrim", "substr", "substring", "left", "right", "split_part"))
 _FULL_MAPPING = "PG_UNICODE_FAST"
 
 
-def required(expression: Expression, constants: Sequence[bytes | None]) -> frozenset[str]:
+def required(expression: Expression, constants: Constants[bytes | None]) -> frozenset[str]:
     """Parts, folded by ``folding.fold``, that the fold of every value contains for which the test is true.
 
     Empty: nothing is known. No part lies within another. ``constants`` as for ``compile_expression``.
@@ -27,7 +31,7 @@ def required(expression: Expression, constants: Sequence[bytes | None]) -> froze
     return _without_covered(_required(expression, constants))
 
 
-def _required(expression: Expression, constants: Sequence[bytes | None]) -> Parts:
+def _required(expression: Expression, constants: Constants[bytes | None]) -> Parts:
     if not isinstance(expression, Call):
         return NOTHING
     function, arguments = expression.function, expression.arguments
@@ -36,7 +40,7 @@ def _required(expression: Expression, constants: Sequence[bytes | None]) -> Part
     if function == "or":
         common = [_required(a, constants) for a in arguments]
         return _in_all(common)
-    if function in ("=", "~~", "~~*", "^@", "starts_with") and len(arguments) == 2:
+    if function in _TESTS and len(arguments) == 2:
         subject, other = arguments
         if function == "=" and not _shows_value(subject):
             subject, other = other, subject
@@ -48,13 +52,49 @@ def _required(expression: Expression, constants: Sequence[bytes | None]) -> Part
 
 
 def _parts(function: str, given: bytes, value: Value) -> Parts:
-    texts = [given]
-    if function in ("~~", "~~*"):
+    if function in ("~", "~*"):
+        try:
+            parts = _regex_parts(parse(given.decode()))
+        except EvaluationError:
+            return NOTHING  # evaluating the test will raise it
+    elif function in ("~~", "~~*"):
         segments, _ = like.segments_of(given.decode())
-        texts = [part.encode() for segment in segments for part in _runs(segment)]
+        parts = frozenset(fold(part.encode()) for segment in segments for part in _runs(segment))
+    else:
+        parts = frozenset((fold(given),))
     if value.type_oid == BPCHAR:  # blanks at its end may be padding that the stored value doesn't have
-        texts = [text.rstrip(b" ") for text in texts]
-    return frozenset(fold(text) for text in texts) - {""}
+        parts = frozenset(part.rstrip(" ") for part in parts)
+    return parts - {""}
+
+
+def _regex_parts(node: Node) -> Parts:
+    """What each text has that the expression matches. A character and its other case fold to the same."""
+    match node:
+        case Repeat(body, least, _):
+            return _regex_parts(body) if least else NOTHING
+        case Choice(branches):
+            return _in_all([_regex_parts(branch) for branch in branches])
+        case Char() | Sequence():
+            found: set[str] = set()
+            run: list[str] = []
+            for part in _flat(node):
+                if isinstance(part, Char):
+                    run.append(chr(part.code))
+                elif not isinstance(part, Place):
+                    found |= {fold("".join(run).encode()), *_regex_parts(part)}
+                    run = []
+            return frozenset(found | {fold("".join(run).encode())}) - {""}
+        case _:
+            return NOTHING
+
+
+def _flat(node: Node) -> Iterator[Node]:
+    """The parts of sequences in sequences, in order."""
+    if isinstance(node, Sequence):
+        for part in node.parts:
+            yield from _flat(part)
+    else:
+        yield node
 
 
 def _runs(segment: like.Segment) -> list[str]:
@@ -94,7 +134,7 @@ def _value(expression: Expression) -> Value:
     return expression
 
 
-def _constant(expression: Expression, constants: Sequence[bytes | None]) -> bytes | None:
+def _constant(expression: Expression, constants: Constants[bytes | None]) -> bytes | None:
     """What an expression without the value gives; None where it is NULL, an error, or not without."""
     if _has_value(expression):
         return None
@@ -110,7 +150,7 @@ def _has_value(expression: Expression) -> bool:
     return isinstance(expression, Value)
 
 
-def _in_all(sets: Sequence[Parts]) -> Parts:
+def _in_all(sets: list[Parts]) -> Parts:
     """What a text contains that contains all parts of one of the sets, whichever it is."""
     if not sets or NOTHING in sets:
         return NOTHING

@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Callable
 
 from pgnym.semantics import like
-from pgnym.semantics.binding import FALSE, TRUE, Binder, Constants, Entry, Run, entry, plain, truth
+from pgnym.semantics.binding import FALSE, TRUE, Binder, Constants, Entry, Run, entry, fill, plain, truth
 from pgnym.semantics.ctype import Ctype, ctype
 from pgnym.semantics.errors import EvaluationError, unsupported
 from pgnym.semantics.expression import Collation
+from pgnym.semantics.regex.matching import compile_regex
+from pgnym.semantics.regex.similar import similar_to_escape
 from pgnym.semantics.types import BOOL, BPCHAR, BYTEA, INT4, TEXT
 
 MAX_MADE = 1 << 20
@@ -180,6 +182,49 @@ def _match_once(
     return matched if like.compile_like(lower(pattern))(lower(text)) else missed
 
 
+def _regular(*, fold: bool, negate: bool) -> Binder:
+    """``~`` and its kin."""
+    matched, missed = (FALSE, TRUE) if negate else (TRUE, FALSE)
+
+    def bind(collation: Collation | None, constants: Constants) -> Run:
+        locale = ctype(collation)
+        text, pattern = constants
+        if pattern is not None:
+            test = compile_regex(pattern, locale, fold=fold)
+            return lambda value: matched if test(value) else missed
+
+        def run(*values: bytes) -> bytes:
+            subject, expression = values if text is None else (text, *values)
+            return matched if compile_regex(expression, locale, fold=fold)(subject) else missed
+
+        return run
+
+    return bind
+
+
+def _regexp_like(collation: Collation | None, constants: Constants) -> Run:
+    """``regexp_like(text, pattern, flags)`` of PostgreSQL 15 and later."""
+    locale = ctype(collation)
+
+    def test(text: bytes, pattern: bytes, flags: bytes = b"") -> bytes:
+        return TRUE if compile_regex(pattern, locale, flags=_flags(flags))(text) else FALSE
+
+    text, pattern, *rest = constants
+    if text is None and pattern is not None and None not in rest:
+        prepared = compile_regex(pattern, locale, flags=_flags(rest[0] or b"" if rest else b""))
+        return lambda value: TRUE if prepared(value) else FALSE
+    return fill(test, constants)
+
+
+def _flags(flags: bytes) -> str:
+    """Those of the third argument (parse_re_flags)."""
+    letters = flags.decode()
+    for letter in letters:
+        if letter not in "bceimnpqstwx":
+            raise EvaluationError("invalid regular expression option", "22023")
+    return letters
+
+
 def _same_for(
     function: str, argument_rows: tuple[tuple[int, ...], ...], result: int, bind: Binder
 ) -> list[Entry]:
@@ -199,6 +244,13 @@ ENTRIES: tuple[Entry, ...] = (
     *_same_for("!~~", _PATTERNS, BOOL, _matching(fold=False, negate=True)),
     *_same_for("~~*", _PATTERNS, BOOL, _matching(fold=True, negate=False)),
     *_same_for("!~~*", _PATTERNS, BOOL, _matching(fold=True, negate=True)),
+    *_same_for("~", _PATTERNS, BOOL, _regular(fold=False, negate=False)),
+    *_same_for("!~", _PATTERNS, BOOL, _regular(fold=False, negate=True)),
+    *_same_for("~*", _PATTERNS, BOOL, _regular(fold=True, negate=False)),
+    *_same_for("!~*", _PATTERNS, BOOL, _regular(fold=True, negate=True)),
+    entry("regexp_like", _TT, BOOL, _regexp_like),
+    entry("regexp_like", (TEXT, TEXT, TEXT), BOOL, _regexp_like),
+    *_same_for("similar_to_escape", (_T, _TT), TEXT, plain(similar_to_escape)),
     entry("like_escape", _TT, TEXT, plain(like.escape_pattern)),
     entry("^@", _TT, BOOL, _STARTS),
     entry("starts_with", _TT, BOOL, _STARTS),
