@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+from pgnym.gateway.array_tests import Elements, elements_of_binary, elements_of_text, has_arrays, written_out
 from pgnym.gateway.converting import TEXTS, convert
 from pgnym.gateway.effects import Question
 from pgnym.gateway.reports import GatewayError
@@ -15,9 +17,6 @@ from pgnym.sql.errors import Refused
 from pgnym.sql.plan import Lookup, Use
 from pgnym.wire import codecs
 from pgnym.wire.messages import Bind
-
-Parameters = Callable[[int, int], bytes | None]
-"""(number of a client parameter, type OID wanted) → its canonical value."""
 
 
 def ask(
@@ -39,17 +38,42 @@ def _question(lookup: Lookup, session: Session, parameters: Parameters | None) -
         return Question(lookup, ())
     types = constant_types(lookup.test)
     values: list[bytes | None] = []
+    arrays: dict[int, Elements] = {}
     for index, source in enumerate(lookup.constants):
         oid = types.get(index, TEXT)
+        element = codecs.element_oid(oid)
         if source is None:
             values.append(None)
+        elif element:
+            arrays[index] = _elements(source, element, lookup.position, session, parameters)
+            values.append(None)
         elif isinstance(source, int):
-            if parameters is None:
-                raise GatewayError("42P02", f"there is no parameter ${source}")
-            values.append(parameters(source, oid))
+            values.append(_parameters(source, parameters).value(source, oid))
         else:
             values.append(_literal(source, oid, session, lookup.position))
+    if has_arrays(lookup.test):
+        lookup = replace(lookup, test=written_out(lookup.test, arrays, values))
     return Question(lookup, tuple(values))
+
+
+def _parameters(number: int, parameters: Parameters | None) -> Parameters:
+    if parameters is None:
+        raise GatewayError("42P02", f"there is no parameter ${number}")
+    return parameters
+
+
+def _elements(
+    source: str | int, element: int, position: int, session: Session, parameters: Parameters | None
+) -> Elements:
+    """The elements of an array constant; None for an array that is NULL."""
+    if isinstance(source, int):
+        return _parameters(source, parameters).array(source, element)
+    try:
+        return elements_of_text(
+            source.encode(), lambda v: codecs.canonical_from_text(element, -1, v, session.settings)
+        )
+    except codecs.CodecError as error:
+        raise Refused(error.message, sqlstate=error.sqlstate, hint=error.hint, position=position) from None
 
 
 def _literal(value: str, oid: int, session: Session, position: int) -> bytes:
@@ -59,25 +83,46 @@ def _literal(value: str, oid: int, session: Session, position: int) -> bytes:
         raise Refused(error.message, sqlstate=error.sqlstate, hint=error.hint, position=position) from None
 
 
-def parameters_of(bind: Bind, declared: tuple[int, ...], session: Session) -> Parameters:
+@dataclass(frozen=True, slots=True)
+class Parameters:
     """The parameters of a Bind. ``declared``: the types that the client's Parse names."""
 
-    def value(number: int, oid: int) -> bytes | None:
-        index = number - 1
-        if index >= len(bind.values):
-            raise GatewayError("08P01", f"bind message lacks parameter {number}")
-        raw = bind.values[index]
+    bind: Bind = field(repr=False)
+    declared: tuple[int, ...]
+    session: Session
+
+    def value(self, number: int, oid: int) -> bytes | None:
+        """The canonical value of a parameter as a value of type ``oid``. Raises ``CodecError``, ``GatewayError``."""
+        raw, named = self._raw(number)
+        source = oid if named == 0 or (named in TEXTS and oid in TEXTS) else named
+        return None if raw is None else self._canonical(raw, source, oid, self._is_binary(number))
+
+    def array(self, number: int, element: int) -> Elements:
+        """The elements of a parameter that is an array, as values of type ``element``."""
+        raw, named = self._raw(number)
+        own = codecs.element_oid(named)
+        source = element if not own or (own in TEXTS and element in TEXTS) else own
         if raw is None:
             return None
-        named = declared[index] if index < len(declared) else 0
-        source = oid if named == 0 or (named in TEXTS and oid in TEXTS) else named
-        if bind.format_of(index) == 1:
+        if self._is_binary(number):
+            return elements_of_binary(raw, lambda v: self._canonical(v, source, element, True))
+        return elements_of_text(raw, lambda v: self._canonical(v, source, element, False))
+
+    def _raw(self, number: int) -> tuple[bytes | None, int]:
+        index = number - 1
+        if index >= len(self.bind.values):
+            raise GatewayError("08P01", f"bind message lacks parameter {number}")
+        return self.bind.values[index], self.declared[index] if index < len(self.declared) else 0
+
+    def _is_binary(self, number: int) -> bool:
+        return self.bind.format_of(number - 1) == 1
+
+    def _canonical(self, raw: bytes, source: int, target: int, binary: bool) -> bytes:
+        if binary:
             canonical = codecs.canonical_from_binary(source, -1, raw)
         else:
-            canonical = codecs.canonical_from_text(source, -1, raw, session.settings)
-        return convert(canonical, source, oid, Use.CARRY)
-
-    return value
+            canonical = codecs.canonical_from_text(source, -1, raw, self.session.settings)
+        return convert(canonical, source, target, Use.CARRY)
 
 
 @lru_cache(maxsize=1024)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pgnym.gateway.deferred import with_parameters
 from pgnym.gateway.drafts import answer_oid
 from pgnym.gateway.planning import Planned, Planning, Refusal
-from pgnym.gateway.questions import ask, parameters_of
+from pgnym.gateway.questions import Parameters, ask
 from pgnym.gateway.reports import ErrorReport, GatewayError, report_of
 from pgnym.gateway.slots import QUERY, Change, Portal, Prepared, Slot, Step
 from pgnym.gateway.tokenize import bind_values, check_encoding, with_answers
@@ -195,10 +195,10 @@ class Requests:
         bind = messages.Bind.parse(message)
         try:
             sent, tokens = bind_values(prepared, bind, session)
-            parameters = parameters_of(bind, prepared.declared, session)
+            parameters = Parameters(bind, prepared.declared, session)
             questions = ask(prepared.lookups, session, parameters)
             if plan.deferred:
-                plan = with_parameters(plan, parameters)
+                plan = with_parameters(plan, parameters.value)
         except Exception as error:
             flow.refusing.step(report_of(error), Step.BIND)
             return True

@@ -130,7 +130,17 @@ class Resolver:
         protection = question.lookup.protection
         prefix = protection.prefix
         domain = await vault.domain_values(prefix)
-        key = (tenant, domain.version, prefix, protection.codec_oid, test, constants)
+        lookup = question.lookup
+        key = (
+            tenant,
+            domain.version,
+            prefix,
+            protection.codec_oid,
+            test,
+            constants,
+            lookup.nulls,
+            lookup.loose,
+        )
         known = self._answers.get(key)
         if known is None:
             known = await _match(question, domain.values)
@@ -143,17 +153,19 @@ async def _match(question: Question, values: Values) -> Answered:
     """The tokens whose values satisfy the test, and '' where the empty string does, as ``text[]``.
 
     ``C = ANY(answer)`` has the test's value also where that is NULL: with a NULL among the elements it is never false. Where
-    the test is false for some values and NULL for others no array can say so.
+    the test is false for some values and NULL for others no array can say so, which matters unless the place is ``loose``.
     """
     lookup = question.lookup
     assert lookup.test is not None
     test = compile_expression(lookup.test, question.constants)
     found: list[bytes] = []
     denied = unknown = False
+    at_null = test(None)
     if lookup.nulls:
-        outcome = test(None)
-        found += [NULL.encode()] if outcome == b"t" else []
-        denied, unknown = outcome == b"f", outcome is None
+        found += [NULL.encode()] if at_null == b"t" else []
+        denied, unknown = at_null == b"f", at_null is None
+    elif at_null is not None and (at_null == b"t" or not lookup.loose):
+        raise _unsayable(question, "is not NULL for NULL, as its array is empty", "Leave the condition out.")
     pairs: Iterable[tuple[bytes, bytes]] = values.items()
     if lookup.protection.codec_oid in TEXTS:
         pairs = [(b'""', b""), *pairs]
@@ -166,19 +178,24 @@ async def _match(question: Question, values: Values) -> Answered:
                 unknown = True
             else:
                 denied = True
-    if unknown and denied:
-        columns = ", ".join(sorted(lookup.columns))
-        raise GatewayError(
-            "0A000",
-            f"a test on protected column {columns} is false for some values and NULL for others",
-            detail="The answer of the vault can't tell these apart.",
-            hint="Make it true or false for every value, for instance by IS TRUE around it, or by coalesce().",
-        )
-    if unknown:
+    if unknown and not lookup.loose:
+        if denied:
+            what = "is false for some values and NULL for others"
+            raise _unsayable(question, what, "Write IS TRUE behind it, or coalesce() within it.")
         found.append(b"NULL")
     if len(found) > MOST_TOKENS:
         raise _too_many_found(question, len(found))
     return Answered(b"{" + b",".join(found) + b"}", len(values), len(found))
+
+
+def _unsayable(question: Question, what: str, hint: str) -> GatewayError:
+    columns = ", ".join(sorted(question.lookup.columns))
+    return GatewayError(
+        "0A000",
+        f"a condition on protected column {columns} {what}",
+        detail="The answer of the vault, one array of tokens, can't say that.",
+        hint=hint,
+    )
 
 
 def _over_bound(question: Question, bound: int) -> GatewayError:

@@ -15,7 +15,7 @@ from pgnym.semantics.signatures import resolve
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Applied, Fixed, Fold
 from pgnym.sql.fold import Constant as FoldedConstant
-from pgnym.sql.infer import Node, Run, infer, split
+from pgnym.sql.infer import Node, Run, infer, location, split
 from pgnym.sql.kinds import Kind, Open, Plain, Token, shape
 from pgnym.sql.places import expression_span
 from pgnym.sql.plan import Answer
@@ -23,7 +23,7 @@ from pgnym.sql.resolve import Scope, names_in
 from pgnym.sql.rewrite import LookupHole
 from pgnym.sql.searching import Search
 from pgnym.sql.spans import span
-from pgnym.sql.types import find_type, type_name_parts
+from pgnym.sql.types import array_of, element_of, find_type, type_name_parts
 
 BOOLEAN = Plain("a boolean", 16)
 _BOOL, _INT4, _NUMERIC, _TEXT, _VARCHAR = 16, 23, 1700, 25, 1043
@@ -83,12 +83,15 @@ def take(run: Run, tag: str, fields: Node, scope: Scope) -> Kind | None:
     built = _build(run, [node], None, scope)
     if built is None:
         return None
-    _record(run, built, expression_span(run.lexed, node), _label(tag, fields))
+    _record(run, built, expression_span(run.lexed, node), id(fields) in run.filters)
     return BOOLEAN
 
 
-def _label(tag: str, fields: Node) -> str:
-    return str(fields["funcname"][-1]["String"].get("sval", "")) if tag == "FuncCall" else ""
+def label(run: Run, node: Node, name: str) -> None:
+    """If a function call that stands alone in a target list was taken out, keep the name that it gives to its column."""
+    search = run.searches.get(location(split(node)[1]) or 0)
+    if search is not None:
+        run.searches[search.start] = replace(search, label=name)
 
 
 def _take_several(run: Run, fields: Node, scope: Scope) -> Kind:
@@ -109,7 +112,7 @@ def _take_several(run: Run, fields: Node, scope: Scope) -> Kind:
             if more is None or not _is_whole_text(run, joined):
                 break
             best, node, end = more, joined, end + 1
-        _record(run, best, expression_span(run.lexed, node), "")
+        _record(run, best, expression_span(run.lexed, node), id(fields) in run.filters)
         at = end
     return BOOLEAN
 
@@ -188,27 +191,26 @@ def computed(run: Run, node: Node, scope: Scope) -> Computed | None:
         expression,
         part.type_oid,
         part.collation,
-        not _strict(expression),
+        not _strict(expression, loose=False),
         tuple(taken.constants),
         taken.typed_parameters(expression),
         tuple(taken.starts),
     )
 
 
-def _record(run: Run, built: _Built, place: tuple[int, int], label: str) -> None:
+def _record(run: Run, built: _Built, place: tuple[int, int], loose: bool) -> None:
     taken, protection = built.taken, built.value.protection
     for at in taken.starts:
         run.occurrences.pop(at, None)
     columns = built.value.columns
     run.compared |= columns
-    nulls = not _strict(built.test)
+    nulls = not _strict(built.test, loose)
     constants = tuple(taken.constants)
     run.searches[place[0]] = Search(
         *place,
         taken.kept,
-        LookupHole(Answer.MATCHES, protection, columns, built.test, constants, nulls),
+        LookupHole(Answer.MATCHES, protection, columns, built.test, constants, nulls, loose),
         taken.typed_parameters(built.test),
-        label,
     )
 
 
@@ -220,19 +222,24 @@ def _constant_types(expression: Expression) -> dict[int, int]:
     return {}
 
 
-def _strict(expression: Expression) -> bool:
-    """Whether an expression is NULL wherever the value is, whatever its constants are."""
+def _strict(expression: Expression, loose: bool) -> bool:
+    """Whether an expression is NULL wherever the value is, whatever its constants are.
+
+    Over an empty array ANY is false and ALL is true, also for NULL. Only where that matters it is told by the answer;
+    elsewhere an empty array is refused when it comes.
+    """
     if not isinstance(expression, Call):
         return isinstance(expression, Value)
-    match expression.function:
-        case "is null" | "is not null" | "coalesce" | "greatest" | "least":
-            return False
-        case "and" | "or":
-            return all(map(_strict, expression.arguments))
-        case "nullif":
-            return _strict(expression.arguments[0])
-        case _:
-            return any(map(_strict, expression.arguments))
+    name, arguments = expression.function, expression.arguments
+    if name in ("is null", "is not null", "coalesce", "greatest", "least"):
+        return False
+    if name in ("and", "or"):
+        return all(_strict(argument, loose) for argument in arguments)
+    if name.startswith("all "):
+        return not loose
+    if name == "nullif":
+        return _strict(arguments[0], loose)
+    return any(_strict(argument, loose) for argument in arguments)
 
 
 def _with_default(expression: Expression, collation: Collation) -> Expression:
@@ -318,11 +325,48 @@ class _Builder:
                         self._refuse_equality(left, right)
                 tests = [self._apply(name, [left, right]) for right in rights]
                 return self._looks(_joined("or" if form == "AEXPR_OP_ANY" else "and", tests))
+            case "AEXPR_OP_ANY" | "AEXPR_OP_ALL" if left is not None:
+                return self._looks(
+                    self._quantified("any" if form == "AEXPR_OP_ANY" else "all", name, left, right_node)
+                )
             case _ if form.endswith(("BETWEEN", "BETWEEN_SYM")) and left is not None:
                 low, high = (self.part(item) for item in right_node["List"]["items"])
                 return self._looks(self._between(form, left, low, high))
             case _:
                 raise _Unfit
+
+    def _quantified(self, quantifier: str, name: str, left: _Part, node: Node) -> _Part:
+        """An operator with ANY or ALL of an array that is one constant or parameter (``make_scalar_array_op``)."""
+        array = self._array(node)
+        assert isinstance(array.expression, Constant)
+        known = element_of(self._run.catalog, array.type_oid)
+        if name in _EQUALITY:
+            self._refuse_equality(left, left)
+        tested = self._apply(name, [left, _Part(Constant(array.expression.index, known), known)])
+        operator = tested.expression
+        assert isinstance(operator, Call)
+        element = operator.arguments[1]
+        if tested.type_oid != _BOOL or not isinstance(element, Constant):
+            raise _Unfit
+        whole = Constant(element.index, array.type_oid or array_of(self._run.catalog, element.type_oid))
+        function = f"{quantifier} {operator.function}"
+        return _Part(Call(function, (operator.arguments[0], whole), _BOOL, operator.collation), _BOOL)
+
+    def _array(self, node: Node) -> _Part:
+        tag, fields = split(node)
+        if tag in ("A_Const", "ParamRef"):
+            return self._constant(node, fields)
+        if tag != "TypeCast" or split(fields["arg"])[0] not in ("A_Const", "ParamRef"):
+            raise _Unfit
+        target = fields["typeName"]
+        schema, name = type_name_parts(target)
+        oid = find_type(self._run.catalog, self._run.knowledge.types, schema, name)
+        array = array_of(self._run.catalog, oid) if len(target.get("arrayBounds", ())) == 1 else 0
+        part = self.part(fields["arg"])
+        if not array or "typmods" in target or part.type_oid not in (0, array):
+            raise _Unfit
+        assert isinstance(part.expression, Constant)
+        return _Part(Constant(part.expression.index, array), array)
 
     def _between(self, form: str, left: _Part, low: _Part, high: _Part) -> _Part:
         """As ``transformAExprBetween`` writes it out."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pgnym.sql.catalog import Protection, Relation
 from pgnym.sql.errors import Refused
 from pgnym.sql.expressions import subscript
-from pgnym.sql.infer import Node, Run, infer, location, split
+from pgnym.sql.infer import Node, Run, infer, infer_filter, location, split
 from pgnym.sql.kinds import ArrayOf, Kind, Row, Token, protected, shape
 from pgnym.sql.resolve import Field, Item, Scope, Source
 from pgnym.sql.select import from_clause, query_columns, targets, with_clause
@@ -162,7 +162,7 @@ def _on_conflict(run: Run, node: Node, scope: Scope, target: Target, source: Sou
     level = Scope(parent=scope, items=[Item((source,), source.fields)], only_sources=[excluded])
     _set_clause(run, node.get("targetList", ()), level, target)
     if "whereClause" in node:
-        infer(run, node["whereClause"], level)
+        infer_filter(run, node["whereClause"], level)
 
 
 def _set_clause(run: Run, nodes: list[Node], scope: Scope, target: Target) -> None:
@@ -210,7 +210,7 @@ def update(run: Run, node: Node, scope: Scope) -> tuple[Field, ...]:
     target, source, level = _changed(run, node["relation"], scope)
     from_clause(run, node.get("fromClause", ()), level)
     if "whereClause" in node:
-        infer(run, node["whereClause"], level)
+        infer_filter(run, node["whereClause"], level)
     _set_clause(run, node.get("targetList", ()), level, target)
     return _returning(run, node, level, source)
 
@@ -221,7 +221,7 @@ def delete(run: Run, node: Node, scope: Scope) -> tuple[Field, ...]:
     _, source, level = _changed(run, node["relation"], scope)
     from_clause(run, node.get("usingClause", ()), level)
     if "whereClause" in node:
-        infer(run, node["whereClause"], level)
+        infer_filter(run, node["whereClause"], level)
     return _returning(run, node, level, source)
 
 
@@ -244,7 +244,7 @@ def merge(run: Run, node: Node, scope: Scope) -> tuple[Field, ...]:
     for entry in node.get("mergeWhenClauses", ()):
         when = entry["MergeWhenClause"]
         if "condition" in when:
-            infer(run, when["condition"], level)
+            infer_filter(run, when["condition"], level)
         command = when.get("commandType")
         if command == "CMD_UPDATE":
             _set_clause(run, when.get("targetList", ()), level, target)

@@ -9,7 +9,7 @@ from pgnym.sql.contents import take
 from pgnym.sql.deferred import beside, defer
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import FOLDABLE, Applied, Constant, Fixed, Fold
-from pgnym.sql.infer import Node, Run, expression, infer, infer_all, location, open_at, split
+from pgnym.sql.infer import Node, Run, expression, infer, infer_all, location, mark_filter, open_at, split
 from pgnym.sql.kinds import (
     PLAIN,
     ArrayOf,
@@ -366,6 +366,8 @@ def _case(run: Run, node: Node, scope: Scope) -> Kind:
     nodes = []
     for branch in node.get("args", ()):
         when = branch["CaseWhen"]
+        if subject is None:
+            mark_filter(run, when["expr"])
         condition = infer(run, when["expr"], scope)
         if subject is not None:
             compare(subject, condition, "CASE", location(when))

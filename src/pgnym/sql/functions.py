@@ -15,7 +15,7 @@ from pgnym.sql.contents import take
 from pgnym.sql.deferred import defer
 from pgnym.sql.errors import Refused
 from pgnym.sql.expressions import fixed_text, fold_constants
-from pgnym.sql.infer import Node, Run, expression, infer, location, split
+from pgnym.sql.infer import Node, Run, expression, infer, infer_filter, location, split
 from pgnym.sql.kinds import (
     PLAIN,
     ArrayOf,
@@ -100,7 +100,7 @@ def _call(run: Run, node: Node, scope: Scope) -> Kind:
     nodes = node.get("args", [])
     arguments = [infer(run, a, scope) for a in nodes]
     if "agg_filter" in node:
-        infer(run, node["agg_filter"], scope)
+        infer_filter(run, node["agg_filter"], scope)
     aggregate = Aggregate(run, node, name, arguments)
     chosen = order(aggregate, scope)
     if chosen is not None:
@@ -477,7 +477,7 @@ def _json_aggregate(run: Run, node: Node, scope: Scope) -> Kind:
     constructor = node.get("constructor", {})
     at = location(constructor)
     if "agg_filter" in constructor:
-        infer(run, constructor["agg_filter"], scope)
+        infer_filter(run, constructor["agg_filter"], scope)
     for item in constructor.get("agg_order", ()):
         sort_item(run, item["SortBy"], scope, "ORDER BY in a JSON aggregate", at)
     if "over" in constructor:

@@ -50,7 +50,7 @@ class Run:
     ``AS`` clause that keeps that name when the type is replaced, and where it would go. ``searches``: predicates on contents
     that were taken out, by their start. ``splices``: text around expressions. ``stored``: as what the text is kept, to be
     run later without pgnym: nothing in it can ask the vault. ``marks``: deferred functions by span, where ``deferring``
-    allows them.
+    allows them. ``filters``: identities of the conditions for which NULL is no other than false.
     """
 
     knowledge: Knowledge
@@ -70,6 +70,7 @@ class Run:
     marks: dict[tuple[int, int], Mark] = field(default_factory=dict)
     deferring: bool = False
     view_depth: int = 0
+    filters: set[int] = field(default_factory=set)
     splices: Splices = field(default_factory=Splices)
     stored: str | None = None
     volatile: bool = False  # the plan depends on the session's own names: not to be cached
@@ -167,3 +168,19 @@ def open_at(run: Run, start: int, end: int, **attributes: Any) -> Open:
     occurrence.open = node
     run.occurrences[start] = occurrence
     return node
+
+
+def infer_filter(run: Run, node: Node, scope: Scope) -> Kind:
+    """The kind of a condition that lets pass what it is true for: WHERE, ON, HAVING, FILTER, CASE WHEN."""
+    mark_filter(run, node)
+    return infer(run, node, scope)
+
+
+def mark_filter(run: Run, node: Node) -> None:
+    """Note that NULL is no other than false for an expression, nor then for what AND and OR join in it."""
+    pending = [node]
+    while pending:
+        tag, fields = split(pending.pop())
+        run.filters.add(id(fields))  # nodes live as long as the run
+        if tag == "BoolExpr" and fields.get("boolop") != "NOT_EXPR":
+            pending.extend(fields["args"])

@@ -79,7 +79,7 @@ class Lookup:
     ``columns``: base columns that it inspects; needs ``compare`` on each. ``test``: what is asked of a value, an expression.
     ``constants``: what the expression's constants are: a decoded literal, or the number of a client parameter; never shown.
     ``position``: byte offset in the client's text, for errors. ``nulls``: the test need not be NULL where the value is; if
-    it is true there, ``searching.NULL`` stands among the matches.
+    it is true there, ``searching.NULL`` stands among the matches. ``loose``: where it stands, NULL is no other than false.
     """
 
     answer: Answer
@@ -89,6 +89,7 @@ class Lookup:
     constants: tuple[str | int | None, ...] = ()
     position: int = field(default=0, compare=False)
     nulls: bool = False
+    loose: bool = False
 
     def __repr__(self) -> str:
         return f"Lookup({self.answer.value}, {sorted(self.columns)!r})"

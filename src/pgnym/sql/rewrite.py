@@ -53,6 +53,7 @@ class LookupHole:
     test: Expression | None = None
     constants: tuple[Fold | int | None, ...] = ()
     nulls: bool = False
+    loose: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,14 @@ def _lookup(hole: LookupHole, cuts: Cuts, standard_strings: bool, position: int)
             refusal.position = position
             raise
     return Lookup(
-        hole.answer, hole.protection, hole.columns, hole.test, tuple(constants), position, hole.nulls
+        hole.answer,
+        hole.protection,
+        hole.columns,
+        hole.test,
+        tuple(constants),
+        position,
+        hole.nulls,
+        hole.loose,
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pgnym.sql.catalog import Protection
+from pgnym.sql.contents import label
 from pgnym.sql.errors import Refused
-from pgnym.sql.infer import Node, Run, infer, location, split
+from pgnym.sql.infer import Node, Run, infer, infer_filter, location, split
 from pgnym.sql.kinds import Kind, Open, Row, protected, shape, tokens
 from pgnym.sql.naming import column_name
 from pgnym.sql.ordering import keep_name
@@ -46,10 +47,10 @@ def select_columns(run: Run, node: Node, scope: Scope) -> tuple[Field, ...]:
     # In transformSelectStmt's order, so that of two errors the client sees the one that PostgreSQL would show.
     columns = targets(run, node.get("targetList", ()), scope)
     if "whereClause" in node:
-        infer(run, node["whereClause"], scope)
+        infer_filter(run, node["whereClause"], scope)
     _group_by(run, node, scope, columns)
     if "havingClause" in node:
-        infer(run, node["havingClause"], scope)
+        infer_filter(run, node["havingClause"], scope)
     for window in node.get("windowClause", ()):
         window_definition(run, window["WindowDef"], scope)
     order_by(run, node, scope, columns)
@@ -175,6 +176,8 @@ def targets(run: Run, nodes: list[Node], scope: Scope) -> tuple[Field, ...]:
                 )
             columns.extend(Field(n, k) for n, k in zip(known.names, known.fields, strict=True))
             continue
+        if tag == "FuncCall" and "name" not in target:
+            label(run, value, column_name(value))
         if tag == "TypeCast" and "name" not in target:
             _note_type_name(run, fields, value)
         name = target.get("name") or column_name(value)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pgnym.sql.catalog import Relation
 from pgnym.sql.errors import Refused
-from pgnym.sql.infer import Node, Run, infer, infer_all, location, split
+from pgnym.sql.infer import Node, Run, infer, infer_all, infer_filter, location, split
 from pgnym.sql.kinds import PLAIN, Kind, Plain, Row, column_kind, protected, shape, unsized
 from pgnym.sql.resolve import Field, Item, Scope, Source
 from pgnym.sql.select import note_named, query_columns
@@ -123,7 +123,7 @@ def _join(run: Run, fields: Node, scope: Scope) -> Item:
             + tuple(f for f in right.columns if f.name not in using)
         )
     if "quals" in fields:
-        infer(run, fields["quals"], both)
+        infer_filter(run, fields["quals"], both)
     sources = left.sources + right.sources
     if "join_using_alias" in fields:
         sources += (Source(fields["join_using_alias"]["aliasname"], merged),)
