@@ -104,10 +104,7 @@ STATEMENTS: list[tuple[str, tuple[Any, ...]]] = [
     ("SELECT id FROM person WHERE born >= '1815-12-11' AND born < '2000-02-29'", ()),
     ("SELECT id FROM person WHERE born BETWEEN '1815-12-10' AND DATE '1999-12-31'", ()),
     ("SELECT id FROM person WHERE born NOT BETWEEN SYMMETRIC '1999-12-31' AND '1815-12-11'", ()),
-    ("SELECT id FROM person WHERE extract(year FROM born) = 1815", ()),
-    ("SELECT id FROM person WHERE born::text LIKE '1815%'", ()),
     ("SELECT id FROM person WHERE score > -5 AND score < 10", ()),
-    ("SELECT id FROM person WHERE score + 1 = 8 OR score * 2 > 100", ()),
     ("SELECT id FROM person WHERE score >= 6.5", ()),
     ("SELECT id FROM person WHERE money <= 1.5", ()),
     ("SELECT id FROM person WHERE seen > '2001-02-03'", ()),
@@ -153,7 +150,7 @@ STATEMENTS: list[tuple[str, tuple[Any, ...]]] = [
 ]  # fmt: skip
 
 ERRORS = [
-    "SELECT id FROM person WHERE email LIKE 'x\\'",
+    "SELECT id FROM person WHERE email LIKE '%\\'",
     "SELECT id FROM person WHERE born < 'someday'",
     "SELECT id FROM person WHERE score < 'x'",
     "SELECT id FROM person WHERE 1 / (score - 7) > 0",
@@ -334,11 +331,43 @@ def test_cursors_explain_and_copy(twins: Twins) -> None:
     assert run(twins.tested) == run(twins.plain)
 
 
+def test_sql_prepare_and_execute(twins: Twins) -> None:
+    texts = [
+        "PREPARE one AS SELECT id FROM person WHERE email LIKE $1 AND id < $2 ORDER BY id",
+        "EXECUTE one('%org', 9)",
+        "EXECUTE one(NULL, 9)",
+        "PREPARE two (text, date) AS SELECT id FROM person WHERE email LIKE $1 OR born > $2 ORDER BY email, id",
+        "EXECUTE two('%org', '1900-01-01')",
+        "PREPARE three AS SELECT id FROM person WHERE email LIKE '%org' AND born < '1900-01-01'",
+        "EXECUTE three",
+        "INSERT INTO person (id, email, born) VALUES (40, 'forty@example.org', '1815-01-01')",
+        "EXECUTE three",
+        "EXPLAIN (COSTS off) EXECUTE one('a%', 3)",
+        "DELETE FROM person WHERE email LIKE 'forty%'",
+        "PREPARE four AS SELECT id FROM person WHERE email LIKE $1; EXECUTE four('bob%'); DEALLOCATE four",
+    ]
+
+    def run(url: str) -> list[Any]:
+        found = []
+        with psycopg.connect(url, autocommit=True) as connection:
+            for text in texts:
+                result = connection.pgconn.exec_(text.encode())
+                rows = [
+                    [result.get_value(i, j) for j in range(result.nfields)] for i in range(result.ntuples)
+                ]
+                found.append(
+                    (text, result.command_status, [] if "EXPLAIN" in text else rows, result.error_message)
+                )
+        return found
+
+    assert run(twins.tested) == run(twins.plain)
+
+
 # -- nothing of it on disk -------------------------------------------------------------------------------------
 
 
 def test_what_is_searched_for_is_nowhere(twins: Twins) -> None:
-    needles = [secrets.token_hex(8) for _ in range(8)]
+    needles = [secrets.token_hex(8) for _ in range(10)]
     with psycopg.connect(twins.tested, autocommit=True) as connection:
         connection.execute(f"SELECT id FROM person WHERE email LIKE '%{needles[0]}%'")
         connection.execute("SELECT id FROM person WHERE email LIKE %s", (f"{needles[1]}%",))
@@ -352,6 +381,9 @@ def test_what_is_searched_for_is_nowhere(twins: Twins) -> None:
         connection.execute(
             "SELECT id FROM person WHERE %s::text IS NOT NULL AND email ILIKE %s", (needles[7], needles[7])
         )
+        connection.execute("PREPARE hidden AS SELECT id FROM person WHERE email LIKE $1")
+        connection.execute(f"EXECUTE hidden('{needles[8]}')")
+        connection.execute(f"EXPLAIN EXECUTE hidden('{needles[9]}')")
     spoken = [n for n in needles if n != needles[7]]  # the last stands beside nothing protected as well
     assert twins.cluster.scan([n.encode() for n in spoken]) == []
     said = twins.gateway.stderr_text()

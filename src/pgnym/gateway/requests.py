@@ -144,6 +144,7 @@ class Requests:
         session, flow = self._session, self._flow
         rewrite, lookups = planned.rewrite, planned.draft.lookups
         plan = rewrite.statements[0] if rewrite.statements else StatementPlan("")
+        plan = replace(plan, lookups=lookups) if lookups else plan
         sent = planned.draft.with_parameters(1 + len(plan.parameters or ()))
         prepared = Prepared(
             plan,

@@ -41,7 +41,7 @@ class Knowledge:
 
 @dataclass(slots=True)
 class Run:
-    """One run of inference over the statements of one text.
+    """One run of inference over one statement of a text, which begins at ``start``.
 
     ``occurrences``: constants and parameters by start of span (a node seen twice is one occurrence). ``edits``: further
     replacements, by span. ``compared``: columns that need the right to compare beside those that constants show.
@@ -57,6 +57,7 @@ class Run:
     session: SessionScope
     lexed: Lexed
     parameter_types: tuple[int, ...] = ()
+    start: int = 0
     occurrences: dict[int, Occurrence] = field(default_factory=dict)
     edits: dict[tuple[int, int], bytes] = field(default_factory=dict)
     pins: set[int] = field(default_factory=set)

@@ -168,7 +168,7 @@ class Planner:
             concerned = False
             sequence = Sequence(scope)
             for statement in statements:
-                run = Run(self._knowledge, sequence.scope, lexed, parameter_types)
+                run = Run(self._knowledge, sequence.scope, lexed, parameter_types, statement.start)
                 try:
                     _pin_strings(run, statement)
                     sequence.check(run, statement.node)
@@ -181,7 +181,7 @@ class Planner:
                     pins |= run.pins
                     volatile = volatile or run.volatile
                 sequence.note(statement.node, plan.effect, touched and plan.catalog_change)
-                concerned = concerned or touched or plan.effect is not None or bool(plan.outputs)
+                concerned = concerned or touched or plan.effect is not None or bool(plan.outputs or own_edits)
                 plans.append(plan)
                 edits.extend(own_edits)
             if not concerned:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pgnym.sql.dependents import LONGEST_NAME, clipped
@@ -10,9 +11,18 @@ from pgnym.sql.fold import Applied, Constant, Fixed
 from pgnym.sql.infer import Node, Run, infer, location, split
 from pgnym.sql.kinds import Occurrence, Open, shape
 from pgnym.sql.plan import Answer, SessionAct, SessionEffect, StatementPlan, ValueUse
+from pgnym.sql.prepared_lookups import (
+    answer_type,
+    asked,
+    ordinals,
+    undeclared_types,
+    with_lookups,
+    word_index,
+)
 from pgnym.sql.resolve import Scope
 from pgnym.sql.rewrite import Edit, Hole, LookupHole
 from pgnym.sql.settle import retyped
+from pgnym.sql.spans import span
 from pgnym.sql.statements import COMMANDS, Planned, plan_query, utility
 from pgnym.sql.type_names import type_end
 from pgnym.sql.types import array_of, family, find_type, type_name_parts
@@ -26,8 +36,8 @@ def _prepare(run: Run, node: Node, touched: bool) -> Planned:
     types = [t["TypeName"] for t in node.get("argtypes", ())]
     run.parameter_types = tuple(_type_oid(run, t) for t in types)
     if touched:
-        inner, edits = plan_query(run, node["query"])
-        edits = edits + (_type_edits(run, types, inner) if types else _kept_types(run, node, inner))
+        inner, edits = with_lookups(run, *plan_query(run, node["query"]))
+        edits = edits + _type_edits(run, types, inner)
     else:
         tag, _ = split(node["query"])
         inner, edits = StatementPlan(COMMANDS.get(tag, "SELECT")), []
@@ -43,7 +53,9 @@ def _type_oid(run: Run, node: Node) -> int:
 
 
 def _type_edits(run: Run, types: list[Node], inner: StatementPlan) -> list[Edit]:
-    """Declared types that must be text, and types for parameters that were split off."""
+    """Declared types that must be text, and types for parameters that were split off, or are answers of the vault."""
+    if not types:
+        return undeclared_types(run, inner)
     spans: list[tuple[int, int]] = []
     for node in types:
         start = location(node)
@@ -66,23 +78,10 @@ def _type_edits(run: Run, types: list[Node], inner: StatementPlan) -> list[Edit]
             added.append(run.lexed.text[start:end])
         else:
             added.append(b"unknown")
+    added.extend(map(answer_type, inner.lookups))
     if added:
         edits.append(Edit(spans[-1][1], spans[-1][1], b", " + b", ".join(added)))
     return edits
-
-
-def _kept_types(run: Run, node: Node, inner: StatementPlan) -> list[Edit]:
-    """A list of types where the statement has none: those of parameters that don't occur in the text any more."""
-    parameters = inner.parameters or ()
-    if not any(p.withheld for p in parameters):
-        return []
-    lexed = run.lexed
-    index = lexed.token_at(min(start for start, _ in run.marks))
-    while lexed.names[index] != "PREPARE" or (index and lexed.names[index - 1] != "ASCII_59"):
-        index -= 1
-    index += 1
-    types = b", ".join(b"text" if p.withheld else b"unknown" for p in parameters)
-    return [Edit(lexed.ends[index], lexed.ends[index], b" (" + types + b")")]
 
 
 @utility("ExecuteStmt")
@@ -116,6 +115,7 @@ def execute(run: Run, node: Node, touched: bool) -> Planned:
         parameters=None,
         shown_parameter_types=None,
         sent_parameter_types=None,
+        lookups=(),
         effect=SessionEffect(SessionAct.EXECUTE, name, inner),
     )
     return plan, edits
@@ -145,12 +145,16 @@ def _arguments(run: Run, arguments: list[Node], inner: StatementPlan) -> list[Ed
         if not isinstance(shape(kind), Open):
             require_plain(kind, "EXECUTE", None)
     edits: list[Edit] = []
-    added: list[bytes | Hole] = []
+    added: list[bytes | Hole | LookupHole] = []
     for number, parameter in enumerate(inner.parameters or (), 1):
         if parameter.source > len(arguments):
             break  # too few: the server says so
         occurrence = occurrences[parameter.source - 1]
         is_null = _is_null(arguments[parameter.source - 1])
+        if parameter.withheld:
+            start, end = span(run.lexed, arguments[parameter.source - 1])
+            edits.append(Edit(start, end, b"NULL" if is_null else b"''"))
+            continue
         if parameter.use is None:
             if number > len(arguments):
                 added.append(_copied(run, occurrence, is_null))
@@ -178,9 +182,16 @@ def _arguments(run: Run, arguments: list[Node], inner: StatementPlan) -> list[Ed
         edits.append(Edit(start, occurrence.end, hole))
         if start == occurrence.start:
             retyped(occurrence, use.array, edits)
+    given = [None if _is_null(a) else o or _computed(a) for a, o in zip(arguments, occurrences, strict=True)]
+    added.extend(asked(lookup, given) for lookup in inner.lookups)
     if added:
         edits.extend(_appended(run, arguments, added))
     return edits
+
+
+def _computed(argument: Node) -> int | None:
+    """The place of an argument that is no constant."""
+    return location(split(argument)[1])
 
 
 def _with_cast(run: Run, use: ValueUse, occurrence: Occurrence) -> ValueUse:
@@ -217,22 +228,18 @@ def _copied(run: Run, occurrence: Occurrence | None, is_null: bool) -> bytes | H
             "an argument of EXECUTE that is used as two things at once must be a constant",
             hint="Pass a constant, or give the statement two parameters.",
         )
-    for ordinal in _ordinals(occurrence.fold):
+    for ordinal in ordinals(occurrence.fold):
         run.pins.add(ordinal)
     return run.lexed.text[occurrence.start : occurrence.end]
 
 
-def _ordinals(fold: object) -> list[int]:
-    if isinstance(fold, Constant):
-        return [fold.ordinal]
-    if isinstance(fold, Applied):
-        return [o for a in fold.arguments for o in _ordinals(a)]
-    return []
-
-
-def _appended(run: Run, arguments: list[Node], added: list[bytes | Hole]) -> list[Edit]:
+def _appended(run: Run, arguments: list[Node], added: Sequence[bytes | Hole | LookupHole]) -> list[Edit]:
     """Further arguments go before the last closing parenthesis of the statement."""
     lexed = run.lexed
+    if not arguments:
+        place = lexed.ends[word_index(run, "execute") + 1]
+        parts = [part for new in added for part in (b", ", new)]
+        return [Edit(place, place, new) for new in (b" (", *parts[1:], b")")]
     _, fields = split(arguments[-1])
     start = location(fields)
     index = lexed.token_at(start if start is not None else 0)

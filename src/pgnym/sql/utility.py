@@ -33,9 +33,13 @@ _CATALOG = frozenset(
     )
 )  # fmt: skip
 # Those that hold a query which is run at once, or prepared for this session through pgnym. All others may keep it.
-_EXECUTED = frozenset({"DeclareCursorStmt", "ExplainStmt", "CopyStmt", "CallStmt", "ExecuteStmt"})
+_EXECUTED = frozenset(
+    {"PrepareStmt", "DeclareCursorStmt", "ExplainStmt", "CopyStmt", "CallStmt", "ExecuteStmt"}
+)
 # What uses the answer of a look-up now. All else keeps its expressions for later, when other values will be there.
-_PASSING = frozenset(f"{name}Stmt" for name in ("DeclareCursor", "Explain", "Copy", "CreateTableAs"))
+_PASSING = frozenset(
+    f"{name}Stmt" for name in ("Prepare", "DeclareCursor", "Explain", "Copy", "CreateTableAs")
+)
 _COMMANDS = {
     "VacuumStmt": "VACUUM",
     "VariableSetStmt": "SET",
