@@ -68,6 +68,7 @@ STATEMENTS: list[tuple[str, tuple[Any, ...]]] = [
     ("SELECT id, email LIKE NULL FROM person", ()),
     ("SELECT id, email LIKE 'a%', NOT email LIKE 'a%', (email LIKE 'a%') IS NULL FROM person", ()),
     ("SELECT id FROM person WHERE (email LIKE 'a%') IS NOT TRUE", ()),
+    ("SELECT id, email LIKE 'no such', NOT (email LIKE 'no such' OR id = 1) FROM person", ()),
     ("SELECT id FROM person WHERE name LIKE '%\\_\\%'", ()),
     ("SELECT id FROM person WHERE name LIKE '%!_!%' ESCAPE '!'", ()),
     ("SELECT id FROM person WHERE name LIKE E'O''N%'", ()),
@@ -153,10 +154,7 @@ ERRORS = [
     "SELECT id FROM person WHERE email LIKE '%\\'",
     "SELECT id FROM person WHERE born < 'someday'",
     "SELECT id FROM person WHERE score < 'x'",
-    "SELECT id FROM person WHERE 1 / (score - 7) > 0",
     "SELECT id FROM person WHERE split_part(email, '@', 0) = 'x'",
-    "SELECT id FROM person WHERE length(born) > 1",
-    "SELECT id FROM person WHERE born LIKE '1%'",
 ]
 
 

@@ -55,7 +55,9 @@ def render_lookup(lookup: Lookup) -> str:
         text += f' "{collation.name}"'
     if lookup.test is None:
         return text
-    constants = tuple(f"${c}" if isinstance(c, int) else f"'{c}'" for c in lookup.constants)
+    constants = tuple(
+        "NULL" if c is None else f"${c}" if isinstance(c, int) else f"'{c}'" for c in lookup.constants
+    )
     return f"{text} {describe(lookup.test, constants)}"
 
 

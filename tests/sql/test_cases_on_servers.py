@@ -11,7 +11,7 @@ import datetime
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -20,6 +20,7 @@ from case_files import SCOPE, Case, all_cases
 from sample_catalog import CITEXT, DATE, TEXT, sample_catalog
 from sample_database import MARKS, TOKEN, Tokens, rows, schema, tables
 
+from pgnym.gateway.array_tests import Elements, elements_of_text, written_out
 from pgnym.gateway.deferred import with_parameters
 from pgnym.gateway.effects import Question
 from pgnym.gateway.questions import constant_types
@@ -237,14 +238,22 @@ class Scanned:
 async def resolved(lookup: Lookup, given: list[Any], tokens: Tokens) -> str:
     """What the gateway's resolver says to a look-up, as text of its type."""
     types = constant_types(lookup.test) if lookup.test is not None else {}
-
-    def constant(index: int, source: str | int | None) -> bytes | None:
+    values: list[bytes | None] = []
+    arrays: dict[int, Elements] = {}
+    for index, source in enumerate(lookup.constants):
         value = given[source - 1] if isinstance(source, int) else source
-        return None if value is None else codecs.canonical_from_text(types[index], -1, str(value).encode())
-
-    constants = tuple(constant(i, c) for i, c in enumerate(lookup.constants))
+        element = codecs.element_oid(types[index])
+        if value is None or element:
+            values.append(None)
+        else:
+            values.append(codecs.canonical_from_text(types[index], -1, str(value).encode()))
+        if element and value is not None:
+            arrays[index] = elements_of_text(str(value).encode(), lambda element: element)
+    asked = lookup
+    if lookup.test is not None:
+        asked = replace(lookup, test=written_out(lookup.test, arrays, values))
     scanned = Scanned(tokens.values(lookup.protection.prefix))
-    return (await Resolver().answer("main", scanned, Question(lookup, constants))).text.decode()
+    return (await Resolver().answer("main", scanned, Question(asked, tuple(values)))).text.decode()
 
 
 def literal(piece: LiteralPiece | MarkPiece, tokens: Tokens) -> str:

@@ -28,6 +28,9 @@ from pgnym.vault.errors import TooManyValues
 MOST_TOKENS = 20_000
 """Tokens in one answer: beyond that the statement that carries them would cost the server more than it is worth."""
 
+NOTHING = b"!"
+"""An element that no value equals, for an answer without tokens: compared with an empty array, NULL would be false."""
+
 CACHE_ENTRIES, CACHE_BYTES = 2048, 64 * 1024 * 1024
 Values = Mapping[bytes, bytes]
 
@@ -185,7 +188,7 @@ async def _match(question: Question, values: Values) -> Answered:
         found.append(b"NULL")
     if len(found) > MOST_TOKENS:
         raise _too_many_found(question, len(found))
-    return Answered(b"{" + b",".join(found) + b"}", len(values), len(found))
+    return Answered(b"{" + b",".join(found or (NOTHING,)) + b"}", len(values), len(found))
 
 
 def _unsayable(question: Question, what: str, hint: str) -> GatewayError:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 from pgnym.sql.errors import Refused
 from pgnym.sql.rewrite import Edit, LookupHole
@@ -44,6 +44,14 @@ class Search:
             Edit(self.end, self.end, self.hole, self.start),
             Edit(self.end, self.end, closing),
         ]
+
+
+def alike(searches: Collection[Search]) -> Iterator[Search]:
+    """The same question everywhere for predicates that are the same: one in HAVING is matched with one in GROUP BY."""
+    exact = {search.hole: search.hole for search in searches if not search.hole.loose}
+    for search in searches:
+        hole = exact.get(replace(search.hole, loose=False), search.hole)
+        yield replace(search, hole=hole) if hole.nulls == search.hole.nulls else search
 
 
 def kept_for_later(searches: Collection[Search]) -> Refused:

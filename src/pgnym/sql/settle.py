@@ -14,6 +14,7 @@ from pgnym.sql.kinds import ArrayOf, LateCast, Occurrence, Open, Token, shape
 from pgnym.sql.literals import decode
 from pgnym.sql.plan import Parameter, Use, ValueUse
 from pgnym.sql.rewrite import Edit, Hole, LookupHole
+from pgnym.sql.searching import alike
 from pgnym.sql.types import BPCHAR, NUMBERS, TEXT, TEXT_ARRAY, VARCHAR, VARCHAR_ARRAY, array_of, family
 from pgnym.sql.unify import describe
 
@@ -40,7 +41,7 @@ class Settled:
 def settle(run: Run) -> Settled:
     """Judge all occurrences. Raises Refused when a constant or its cast doesn't fit the domain that it met."""
     edits = [Edit(start, end, new) for (start, end), new in run.edits.items()]
-    for search in run.searches.values():
+    for search in alike(run.searches.values()):
         edits.extend(search.edits())
     _distribute_casts(run)
     compares: set[str] = set()
