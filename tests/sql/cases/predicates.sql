@@ -296,23 +296,23 @@ SELECT 1 FROM customer WHERE email LIKE $q$o'b%$q$
 -- a parameter
 SELECT 1 FROM customer WHERE email LIKE $1
 --> SELECT 1 FROM customer WHERE (email = ANY(<email matches (value ~~ $1)>::text[]))
---$ $1:25 $1 shown 25
+--$ $1 kept:25 $1 shown 25
 
 -- a parameter of a declared type
 --: 1082
 SELECT 1 FROM customer WHERE birth_date > $1
 --> SELECT 1 FROM customer WHERE (birth_date = ANY(<birth matches (value > $1)>::text[]))
---$ $1:25
+--$ $1 kept:25
 
 -- a parameter within constants
 SELECT 1 FROM customer WHERE email LIKE '%' || $1 || '%'
 --> SELECT 1 FROM customer WHERE (email = ANY(<email matches (value ~~ (('%' || $1) || '%'))>::text[]))
---$ $1:25 $1 shown 25
+--$ $1 kept:25 $1 shown 25
 
 -- a parameter beside a plain one
 SELECT 1 FROM customer WHERE customer_id = $1 AND email LIKE $2
 --> SELECT 1 FROM customer WHERE customer_id = $1 AND (email = ANY(<email matches (value ~~ $2)>::text[]))
---$ $1 $2:25 $2 shown 25
+--$ $1 $2 kept:25 $2 shown 25
 
 -- a parameter that is searched for and compared
 SELECT 1 FROM customer WHERE email = $1 OR email LIKE $1
@@ -331,11 +331,11 @@ SELECT 1 FROM customer WHERE customer_id > $1 OR length(email) > $1
 -- a parameter that may be NULL
 SELECT 1 FROM customer WHERE $1::date IS NULL OR birth_date > $1::date
 --> SELECT 1 FROM customer WHERE $1::text IS NULL OR (birth_date = ANY(<birth matches (value > $1)>::text[]))
---$ $1:25 $1 shown 1082
+--$ $1 kept:25 $1 shown 1082
 
 -- a parameter that is shown as well
 SELECT $1::text FROM customer WHERE email LIKE $1
---! 0A000 parameter $1 is searched for in a protected column, and used elsewhere @ ['$1::text FROM custom']
+--! 0A000 parameter $1 is used with the contents of a protected column, and elsewhere @ ['$1::text FROM custom']
 
 -- one parameter as two types
 SELECT 1 FROM customer WHERE birth_date > $1 AND length(email) > $1
@@ -344,12 +344,12 @@ SELECT 1 FROM customer WHERE birth_date > $1 AND length(email) > $1
 -- an array parameter
 SELECT 1 FROM customer WHERE lower(email) = ANY ($1)
 --> SELECT 1 FROM customer WHERE (email = ANY(<email matches any =(lower(value), $1)>::text[]))
---$ $1:25 $1 shown 1009
+--$ $1 kept:25 $1 shown 1009
 
 -- an array parameter of dates
 SELECT 1 FROM customer WHERE birth_date > ALL ($1::date[])
 --> SELECT 1 FROM customer WHERE (coalesce(birth_date, '-') = ANY(<birth matches all >(value, $1)>::text[]))
---$ $1:25 $1 shown 1182
+--$ $1 kept:25 $1 shown 1182
 
 -- a pattern from another column
 SELECT 1 FROM customer WHERE email LIKE company
@@ -365,7 +365,7 @@ SELECT 1 FROM customer WHERE birth_date < current_date
 
 -- a test with a subquery
 SELECT 1 FROM customer WHERE length(email) > (SELECT 3)
---! 0A000 function length() on protected column public.customer.email is not supported @ ['length(email) > (SEL']
+--! 0A000 operator > on the result of length() of protected column public.customer.email is not supported @ ['> (SELECT 3)']
 
 -- a mix of domains
 SELECT 1 FROM (SELECT email AS x FROM customer UNION ALL SELECT first_name FROM customer) s WHERE x LIKE 'a%'
