@@ -1,19 +1,27 @@
-"""The admin HTTP endpoint: HTTP/1.1 by h11 over asyncio. At present health and readiness only, which need no token."""
+"""The admin HTTP endpoint: HTTP/1.1 by h11 over asyncio. At present health, readiness and unsealing, which need no token."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
+import logging
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import h11
 import msgspec
 
+from pgnym.vault.errors import AlreadyUnsealed, KeyProblem, VaultError
+from pgnym.vault.shares import Progress, ShareRefused
+
 MAX_HEADER_BYTES = 16 * 1024
 MAX_BODY_BYTES = 1024 * 1024
 IDLE_SECONDS = 30.0
+_LOG = logging.getLogger("pgnym.admin")
 
 
 class Status(Protocol):
@@ -24,6 +32,35 @@ class Status(Protocol):
     @property
     def sealed(self) -> bool:
         """Whether the master key is missing."""
+
+    @property
+    def sealing(self) -> Sealing | None:
+        """What unseals it; None where nothing can (it only observes)."""
+
+
+class Sealing(Protocol):
+    """How the gateway is given its master key."""
+
+    @property
+    def progress(self) -> Progress:
+        """How many shares have been given."""
+
+    async def give_key(self, secret: bytes) -> None:
+        """The key itself."""
+
+    async def give_share(self, text: str) -> Progress:
+        """One share."""
+
+    def forget_shares(self) -> None:
+        """Start over."""
+
+
+class Unseal(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of ``POST /v1/unseal``: one of the three. ``key`` is in base64; ``reset`` forgets shares given before."""
+
+    share: str | None = None
+    key: str | None = None
+    reset: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +73,14 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def route(status: Status, method: str, path: str) -> Answer:
+async def route(status: Status, method: str, path: str, body: bytes) -> Answer:
     """The answer to a request. Errors are problem details (RFC 9457)."""
+    if path.partition("?")[0] == "/v1/unseal":
+        if method != "POST":
+            answer = problem(405, "Method Not Allowed", f"{method} is not possible here")
+            answer.headers["Allow"] = "POST"
+            return answer
+        return await unseal(status, body)
     known = {"/healthz": health, "/readyz": readiness, "/v1/seal": seal}
     handler = known.get(path.partition("?")[0])
     if handler is None:
@@ -65,7 +108,40 @@ def readiness(status: Status) -> Answer:
 
 def seal(status: Status) -> Answer:
     """The seal state."""
-    return Answer(200, {"sealed": status.sealed})
+    progress = status.sealing.progress if status.sealing is not None else Progress(0, 0)
+    return Answer(
+        200, {"sealed": status.sealed, "shares_given": progress.given, "shares_needed": progress.needed}
+    )
+
+
+async def unseal(status: Status, body: bytes) -> Answer:
+    """Take a share, or the key. Whoever has one needs no other proof."""
+    if status.sealing is None:
+        return problem(409, "Conflict", "this gateway only observes: it has no keys")
+    try:
+        given = msgspec.json.decode(body, type=Unseal)
+        secret = None if given.key is None else base64.b64decode(given.key, validate=True)
+    except (msgspec.MsgspecError, binascii.Error, ValueError):
+        # What was sent is not repeated: it may hold a share.
+        return problem(
+            400, "Bad Request", 'expected {"share": "words …"}, {"key": "base64"} or {"reset": true}'
+        )
+    if sum((given.share is not None, given.key is not None, given.reset)) != 1:
+        return problem(400, "Bad Request", "give one of share, key and reset")
+    try:
+        if given.share is not None:
+            await status.sealing.give_share(given.share)
+        elif secret is not None:
+            await status.sealing.give_key(secret)
+        else:
+            status.sealing.forget_shares()
+    except AlreadyUnsealed as error:
+        return problem(409, "Conflict", error.message)
+    except (ShareRefused, KeyProblem) as error:
+        return problem(422, "Unprocessable Content", f"{error.message}. {error.hint or ''}".strip())
+    except VaultError as error:
+        return problem(503, "Service Unavailable", f"{error.message}. {error.hint or ''}".strip())
+    return seal(status)
 
 
 def problem(status: int, title: str, detail: str) -> Answer:
@@ -108,7 +184,8 @@ class _Connection(asyncio.Protocol):
         self._connections = connections
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER_BYTES)
         self._request: h11.Request | None = None
-        self._received = 0
+        self._body = bytearray()
+        self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle
 
@@ -121,6 +198,8 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
         self._connections.discard(self)
+        if self._task is not None:
+            self._task.cancel()
 
     def end(self) -> None:
         """Close, once all is written."""
@@ -129,9 +208,13 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self.end)
+        self._guarded(lambda: self._http.receive_data(data))
+        if self._task is None:
+            self._guarded(self._events)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
         try:
-            self._http.receive_data(data)
-            self._events()
+            step()
         except h11.RemoteProtocolError as error:
             if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
                 self._respond(
@@ -144,10 +227,10 @@ class _Connection(asyncio.Protocol):
             event = self._http.next_event()
             if isinstance(event, h11.Request):
                 self._request = event
-                self._received = 0
+                self._body.clear()
             elif isinstance(event, h11.Data):
-                self._received += len(event.data)
-                if self._received > MAX_BODY_BYTES:
+                self._body += event.data
+                if len(self._body) > MAX_BODY_BYTES:
                     self._respond(
                         problem(413, "Content Too Large", f"at most {MAX_BODY_BYTES} bytes"), close=True
                     )
@@ -155,16 +238,31 @@ class _Connection(asyncio.Protocol):
                     return
             elif isinstance(event, h11.EndOfMessage):
                 assert self._request is not None
-                target = self._request.target.decode("ascii", "replace")
-                self._respond(route(self._status, self._request.method.decode("ascii"), target))
-                if self._http.our_state is h11.MUST_CLOSE:
-                    self.end()
-                    return
-                self._http.start_next_cycle()
+                self._transport.pause_reading()  # one request at a time
+                self._task = asyncio.create_task(self._answer(self._request, bytes(self._body)))
+                return
             else:
                 if event is not h11.NEED_DATA:
                     self.end()
                 return
+
+    async def _answer(self, request: h11.Request, body: bytes) -> None:
+        target = request.target.decode("ascii", "replace")
+        try:
+            answer = await route(self._status, request.method.decode("ascii"), target, body)
+        except Exception as error:
+            _LOG.error("the admin endpoint failed: %s", type(error).__name__)
+            answer = problem(500, "Internal Server Error", type(error).__name__)
+        self._task = None
+        if self._transport.is_closing():
+            return
+        self._respond(answer)
+        if self._http.our_state is h11.MUST_CLOSE:
+            self.end()
+            return
+        self._http.start_next_cycle()
+        self._transport.resume_reading()
+        self._guarded(self._events)
 
     def _respond(self, answer: Answer, *, close: bool = False) -> None:
         body = msgspec.json.encode(answer.body)

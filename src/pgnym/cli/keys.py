@@ -1,13 +1,98 @@
-"""``pgnym keys``."""
+"""``pgnym keys``, and ``pgnym unseal``."""
 
 from __future__ import annotations
 
 import argparse
+import getpass
+import http.client
+import json
+import os
+import ssl
+import sys
+from collections.abc import Iterator
 
-from pgnym.vault.keys import master_key_generate
+from pgnym.config import ConfigError, load, master_key
+from pgnym.config.address import Address, parse_address
+from pgnym.vault.keys import MasterKey, master_key_generate
+from pgnym.vault.shares import split as split_key
+
+DONE, FAILED = 0, 1
+_TIMEOUT = 60.0
 
 
 def generate(options: argparse.Namespace) -> int:
     """A new master key on standard output."""
     print(master_key_generate())
-    return 0
+    return DONE
+
+
+def split(options: argparse.Namespace) -> int:
+    """The configured master key in shares, one a line on standard output."""
+    config = load(options.config)
+    secret = master_key(config, os.environ)
+    if secret is None:
+        hint = "set PGNYM_MASTER_KEY or keys.master_key_file; a first one comes from: pgnym keys generate"
+        raise ConfigError("keys.master_key_file", "no master key", hint)
+    master = MasterKey(secret)
+    try:
+        shares = split_key(master, options.threshold, options.shares)
+    except ValueError as error:
+        raise ConfigError("--shares", str(error)) from None
+    print(
+        f"master key {master.id}: any {options.threshold} of these {options.shares} unseal it",
+        file=sys.stderr,
+    )
+    master.wipe()
+    print("\n".join(shares))
+    return DONE
+
+
+def unseal(options: argparse.Namespace) -> int:
+    """Give shares, one a line, to a running gateway: typed unseen, or from standard input."""
+    address = (
+        load(options.config).admin.addresses[0] if options.admin is None else parse_address(options.admin)
+    )
+    context = ssl.create_default_context(cafile=options.ca) if options.tls else None
+    for share in _shares():
+        status, answer = _post(address, context, {"share": share})
+        if status != 200:
+            detail = str(answer.get("detail", "the admin endpoint did not answer as one"))
+            print(f"pgnym: not unsealed: {detail}", file=sys.stderr)
+            return FAILED
+        if not answer["sealed"]:
+            print("unsealed")
+            return DONE
+        print(f"{answer['shares_given']} of {answer['shares_needed']} shares", file=sys.stderr)
+    print("pgnym: not unsealed: more shares are needed", file=sys.stderr)
+    return FAILED
+
+
+def _shares() -> Iterator[str]:
+    if sys.stdin.isatty():
+        while share := getpass.getpass("a share (not shown; empty: stop): "):
+            yield share
+        return
+    for line in sys.stdin:
+        if line.strip():
+            yield line.strip()
+
+
+def _post(
+    address: Address, context: ssl.SSLContext | None, body: dict[str, str]
+) -> tuple[int, dict[str, object]]:
+    """Raises OSError when the endpoint can't be reached."""
+    host, port = address.host or "127.0.0.1", address.port
+    connection: http.client.HTTPConnection
+    if context is None:
+        connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
+    else:
+        connection = http.client.HTTPSConnection(host, port, timeout=_TIMEOUT, context=context)
+    try:
+        connection.request("POST", "/v1/unseal", json.dumps(body), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        try:
+            return answer.status, dict(json.loads(answer.read()))
+        except ValueError:
+            return answer.status, {}
+    finally:
+        connection.close()

@@ -86,6 +86,20 @@ def build_parser() -> argparse.ArgumentParser:
     actions = keys.add_subparsers(dest="action", metavar="ACTION", required=True)
     generate = actions.add_parser("generate", help="a new master key, in base64 on standard output")
     generate.set_defaults(run="pgnym.cli.keys:generate")
+    split = actions.add_parser("split", parents=[config], help="the configured master key in SLIP-39 shares")
+    split.add_argument("--shares", type=count, default=3, metavar="N", help="how many (default: %(default)s)")
+    split.add_argument(
+        "--threshold", type=count, default=2, metavar="M", help="how many are needed (default: %(default)s)"
+    )
+    split.set_defaults(run="pgnym.cli.keys:split")
+
+    unseal = commands.add_parser("unseal", parents=[config], help="give a sealed gateway its shares")
+    unseal.add_argument("--admin", metavar="HOST:PORT", help="the admin endpoint (default: admin.listen)")
+    unseal.add_argument("--tls", action="store_true", help="the endpoint speaks TLS")
+    unseal.add_argument(
+        "--ca", metavar="FILE", help="the authority of its certificate (default: the system's)"
+    )
+    unseal.set_defaults(run="pgnym.cli.keys:unseal")
 
     add_audit(commands, config)
 

@@ -77,6 +77,7 @@ class Catalogs:
         if self._poller is not None:
             self._poller.cancel()
             await asyncio.gather(self._poller, return_exceptions=True)
+            self._poller = None
         self._drop()
 
     async def refresh(self) -> None:

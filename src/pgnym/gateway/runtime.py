@@ -7,6 +7,7 @@ import logging
 import traceback
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pgnym.audit.log import AuditLog
 from pgnym.audit.records import AuditRecord
@@ -28,6 +29,9 @@ from pgnym.sql.catalog import Catalog
 from pgnym.vault.errors import VaultError
 from pgnym.vault.store import Vault
 from pgnym.wire.startup import BackendKeyData, CancelRequest
+
+if TYPE_CHECKING:
+    from pgnym.gateway.sealing import Sealing
 
 _MOST_POSTED = 10_000
 
@@ -53,6 +57,7 @@ class Runtime:
         self.vault: Vault | None = None
         self.audit: AuditLog | None = None
         self.audit_keeper: AuditKeeper | None = None
+        self.sealing: Sealing | None = None
         self.connections: set[ClientConnection] = set()
         self.draining = False
         self.log = logging.getLogger("pgnym.gateway")
@@ -88,7 +93,7 @@ class Runtime:
             raise LoginRefused(
                 "57P03",
                 "the gateway is sealed",
-                hint="Give it the master key (keys.master_key_file or PGNYM_MASTER_KEY) and restart it.",
+                hint="Unseal it by the admin endpoint, or restart it with keys.master_key_file or PGNYM_MASTER_KEY.",
             )
         protected = actor.database == self.config.upstream.database
         role = self.policy.for_user(actor.user)
@@ -222,6 +227,12 @@ class Runtime:
         self.log.info("protection has changed: %d sessions will end", len(self.connections))
         for connection in list(self.connections):
             connection.drain()
+
+    def end_sessions(self) -> None:
+        """End every session now, those that are idle with the server's own words for it."""
+        for connection in list(self.connections):
+            connection.drain()
+            connection.close("sealed")
 
     # -- the end ---------------------------------------------------------------------------------------
 

@@ -1,12 +1,12 @@
 """A gateway process, from configuration to clean end.
 
-With one worker it runs in the calling process. With several, the parent binds the sockets and forks workers that accept from
-them; it passes signals on, and starts a worker anew that has died.
+With one worker it runs in the calling process, with several in processes of their own (``supervisor.py``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -32,6 +32,8 @@ from pgnym.gateway.logins import upstream_login, vault_login
 from pgnym.gateway.observing import ObservedCatalogs, ObservingRuntime, Project
 from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.runtime import Runtime
+from pgnym.gateway.sealing import Sealing
+from pgnym.gateway.supervisor import FAILED, READY, SEALED, Supervisor, WorkerBus, frame
 from pgnym.semantics.folding import fold
 from pgnym.vault.errors import VaultError
 from pgnym.vault.keys import MasterKey
@@ -52,7 +54,6 @@ MakeAdmin = Callable[[Runtime, "list[socket.socket]", "ssl.SSLContext | None"], 
 """Makes the admin endpoint of a runtime, on bound sockets. Passed in, since the admin room stands above this one."""
 
 _LOG = logging.getLogger("pgnym.serve")
-RESPAWN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,11 @@ def run(
         )
         asyncio.run(_serve(config, starting, sockets, make_admin, announce))
         return 0
-    return _supervise(config, environment, sockets, make_admin, count)
+    return Supervisor(
+        count,
+        lambda sock: _work(config, environment, sockets, make_admin, sock),
+        lambda state: announce(sockets, state),
+    ).run()
 
 
 def announce(sockets: Sockets, state: str) -> None:
@@ -239,11 +244,10 @@ async def start_observing(config: Config, environment: Mapping[str, str], projec
 
 
 async def start_runtime(config: Config, environment: Mapping[str, str]) -> Runtime:
-    """Connect to vault and catalog. Raises ``ConfigError``, ``VaultError`` and ``GatewayError``."""
+    """Connect to vault and catalog, if there is a key. Raises ``ConfigError``, ``VaultError`` and ``GatewayError``."""
     connect = _catalog_connection(config, environment, search_path="")
     where = vault_login(config, environment)
     secret = master_key(config, environment)
-    vault: Vault | None = None
 
     async def registry() -> asyncpg.Connection[asyncpg.Record]:
         if config.vault.url is None:
@@ -253,26 +257,29 @@ async def start_runtime(config: Config, environment: Mapping[str, str]) -> Runti
         )
         return connection
 
-    catalogs = Catalogs(connect, registry, {})
-    runtime = Runtime(config, catalogs)
+    def open_vault(master: MasterKey) -> Coroutine[None, None, Vault]:
+        return Vault.open(
+            where,
+            master,
+            same_cluster=config.vault.url is None,
+            cache_bytes=config.gateway.value_cache_bytes,
+            scan_limit=config.vault.scan_limit,
+            scan_bytes=config.vault.scan_bytes,
+            candidate_limit=config.vault.candidate_limit,
+            fold=fold,
+            connect_timeout=config.vault.timeout or 60,
+        )
+
+    runtime = Runtime(config, Catalogs(connect, registry, {}))
+
+    def open_log(vault: Vault) -> tuple[AuditLog, AuditKeeper]:
+        audit = AuditLog(vault, Durability(config.audit.durability))
+        return audit, AuditKeeper(audit, runtime.log, config.audit.checkpoint)
+
+    runtime.sealing = Sealing(runtime, open_vault, open_log)
     try:
         if secret is not None:
-            vault = await Vault.open(
-                where,
-                MasterKey(secret),
-                same_cluster=config.vault.url is None,
-                cache_bytes=config.gateway.value_cache_bytes,
-                scan_limit=config.vault.scan_limit,
-                scan_bytes=config.vault.scan_bytes,
-                candidate_limit=config.vault.candidate_limit,
-                fold=fold,
-                connect_timeout=config.vault.timeout or 60,
-            )
-            runtime.vault = vault
-            runtime.audit = AuditLog(vault, Durability(config.audit.durability))
-            runtime.audit_keeper = AuditKeeper(runtime.audit, runtime.log, config.audit.checkpoint)
-            await vault.tenant(config.tenants.default)
-            await catalogs.start()
+            await runtime.sealing.give_key(secret)
     except BaseException:
         await runtime.close()
         raise
@@ -290,65 +297,40 @@ def _unhandled(runtime: Runtime, context: dict[str, object]) -> None:
 # -- several workers -----------------------------------------------------------------------------------
 
 
-def _supervise(
-    config: Config, environment: Mapping[str, str], sockets: Sockets, make_admin: MakeAdmin, count: int
-) -> int:
-    reader, writer = os.pipe()
-    children: set[int] = set()
-    stopping = False
-
-    def spawn() -> None:
-        pid = os.fork()
-        if pid == 0:
-            os.close(reader)
-            os._exit(_work(config, environment, sockets, make_admin, writer))
-        children.add(pid)
-
-    def stop(number: int, _: object) -> None:
-        nonlocal stopping
-        stopping = True
-        for pid in children:
-            os.kill(pid, signal.SIGTERM)
-
-    def hang_up(number: int, _: object) -> None:
-        for pid in children:
-            os.kill(pid, signal.SIGHUP)
-
-    for _ in range(count):
-        spawn()
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGHUP, hang_up)
-    states = b""
-    while len(states) < count:
-        states += os.read(reader, count)
-        if b"F" in states:  # a worker that can't start has said why; the others would say the same
-            stop(signal.SIGTERM, None)
-            break
-    else:
-        announce(sockets, "sealed" if b"S" in states else "unsealed")
-    failed = b"F" in states
-    while children:
-        pid, status = os.wait()
-        children.discard(pid)
-        if not stopping:
-            _LOG.error("a worker ended with status %d; starting another", status)
-            signal.sigtimedwait((), RESPAWN_SECONDS)
-            spawn()
-    return 1 if failed else 0
-
-
 def _work(
-    config: Config, environment: Mapping[str, str], sockets: Sockets, make_admin: MakeAdmin, writer: int
+    config: Config,
+    environment: Mapping[str, str],
+    sockets: Sockets,
+    make_admin: MakeAdmin,
+    sock: socket.socket,
 ) -> int:
-    def ready(_: Sockets, state: str) -> None:
-        os.write(writer, b"S" if state == "sealed" else b"U")
+    bus = WorkerBus(sock)
+
+    async def starting() -> Runtime:
+        runtime = await start_runtime(config, environment)
+        assert runtime.sealing is not None
+        runtime.sealing.bus = bus
+        await bus.start(runtime.sealing.hear)
+        return runtime
+
+    async def serve() -> None:
+        try:
+            await _serve(
+                config,
+                starting(),
+                sockets,
+                make_admin,
+                lambda _, state: bus.report(SEALED if state == "sealed" else READY),
+            )
+        finally:
+            bus.close()
 
     try:
-        asyncio.run(_serve(config, start_runtime(config, environment), sockets, make_admin, ready))
+        asyncio.run(serve())
     except (ConfigError, VaultError, GatewayError) as error:
         hint = getattr(error, "hint", "")
         print(f"pgnym: {error}" + (f"\n  hint: {hint}" if hint else ""), file=sys.stderr, flush=True)
-        os.write(writer, b"F")
+        with contextlib.suppress(OSError):
+            sock.sendall(frame(FAILED))
         return 1
     return 0

@@ -47,3 +47,7 @@ class WrongMasterKey(KeyProblem):
 def vault_closed() -> VaultUnavailable:
     """The error for whoever comes after the vault was closed."""
     return VaultUnavailable("the vault is closed", hint="The gateway is sealed or shutting down.")
+
+
+class AlreadyUnsealed(VaultError):
+    """The gateway has its key."""
