@@ -10,7 +10,7 @@ import asyncio
 import datetime
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from pgnym.gateway.effects import Question
 from pgnym.gateway.questions import constant_types
 from pgnym.gateway.ranking import rank
 from pgnym.gateway.resolver import Resolver
+from pgnym.semantics.folding import fold
 from pgnym.sql.errors import Refused
 from pgnym.sql.plan import (
     Answer,
@@ -233,6 +234,9 @@ class Scanned:
 
     async def domain_values(self, prefix: bytes) -> Scanned:
         return self
+
+    async def candidates(self, prefix: bytes, substrings: Collection[str]) -> Mapping[bytes, bytes] | None:
+        return {t: v for t, v in self.values.items() if all(part in fold(v) for part in substrings)}
 
 
 async def resolved(lookup: Lookup, given: list[Any], tokens: Tokens) -> str:

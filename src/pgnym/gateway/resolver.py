@@ -20,6 +20,7 @@ from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.slices import in_slices
 from pgnym.semantics.evaluate import compile_expression
 from pgnym.semantics.expression import Call, describe
+from pgnym.semantics.substrings import required
 from pgnym.sql.cache import BoundedCache
 from pgnym.sql.plan import Answer
 from pgnym.sql.searching import NULL
@@ -53,6 +54,9 @@ class SearchedVault(Protocol):
     async def domain_values(self, prefix: bytes) -> DomainValues:
         """All values of a domain. Raises ``TooManyValues``."""
 
+    async def candidates(self, prefix: bytes, substrings: Collection[str]) -> Values | None:
+        """Those that may contain all these folded texts, by an index; None if none can tell. Raises ``TooManyValues``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:
@@ -76,6 +80,10 @@ class _AsOfOnce:
             self._domains[prefix] = await self._vault.domain_values(prefix)
         return self._domains[prefix]
 
+    async def candidates(self, prefix: bytes, substrings: Collection[str]) -> Values | None:
+        """Those that may contain all these texts; None if all values are in hand."""
+        return None if prefix in self._domains else await self._vault.candidates(prefix, substrings)
+
 
 class Resolver:
     """Answers questions, and remembers answers within bounds. One per process."""
@@ -92,6 +100,11 @@ class Resolver:
         Raises as ``answer`` does.
         """
         once = _AsOfOnce(vault)
+        for question in questions:
+            if (
+                question.lookup.answer is not Answer.MATCHES
+            ):  # needs all values, so that the others have them as well
+                await _all_values(once, question)
         return [await self.answer(tenant, once, question) for question in questions]
 
     async def answer(self, tenant: str, vault: SearchedVault, question: Question) -> Answered:
@@ -100,12 +113,9 @@ class Resolver:
         Raises ``GatewayError`` 54000 when too many values would have to be inspected, or too many match; ``EvaluationError``
         as PostgreSQL would have raised it; ``VaultError``.
         """
-        try:
-            if question.lookup.answer is Answer.MATCHES:
-                return await self._matches(tenant, vault, question)
-            domain = await vault.domain_values(question.lookup.protection.prefix)
-        except TooManyValues as error:
-            raise _over_bound(question, error.bound) from None
+        if question.lookup.answer is Answer.MATCHES:
+            return await self._matches(tenant, vault, question)
+        domain = await _all_values(vault, question)
         ranking = await self._ranking(tenant, domain, question)
         match question.lookup.answer:
             case Answer.RANKS:
@@ -132,7 +142,14 @@ class Resolver:
         assert test is not None
         protection = question.lookup.protection
         prefix = protection.prefix
-        domain = await vault.domain_values(prefix)
+        if parts := required(test, constants):
+            try:
+                likely = await vault.candidates(prefix, parts)
+            except TooManyValues as error:
+                raise _over_bound(question, error) from None
+            if likely is not None:
+                return await _match(question, likely, others=True)
+        domain = await _all_values(vault, question)
         lookup = question.lookup
         key = (
             tenant,
@@ -152,8 +169,17 @@ class Resolver:
         return known
 
 
-async def _match(question: Question, values: Values) -> Answered:
+async def _all_values(vault: SearchedVault, question: Question) -> DomainValues:
+    try:
+        return await vault.domain_values(question.lookup.protection.prefix)
+    except TooManyValues as error:
+        raise _over_bound(question, error) from None
+
+
+async def _match(question: Question, values: Values, *, others: bool = False) -> Answered:
     """The tokens whose values satisfy the test, and '' where the empty string does, as ``text[]``.
+
+    ``others``: there may be more values, for which the test is false.
 
     ``C = ANY(answer)`` has the test's value also where that is NULL: with a NULL among the elements it is never false. Where
     the test is false for some values and NULL for others no array can say so, which matters unless the place is ``loose``.
@@ -162,11 +188,11 @@ async def _match(question: Question, values: Values) -> Answered:
     assert lookup.test is not None
     test = compile_expression(lookup.test, question.constants)
     found: list[bytes] = []
-    denied = unknown = False
+    denied, unknown = others, False
     at_null = test(None)
     if lookup.nulls:
         found += [NULL.encode()] if at_null == b"t" else []
-        denied, unknown = at_null == b"f", at_null is None
+        denied, unknown = denied or at_null == b"f", at_null is None
     elif at_null is not None and (at_null == b"t" or not lookup.loose):
         raise _unsayable(question, "is not NULL for NULL, as its array is empty", "Leave the condition out.")
     pairs: Iterable[tuple[bytes, bytes]] = values.items()
@@ -201,21 +227,26 @@ def _unsayable(question: Question, what: str, hint: str) -> GatewayError:
     )
 
 
-def _over_bound(question: Question, bound: int) -> GatewayError:
+def _over_bound(question: Question, error: TooManyValues) -> GatewayError:
     lookup = question.lookup
-    columns = ", ".join(sorted(lookup.columns))
+    columns, domain = ", ".join(sorted(lookup.columns)), lookup.protection.domain
     if lookup.answer is not Answer.MATCHES:
-        what, index = "sort", "order"
+        what, hint = "sort", "Sort by another column, or raise vault.scan_limit in the configuration."
     else:
-        what, index = "search", "substring"
+        what = "search"
+        hint = (
+            "Add `substring` to the column's `search` in the configuration, run `pgnym apply`, "
+            "and ask for text of three characters or more."
+        )
+    holds = f"Its domain {domain} has"
+    if error.by_index:
+        holds = f"The index of its domain {domain} finds"
+        hint = "Ask for a longer or rarer text."
     return GatewayError(
         "54000",
         f"too many values to {what} protected column {columns}",
-        detail=f"Its domain {lookup.protection.domain} has more than {bound} values, and each would have to be inspected.",
-        hint=f"Add `{index}` to the column's `search` in the configuration, run `pgnym apply`, "
-        "and ask for text of three characters or more."
-        if lookup.answer is Answer.MATCHES
-        else f"Add `{index}` to the column's `search` in the configuration, and run `pgnym apply`.",
+        detail=f"{holds} more than {error.bound} values, and each would have to be inspected.",
+        hint=hint,
     )
 
 

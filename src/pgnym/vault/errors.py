@@ -21,11 +21,15 @@ class VaultOutdated(VaultError):
 
 
 class TooManyValues(VaultError):
-    """A question concerns more values than may be opened for one answer. ``bound`` says how many may."""
+    """A question concerns more values than may be opened for one answer.
 
-    def __init__(self, message: str, *, bound: int, hint: str = "") -> None:
+    ``bound`` says how many may, ``by_index`` that an index found as many as that (else a domain holds them).
+    """
+
+    def __init__(self, message: str, *, bound: int, by_index: bool = False, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.bound = bound
+        self.by_index = by_index
 
 
 class CannotOpen(VaultError):

@@ -398,18 +398,18 @@ class TenantVault:
         """
         return await self._domains.values(prefix)
 
-    async def candidates(self, prefix: bytes, substrings: Iterable[str]) -> Mapping[bytes, bytes]:
+    async def candidates(self, prefix: bytes, substrings: Iterable[str]) -> Mapping[bytes, bytes] | None:
         """The values of a domain that may contain all ``substrings``, which have been folded; all others don't.
 
-        By the domain's substring index where it has one and a substring has three characters; else, or if the index
-        finds too many, all values of the domain. Fresh like ``domain_values``. Errors: TooManyValues (more than
-        ``candidate_limit``, and the domain more than ``scan_limit``), and those of ``domain_values``.
+        None if no index can tell: the domain has none, or no substring has three characters. If the index finds too many,
+        all values of the domain. Fresh like ``domain_values``. Errors: TooManyValues (more than ``candidate_limit``,
+        and the domain more than ``scan_limit``), and those of ``domain_values``.
         """
         for attempt in itertools.count():
             indexes = await self._vault.known_indexes()
             grams = self._grams.of_texts(prefix, substrings) if prefix in indexes.built else []
             if not grams:
-                return (await self._domains.values(prefix)).values
+                return None
             try:
                 rows = await self._vault.substrings.find(self.id, prefix, grams)
                 break

@@ -83,6 +83,7 @@ class SubstringIndex:
         return TooManyValues(
             f"the index of domain {domain_id(prefix)} finds more than {self.limit} values",
             bound=self.limit,
+            by_index=True,
             hint="Search for a longer or rarer text, or raise vault.candidate_limit.",
         )
 
