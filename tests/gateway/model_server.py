@@ -26,6 +26,7 @@ from playbook import (
 )
 from shop_catalog import TEXT, VARCHAR
 
+from pgnym.sql.load import SNAPSHOT
 from pgnym.wire import messages
 from pgnym.wire.frames import FRONTEND, Frontend, walk
 
@@ -213,6 +214,8 @@ class Model:
         if text == SCOPE_TEXT:
             columns = (("current_schemas", TEXT, -1), ("current_user", TEXT, -1))
             return Statement("SELECT 1", columns[:1], ((b"{pg_catalog,public}", b"app"),))
+        if text == SNAPSHOT.encode():
+            return Statement("SELECT 1", (("json_build_object", TEXT, -1),), ((b"{}",),))
         if text == FAILING_TEXT:
             return Statement("", fails="42883")
         if words.startswith("FETCH "):

@@ -13,7 +13,7 @@ import hashlib
 from base64 import b32encode
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from shop_catalog import BORN, EMAIL, POLICY, shop
@@ -176,9 +176,17 @@ class FakeVault:
 
 @dataclass(slots=True)
 class Snapshots:
-    """Where the session finds its engine; a test replaces it as a Refresh would."""
+    """Where the session finds its engine; a test replaces it as a Refresh would.
+
+    ``open``: the engine of what a transaction has made, by the row that its reading gives.
+    """
 
     current: Engine
+    open: dict[bytes, Engine] = field(default_factory=dict)
+
+    def within(self, snapshot: bytes) -> Engine:
+        unchanged = replace(self.current.catalog, path=("pg_catalog", "public"))
+        return self.open.get(snapshot) or Engine(unchanged)
 
 
 def token(prefix: bytes, identity: bytes) -> bytes:

@@ -420,7 +420,8 @@ def test_after_ddl_the_catalog_is_read_before_the_next_protected_statement(play:
         << ToClient(complete("CREATE TABLE"), READY)
         << Starts(Refresh)
     )
-    play >> Worked() << ToServer(query(SELECT))
+    play >> Worked() << ToServer(ASKS_SCOPE)  # a schema in search_path may be new
+    play >> Server(scope(), READY) << ToServer(query(SELECT))
     play >> Server(READY) << ToClient(READY)
     play >> Client(query(SELECT)) << ToServer(query(SELECT))
 

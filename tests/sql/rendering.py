@@ -11,6 +11,7 @@ from pgnym.sql.ordering import NULL_KEY, UNRANKED
 from pgnym.sql.plan import (
     Answer,
     Deferral,
+    FollowPiece,
     Given,
     LiteralPiece,
     Lookup,
@@ -29,6 +30,8 @@ _RANK = re.compile(r"NULLIF\(coalesce\((<[^>]* ranks[^>]*>|'\{\}')::jsonb ->> co
 _RANKED = f")::text, '{NULL_KEY}'), '{UNRANKED}'), '')::int"
 
 _PARTS = {MarkPart.OPEN: "«{0}", MarkPart.NEXT: "¦", MarkPart.CLOSE: "»"}
+# A guard in short: the column and the prefix of its domain.
+_CHECK = re.compile(r"""CHECK \((".+?") IS NULL OR [^$]*? '\^(\w{6})\[a-z2-7\]\{24\}\$'\)""")
 _MARKS = {Use.COMPARE: "", Use.WRITE: "+", Use.CARRY: "~"}
 
 
@@ -42,6 +45,8 @@ def render_text(rewrite: Rewrite) -> str:
             parts.append(f"<{render_lookup(piece.lookup)}>")
         elif isinstance(piece, MarkPiece):
             parts.append(_PARTS[piece.part].format(piece.index))
+        elif isinstance(piece, FollowPiece):
+            parts.append(_CHECK.sub(r"CHECK (\1 \2)", piece.text.decode()))
         else:
             parts.append(piece.decode())
     return _RANK.sub(r"rank\1(", "".join(parts)).replace(_RANKED, ")")

@@ -39,6 +39,7 @@ PREFIXES = {
 }
 RANDOMIZED = frozenset({"notes", "secret"})
 ARRAY_OF = {TEXT: 1009, VARCHAR: 1015, BPCHAR: 1014, DATE: 1182, INT4: 1007}
+_IDS: dict[str, int] = {}  # the registry's, by column
 
 
 def protection(
@@ -62,6 +63,7 @@ def protection(
         stored_oid or type_oid,
         casefold,
         COLLATION if (codec_oid or type_oid) in (TEXT, VARCHAR, BPCHAR) else None,
+        id=_IDS.setdefault(column, len(_IDS) + 1),
     )
 
 

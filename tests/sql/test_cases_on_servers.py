@@ -31,6 +31,7 @@ from pgnym.sql.errors import Refused
 from pgnym.sql.plan import (
     Answer,
     Container,
+    FollowPiece,
     LiteralPiece,
     Lookup,
     LookupPiece,
@@ -203,6 +204,8 @@ async def sent(connection: Connection, rewrite: Rewrite, tokens: Tokens, given: 
             parts.append("'" + await resolved(piece.lookup, given, tokens) + "'")
         elif isinstance(piece, LookupPiece):
             parts.append("'" + await ranked(connection, piece.lookup, tokens) + "'")
+        elif isinstance(piece, FollowPiece):
+            parts.append(piece.text.decode())
         else:
             parts.append(piece.decode() if isinstance(piece, bytes) else literal(piece, tokens))
     return "".join(parts)

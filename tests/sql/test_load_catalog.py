@@ -104,7 +104,8 @@ def test_a_check_over_several_columns_is_not_ours() -> None:
 
 def test_an_unprotected_parent_of_a_protected_child_is_broken() -> None:
     """Read through it, the child's tokens would come out as they are, and its name is no mention of the child's."""
-    catalog = build([REGISTERED], [(11, "pgnym_1", [1])])
+    entry = (*REGISTERED[:1], "public", "former", "mail", *REGISTERED[4:])
+    catalog = build([entry], [(11, "pgnym_1", [1])])
     customer = catalog.relations["public", "customer"]
     assert customer.broken is not None
     assert "public.customer_1" in customer.broken
@@ -191,3 +192,37 @@ def test_a_protected_column_has_its_collation() -> None:
 def test_collations_of_another_encoding_are_of_no_provider() -> None:
     found = build_collations([(*DEFAULT[:8], "LATIN1")], []).named["pg_catalog", "default"]
     assert (found.provider, found.locale) == ("", "LATIN1")
+
+
+def test_a_copy_goes_by_the_name_of_what_it_holds() -> None:
+    """CREATE TABLE AS names the CHECK of the column that its values come from; text keeps the type of its own."""
+    copies: list[tuple[Any, ...]] = [(12, "public", "copy", "r", None, [])]
+    columns = [*COLUMNS[:3], (12, "mail", 1, 25, -1, False), (12, "again", 2, 1043, 64, False)]
+    checks = [*CHECKS, (12, "pgnym_1_1", [1]), (12, "pgnym_1_2", [2])]
+    catalog = build_catalog(7, [*RELATIONS[:2], *copies], columns, [], [], checks, [REGISTERED])
+    mail, again = catalog.relations["public", "copy"].columns
+    customer = catalog.relations["public", "customer"].columns[1].protection
+    assert mail.protection is not None
+    assert (mail.protection.column, mail.protection.type_oid) == ("public.customer.email", 25)
+    assert again.protection == customer
+
+
+def test_a_column_made_from_several_goes_by_all_of_them() -> None:
+    other = (2, "public", "invoice", "billing", 5, "email", False, 25, -1, 25, False, "protected")
+    checks = [(10, "pgnym_1", [3]), (10, "pgnym_2", [3]), (11, "pgnym_1", [1])]
+    email = build([REGISTERED, other], checks).relations["public", "customer"].columns[1].protection
+    assert email is not None
+    assert email.columns == {"public.customer.email", "public.invoice.billing"}
+
+
+def test_checks_of_two_domains_on_one_column_are_an_error() -> None:
+    other = (2, "public", "invoice", "billing", 6, "other", False, 25, -1, 25, False, "protected")
+    customer = build([REGISTERED, other], [(10, "pgnym_1", [3]), (10, "pgnym_2", [3])]).by_oid[10]
+    assert customer.broken is not None
+    assert "several domains" in customer.broken
+
+
+def test_a_copy_does_not_stand_in_for_a_check_that_is_gone() -> None:
+    catalog = build([REGISTERED], [(11, "pgnym_1", [1])])
+    customer = catalog.relations["public", "customer"]
+    assert customer.broken == "column email is registered but has no CHECK constraint pgnym_1 in force"

@@ -34,6 +34,12 @@ DESCRIBED = {
     "derived column": r"x",
     "temporary relation": r"pg_temp",
     "child of": r"archive|staging",
+    "a foreign key": r"REFERENCES|FOREIGN|CONSTRAINT",
+    "EXCLUSION": r"EXCLUDE",
+    "an index on": r"customer_contact",
+    "computed default": r"current_user",
+    "on the contents": r"new",
+    "CREATE RULE": r"customer",
 }
 
 

@@ -8,7 +8,7 @@ from sample_catalog import sample_catalog
 
 from pgnym.gateway.marks import Marks
 from pgnym.sql.errors import Refused
-from pgnym.sql.plan import LiteralPiece, LookupPiece, MarkPiece, Rewrite
+from pgnym.sql.plan import FollowPiece, LiteralPiece, LookupPiece, MarkPiece, Rewrite
 from pgnym.sql.planner import Planner
 from pgnym.wire.arrays import map_array_text
 
@@ -36,7 +36,13 @@ def sent_text(rewrite: Rewrite) -> bytes:
         value = piece.value.encode()
         return b"'" + (map_array_text(value, token) if piece.use.array else token(value)) + b"'"
 
-    return b"".join(p if isinstance(p, bytes) else literal(p) for p in rewrite.pieces)
+    parts = []
+    for piece in rewrite.pieces:
+        if isinstance(piece, FollowPiece):
+            parts.append(piece.text)
+        else:
+            parts.append(piece if isinstance(piece, bytes) else literal(piece))
+    return b"".join(parts)
 
 
 def client_offset(rewrite: Rewrite, offset: int) -> int:

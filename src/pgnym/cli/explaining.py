@@ -14,6 +14,7 @@ from pgnym.semantics.expression import describe
 from pgnym.sql.catalog import Catalog
 from pgnym.sql.errors import Refused
 from pgnym.sql.plan import (
+    FollowPiece,
     Given,
     LiteralPiece,
     Lookup,
@@ -184,7 +185,7 @@ def _piece(piece: Piece) -> str:
         return f"‹{piece.lookup.answer.value} of {piece.lookup.protection.domain}›"
     if isinstance(piece, MarkPiece):
         return f"‹{piece.part.value}›"
-    return piece.decode()
+    return (piece.text if isinstance(piece, FollowPiece) else piece).decode()
 
 
 def _values(rewrite: Rewrite, text: str) -> Iterator[Value]:

@@ -9,19 +9,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import asyncpg
+import msgspec
 
 from pgnym.gateway.engine import Engine
 from pgnym.gateway.reports import GatewayError
 from pgnym.sql import collating, load
-from pgnym.sql.catalog import Catalog, Signature
+from pgnym.sql.catalog import Catalog, Protection, Signature
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 POLL_SECONDS = 2.0
+_TABLES = frozenset("rpf")
 _CHANGES = """
 SELECT pg_catalog.sum(n_tup_ins + n_tup_upd + n_tup_del)::pg_catalog.int8
 FROM pg_catalog.pg_stat_sys_tables
@@ -63,6 +66,8 @@ class Catalogs:
         self._poller: asyncio.Task[None] | None = None
         self._log = logging.getLogger("pgnym.catalog")
         self._epoch = 0
+        self._rows = load.CatalogRows((), (), (), (), (), ())
+        self._seen: dict[tuple[str, str], dict[str, Protection | None]] = {}
         self.on_protection: Callable[[], None] = lambda: None
         """Called when other columns are protected than before, or in another way."""
         self.current = Engine(Catalog(epoch=0))
@@ -102,14 +107,39 @@ class Catalogs:
                     hint="Check upstream and vault.user in the configuration, and that `pgnym apply` has run.",
                 ) from error
             self._epoch += 1
-            before, self.current = self.current, Engine(catalog)
-            if self._epoch > 1 and before.protections != self.current.protections:
+            self.current = Engine(catalog)
+            if self._changed(catalog):
                 self.on_protection()
 
     async def _read(self, connection: Connection[Record], epoch: int) -> Catalog:
         if self._registry is None or self._registry.is_closed():
             self._registry = await self._connect_registry()
-        return await read_catalog(connection, self._registry, epoch, self._signatures)
+        self._rows = await read_rows(connection, self._registry)
+        return self._rows.build(epoch, self._signatures)
+
+    def within(self, snapshot: bytes) -> Engine:
+        """The engine of the catalog as a transaction of a client sees it (one row of ``load.SNAPSHOT``)."""
+        found = msgspec.json.decode(snapshot)
+        parts = {name: found[name] or [] for name in load.SNAPSHOT_PARTS}
+        rows = replace(self._rows, path=tuple(found["path"]), **parts)
+        return Engine(rows.build(self._epoch, self._signatures))
+
+    def _changed(self, catalog: Catalog) -> bool:
+        """Whether a column is protected otherwise than when one of its name was last seen in that table, however long ago.
+
+        What was prepared on it then is planned wrongly now. A new name doesn't matter, as nothing is prepared on it, nor do
+        temporary tables, which only one session knows.
+        """
+        changed = False
+        for key, relation in catalog.relations.items():
+            if relation.kind not in _TABLES or key[0].startswith("pg_temp_"):
+                continue
+            now = {column.name: column.protection for column in relation.columns}
+            before = self._seen.setdefault(key, now)
+            if before is not now:
+                changed = changed or any(before.get(name, own) != own for name, own in now.items())
+                before.update(now)
+        return changed
 
     async def _ready(self) -> Connection[Record]:
         if self._connection is None or self._connection.is_closed():

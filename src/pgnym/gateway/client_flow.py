@@ -197,7 +197,9 @@ class ClientFlow(Flow):
         if self.refusing.discarding:
             return False
         if kind == QUERY:
-            if session.engines.current.classify_once(data[pos + 5 : end - 1], session):
+            engine = session.private or session.engines.current
+            # to classify a text that ends a transaction can make stale what is known
+            if session.stale or engine.classify_once(data[pos + 5 : end - 1], session) or session.stale:
                 return False
             self._end_batch()
             session.expect.append(QUERY)
@@ -216,10 +218,13 @@ class ClientFlow(Flow):
             if kind == _PARSE:
                 name_end = data.find(0, pos + 5, end)
                 text_end = data.find(0, name_end + 1, end)
+                engine = session.private or session.engines.current
                 if (
                     name_end < 0
                     or text_end < 0
-                    or session.engines.current.classify(data[name_end + 1 : text_end], session)
+                    or session.stale
+                    or engine.classify(data[name_end + 1 : text_end], session)
+                    or session.stale
                 ):
                     return False
             session.batch.append(kind)
@@ -328,6 +333,8 @@ class ClientFlow(Flow):
         if kind in _COPY:
             return self._copy(kind, message)
         if not session.tracked:
+            if kind == _PARSE and not session.batch and self._requests.look_again(message):
+                return False
             self._track()
         return self._requests.extended(kind, message)
 

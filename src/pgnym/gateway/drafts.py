@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pgnym.gateway.deferred import check_deferrals
 from pgnym.gateway.session import Session
 from pgnym.gateway.tokenize import Tokenizer, Tokens
-from pgnym.sql.plan import Answer, Lookup, LookupPiece, MarkPiece, Rewrite
+from pgnym.sql.plan import Answer, FollowPiece, Lookup, LookupPiece, MarkPiece, Rewrite
 
 _OIDS = {Answer.MATCHES: 1009, Answer.RANKS: 3802, Answer.ORDERED: 3802, Answer.PLACE: 25}
 
@@ -69,8 +69,11 @@ class Draft:
         return Sent(b"".join(out), tuple(positions))
 
 
-def draft(rewrite: Rewrite, session: Session) -> tuple[Draft, Tokens]:
-    """The text with tokens in place of values. Raises what ``Tokenizer`` and ``check_deferrals`` raise."""
+def draft(rewrite: Rewrite, session: Session, *, simple: bool) -> tuple[Draft, Tokens]:
+    """The text with tokens in place of values, for a Query (``simple``) or a Parse.
+
+    Raises what ``Tokenizer`` and ``check_deferrals`` raise.
+    """
     tokens = Tokens()
     parts: list[bytes | int] = []
     closings: list[int] = []
@@ -78,6 +81,10 @@ def draft(rewrite: Rewrite, session: Session) -> tuple[Draft, Tokens]:
     for piece in rewrite.pieces:
         if isinstance(piece, bytes):
             parts.append(piece)
+            continue
+        if isinstance(piece, FollowPiece):
+            if simple:
+                parts.append(piece.text)
             continue
         if isinstance(piece, LookupPiece):
             parts.append(numbers.setdefault(piece.lookup, len(numbers)))

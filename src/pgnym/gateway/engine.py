@@ -29,18 +29,12 @@ class Touched(Protocol):
 class Engine:
     """The planner of one catalog epoch. Verdicts on texts seen before are remembered, within bounds."""
 
-    __slots__ = ("_texts", "_verdicts", "catalog", "concerns", "planner", "protections")
+    __slots__ = ("_texts", "_verdicts", "catalog", "concerns", "planner")
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self.planner = Planner(catalog)
         self.concerns = Mentions(catalog).concerns
-        self.protections = frozenset(
-            column.protection
-            for relation in catalog.relations.values()
-            for column in relation.columns
-            if column.protection is not None
-        )
         self._verdicts: dict[bytes, int] = {}
         self._texts: dict[str, str] = {}
 

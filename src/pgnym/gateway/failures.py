@@ -98,7 +98,7 @@ class FailureReveal:
         schema, table = failure.fields.get(SCHEMA), failure.fields.get(TABLE)
         if schema is None or table is None:
             return None
-        catalog = session.engines.current.catalog
+        catalog = session.engine.catalog
         relation = catalog.relations.get(
             (schema.decode("utf-8", "replace"), table.decode("utf-8", "replace"))
         )
@@ -112,7 +112,7 @@ class FailureReveal:
             if protection is None:
                 continue
             seen[protection.prefix] = protection
-            if role.sight(protection.column, purpose) is not Sight.REVEAL:
+            if role.combined(protection.columns, purpose) is not Sight.REVEAL:
                 hidden.add(
                     protection.prefix
                 )  # another column of the domain may be revealed; which this is, is unknown

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from pgnym.gateway.session import Session
 from pgnym.gateway.slots import Slot, Step
+from pgnym.sql.load import SNAPSHOT
 from pgnym.wire import messages
 
 NAME = b"pgnym_refused"
@@ -22,14 +23,36 @@ It stands in for a statement that the gateway refuses: the error comes at the ri
 rest of the batch is discarded by the server's own rules; only the error's text is replaced.
 """
 
-_SCOPE_NAME = b"pgnym_scope"
+_OWN_NAME = b"pgnym_scope"
 _SCOPE = b"SELECT pg_catalog.current_schemas(true)::pg_catalog.text, CURRENT_USER::pg_catalog.text"
 
 
-def ask_scope(
-    session: Session, *, simple: bool, done: Callable[[list[list[bytes | None]] | None], None]
-) -> None:
-    """Ask the server for the session's effective search_path and role. ``done`` gets the rows, or None if it failed."""
+Done = Callable[[list[list[bytes | None]] | None], None]
+"""Gets the rows of an answer, or None if there was an error."""
+
+
+def ask_scope(session: Session, *, simple: bool, done: Done) -> None:
+    """Ask the server for the session's effective search_path and role."""
+    _ask(session, _SCOPE, simple, done)
+
+
+def ask_catalog(session: Session, *, simple: bool, done: Done) -> None:
+    """Ask for the catalog as the session's open transaction sees it."""
+    _ask(session, SNAPSHOT.encode(), simple, done)
+
+
+def run(session: Session, text: bytes) -> None:
+    """A statement within the open batch. Its error is that of the batch; otherwise nothing of it is seen.
+
+    Unlike a question of ours it may take long, and what the client cancels then may be this.
+    """
+    expect, send = session.expect, session.effects.to_server
+    steps = (Step.PARSE, Step.BIND, Step.EXECUTE, Step.CLOSE, Step.CLOSE)
+    expect.extend(Slot(step, swallow=True) for step in steps)
+    send(_messages(text))
+
+
+def _ask(session: Session, text: bytes, simple: bool, done: Done) -> None:
     expect, send = session.expect, session.effects.to_server
     session.injected += 1
 
@@ -39,7 +62,7 @@ def ask_scope(
 
     if simple:
         expect.append(Slot(Step.QUERY, swallow=True, done=answered))
-        send(messages.Query(_SCOPE).build())
+        send(messages.Query(text).build())
         return
     rows: list[list[bytes | None]] = []  # filled by the replies to Execute, given out with the last reply
     expect.extend(
@@ -51,13 +74,16 @@ def ask_scope(
             Slot(Step.CLOSE, swallow=True, done=answered, rows=rows),
         )
     )
-    send(
-        messages.Parse(_SCOPE_NAME, _SCOPE).build()
-        + messages.Bind(_SCOPE_NAME, _SCOPE_NAME, (), [], ()).build()
-        + messages.Execute(_SCOPE_NAME).build()
-        + messages.Close(b"P", _SCOPE_NAME).build()
-        + messages.Close(b"S", _SCOPE_NAME).build()
-        + messages.FLUSH
+    send(_messages(text) + messages.FLUSH)
+
+
+def _messages(text: bytes) -> bytes:
+    return (
+        messages.Parse(_OWN_NAME, text).build()
+        + messages.Bind(_OWN_NAME, _OWN_NAME, (), [], ()).build()
+        + messages.Execute(_OWN_NAME).build()
+        + messages.Close(b"P", _OWN_NAME).build()
+        + messages.Close(b"S", _OWN_NAME).build()
     )
 
 

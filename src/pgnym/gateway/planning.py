@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
 _UNKNOWN = frozenset(("42P01", "42703", "42883", "42704", "3F000"))
 
 _WITHOUT_PARAMETERS = frozenset(("EXECUTE", "COPY", "PREPARE"))
+
+
+FAILED = ord("E")
+# Statements that end a transaction or a part of it, by themselves.
+_ENDS_ONLY = re.compile(
+    rb"\s*(?:commit|rollback|end|abort|release)(?:\s+(?:work|transaction|to|savepoint|and|no|chain|\w+|\"\w+\"))*\s*;?\s*",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +72,18 @@ class Planning:
         if self._aborted:
             self._aborted = False
             return Refusal(ABORTED)
-        if not self._ready(flags, simple=simple):
-            return False
+        if session.stale and _ENDS_ONLY.fullmatch(text):
+            return True  # names nothing, and must get through also where nothing can be asked any more
+        try:
+            if not self._ready(flags, simple=simple):
+                return False
+        except GatewayError as error:
+            return Refusal(error.report)
         if not flags & Mention.CONCERNS:
             return True
         try:
             check_encoding(session)
-            rewrite = session.engines.current.planner.plan(text, oids, session.scope())
+            rewrite = session.engine.planner.plan(text, oids, session.scope())
             if rewrite is None:
                 self._looked_again = False
                 return True
@@ -86,7 +100,7 @@ class Planning:
                     for use in plan.copy.columns:
                         if use is not None:
                             check_right(use, session)
-            drafted, tokens = draft(rewrite, session)
+            drafted, tokens = draft(rewrite, session, simple=simple)
             if drafted.lookups and not simple and rewrite.statements[0].command in _WITHOUT_PARAMETERS:
                 raise GatewayError(
                     "0A000",
@@ -97,9 +111,9 @@ class Planning:
                 )
             questions = ask(drafted.lookups, session) if simple else ()
         except Refused as error:
-            if error.sqlstate in _UNKNOWN and not self._looked_again and self._idle():
+            if error.sqlstate in _UNKNOWN and not self._looked_again and self._can_look():
                 self._looked_again = True
-                self._flow.work(Refresh(), self._refreshed)
+                self._look(simple=simple)
                 return False
             self._looked_again = False
             return Refusal(report_of(error, text))
@@ -109,27 +123,62 @@ class Planning:
         self._looked_again = False
         return Planned(rewrite, drafted, tokens, questions)
 
+    def look_again(self, flags: int) -> bool:
+        """Whether the session has changed the catalog and it is being read again, before a batch, as all see it."""
+        session = self._session
+        if not session.stale and not (session.catalog_touched and flags & Mention.CONCERNS):
+            return False
+        if session.expect:
+            self._flow.await_drain()
+        elif session.status == IDLE:
+            self._look(simple=True)
+        else:
+            return False
+        return True
+
     def _idle(self) -> bool:
         """Whether another connection sees the same catalog as the session: outside a transaction it does."""
         session = self._session
         return session.status == IDLE and not session.expect and not session.tracked
 
+    def _can_look(self) -> bool:
+        """Whether the catalog can be read as the session sees it, and may differ from what is known."""
+        session = self._session
+        if session.expect or session.status == FAILED:
+            return False
+        return self._idle() or _is_safe(session.path or ())
+
+    def _look(self, *, simple: bool) -> None:
+        """Read the catalog: over a connection of ours, or within the session's open transaction, which alone sees it."""
+        if self._idle():
+            self._flow.work(Refresh(), self._refreshed)
+        else:
+            self._flow.block()
+            injected.ask_catalog(self._session, simple=simple, done=self._private_known)
+
     def _ready(self, flags: int, *, simple: bool) -> bool:
         session = self._session
-        if (session.naming or session.catalog_touched) and session.expect:
+        if (session.naming or session.catalog_touched or session.stale) and session.expect:
             # Names and tables change when the server gets there; inside a batch it must be asked to answer.
             if not self._between_cycles():
                 session.effects.to_server(messages.FLUSH)
             self._flow.await_drain()
             return False
-        if not flags & Mention.CONCERNS:
+        if not flags & Mention.CONCERNS and not session.stale:
             return True
-        if session.catalog_touched and self._idle():
-            self._flow.work(Refresh(), self._refreshed)
-            return False
         if session.path is None:
             self._flow.block()
             injected.ask_scope(session, simple=simple, done=self._scope_known)
+            return False
+        if session.stale or session.catalog_touched:
+            if not self._idle() and not _is_safe(session.path):
+                raise GatewayError(
+                    "0A000",
+                    "a statement on protected tables after a change of the catalog in the same transaction is not supported"
+                    " while another schema comes before pg_catalog in search_path",
+                    hint="Commit first, or leave pg_catalog out of search_path: it then comes first by itself.",
+                )
+            self._look(simple=simple)
             return False
         return True
 
@@ -140,11 +189,20 @@ class Planning:
 
     def _refreshed(self, result: object, error: Exception | None) -> None:
         if error is None:
-            self._session.catalog_touched = False
+            session = self._session
+            session.catalog_known(None)
             self._flow.unblock()
         else:
             report = report_of(error)
             self._flow.refusing.fatal(report.message, report.sqlstate)
+
+    def _private_known(self, rows: list[list[bytes | None]] | None) -> None:
+        session = self._session
+        if rows and rows[0][0] is not None:
+            session.catalog_known(session.engines.within(rows[0][0]))
+        else:
+            self._aborted = not self._flow.refusing.discarding
+        self._flow.unblock()
 
     def _scope_known(self, rows: list[list[bytes | None]] | None) -> None:
         session = self._session
@@ -155,3 +213,10 @@ class Planning:
         else:
             self._aborted = not self._flow.refusing.discarding
         self._flow.unblock()
+
+
+def _is_safe(path: tuple[str, ...]) -> bool:
+    """Whether no operator of the client's own can come before those that the catalog is read with."""
+    return (
+        next((schema for schema in path if not schema.startswith("pg_temp_")), "pg_catalog") == "pg_catalog"
+    )

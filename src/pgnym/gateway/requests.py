@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pgnym.gateway import injected
 from pgnym.gateway.deferred import with_parameters
 from pgnym.gateway.drafts import answer_oid
 from pgnym.gateway.planning import Planned, Planning, Refusal
@@ -44,19 +45,26 @@ class Requests:
         """Parse, Bind, Describe, Execute or Close. Raises ``ProtocolViolation``."""
         return self._handlers[kind](message)
 
+    def look_again(self, message: bytes) -> bool:
+        """Whether the catalog has to be read, and is being read, before a batch that a Parse begins."""
+        session = self._session
+        if not session.stale and not session.catalog_touched:
+            return False
+        return self._planning.look_again(session.engine.flags(messages.Parse.parse(message).text, session))
+
     # -- simple query ----------------------------------------------------------------------------------
 
     def query(self, message: bytes) -> bool:
         """Query. Raises ``ProtocolViolation``."""
         session, flow = self._session, self._flow
         text = messages.Query.parse(message).text
-        flags = session.engines.current.flags(text, session)
+        flags = session.engine.flags(text, session)
         outcome = self._planning.plan(text, (), flags, simple=True)
         if outcome is False:
             return False
         if outcome is True:
             session.note(flags)
-            session.expect.append(QUERY)
+            session.expect.append(Slot(Step.QUERY) if session.stale else QUERY)
             session.effects.to_server(message)
         elif isinstance(outcome, Refusal):
             flow.refusing.query(outcome.report, in_batch=session.tracked)
@@ -67,7 +75,8 @@ class Requests:
     def _send_query(self, text: bytes, planned: Planned, flags: int) -> None:
         session, flow = self._session, self._flow
         rewrite, in_batch = planned.rewrite, session.tracked
-        slot = Slot(Step.QUERY, rewrite.statements, rewrite.fingerprint, text=text)
+        plans = tuple(reply for plan in rewrite.statements for reply in plan.replies)
+        slot = Slot(Step.QUERY, plans, rewrite.fingerprint, text=text)
 
         def refuse(report: ErrorReport) -> None:
             flow.refusing.query(report, in_batch=in_batch)
@@ -95,7 +104,7 @@ class Requests:
         if plan.effect is not None:
             session.naming += 1
         if plan.catalog_change:
-            session.catalog_touched = True
+            session.catalog_touched = session.stale = True
 
     # -- extended query --------------------------------------------------------------------------------
 
@@ -113,8 +122,9 @@ class Requests:
             )  # what is under way may have freed the name, or not made it
             self._flow.await_drain()
             return False
-        flags = session.engines.current.flags(parse.text, session)
-        outcome = self._planning.plan(parse.text, parse.oids, flags, simple=False) if flags else True
+        flags = session.engine.flags(parse.text, session)
+        concerned = flags or session.stale
+        outcome = self._planning.plan(parse.text, parse.oids, flags, simple=False) if concerned else True
         if outcome is False:
             return False
         if isinstance(outcome, Refusal):
@@ -252,6 +262,8 @@ class Requests:
             slot.budget = portal.budget
         self._expect_changes(prepared.plan)
         self._relay(message, slot)
+        for statement in prepared.plan.follow:
+            injected.run(session, statement.encode())
         self._flow.await_copy(slot)
         return True
 

@@ -17,7 +17,7 @@ from pgnym.audit.records import Action
 from pgnym.gateway import exchange, injected
 from pgnym.gateway.client_flow import ClientFlow
 from pgnym.gateway.describe import show_columns, show_parameters
-from pgnym.gateway.effects import Cancel, Lookup
+from pgnym.gateway.effects import Cancel, Lookup, Refresh
 from pgnym.gateway.exchange import Exchange
 from pgnym.gateway.failures import Failure, FailureReveal
 from pgnym.gateway.flow import Flow
@@ -246,6 +246,8 @@ class ServerFlow(Flow):
             if session.path_touched:
                 session.path = None  # a SET may have been rolled back
                 session.path_touched = False
+            if session.private is not None:
+                session.private, session.stale = None, True  # others may see now what was private
             if not session.expect:
                 session.portals.clear()
                 if session.draining and not self.blocked and not self.client.blocked:
@@ -324,16 +326,38 @@ class ServerFlow(Flow):
         session = self.session
         session.status = message[5]
         self._dropping = False
-        if session.expect:
-            head = session.expect.popleft()
+        swallowed = False
+        head = session.expect.popleft() if session.expect else None
+        if head is not None:
             self._forget_copy_end()
-            if isinstance(head, Slot):
-                self._settle_names(head)
-                self._cycle_ended()
-                self._tell(head, None if head.failed else head.rows)
-                return b"" if head.swallow else _RELAY
+        if isinstance(head, Slot):
+            self._settle_names(head)
+            swallowed = head.swallow
         self._cycle_ended()
-        return _RELAY
+        if isinstance(head, Slot):
+            self._tell(head, None if head.failed else head.rows)
+        if swallowed:
+            return b""
+        return self._after_reading(message) if session.stale and session.status == IDLE else _RELAY
+
+    def _after_reading(self, message: bytes) -> object:
+        """Hold ReadyForQuery until the catalog is known that the session has changed: then no other session is behind it."""
+
+        def done(result: object, error: Exception | None) -> None:
+            session = self.session
+            if session.closed:
+                return
+            if error is None:  # else it is read before the session's next statement, which says what is wrong
+                session.catalog_known(None)
+            self._out.append(message)
+            self.unblock()
+            self._flush()
+            if not session.expect:
+                self.client.drained()
+
+        self.block()
+        self.session.effects.start(Refresh(), done)
+        return _HELD
 
     def _settle_names(self, slot: Slot) -> None:
         if slot.plans:
@@ -363,12 +387,13 @@ class ServerFlow(Flow):
     def _completed(self, slot: Slot, message: bytes) -> object:
         command = message[0] == Backend.COMMAND_COMPLETE
         if slot.step is Step.QUERY:
+            plan = slot.plan
             if command:
                 self._apply_effect(slot)
                 slot.index += 1
                 slot.budget = None
             slot.fields = None
-            return b"" if slot.swallow else _RELAY
+            return b"" if slot.swallow or (plan is not None and plan.hidden) else _RELAY
         if command:
             self._apply_effect(slot)
         self._settle_names(slot)

@@ -48,6 +48,9 @@ class Engines(Protocol):
     def current(self) -> Engine:
         """The newest engine."""
 
+    def within(self, snapshot: bytes) -> Engine:
+        """The engine of the catalog as a transaction sees it: the one row of ``load.SNAPSHOT``. Raises ValueError."""
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:
@@ -90,6 +93,10 @@ class Session:
     path_touched: bool = False
     setters_named: bool = False  # a statement that changes settings may have been named by PREPARE
     catalog_touched: bool = False
+    private: Engine | None = None  # of the catalog as this session's open transaction has made it
+    stale: bool = (
+        False  # the session has changed names that matter: nothing passes before the catalog is read again
+    )
     naming: int = 0  # statements under way that will change the names of prepared statements or cursors
     status: int = IDLE
     derived: dict[object, tuple[object, object]] = field(default_factory=dict, repr=False)
@@ -106,6 +113,11 @@ class Session:
     def named(self) -> bool:
         """Whether prepared statements or cursors of this session concern the gateway."""
         return bool(self.prepared or self.cursors or self.portals)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the catalog that this session sees."""
+        return self.private or self.engines.current
 
     @property
     def server_major(self) -> int:
@@ -157,6 +169,19 @@ class Session:
             self.path_touched = True
         if flags & Mention.DDL:
             self.catalog_touched = True
+        if flags & Mention.ENDS and self.private is not None:
+            self.stale = True  # ROLLBACK TO may have taken back what it was read for
+
+    def catalog_known(self, private: Engine | None) -> None:
+        """The catalog has been read since this session last changed it: by everyone's connection, or within its transaction.
+
+        Schemas that are new (that of temporary tables, too) may have come into the search_path.
+        """
+        if private is not None:
+            self.path = private.catalog.path
+        elif self.stale or self.catalog_touched:
+            self.path = None
+        self.private, self.stale, self.catalog_touched = private, False, False
 
     def derive(self, of: object, key: object, make: Callable[[], object]) -> object:
         """``make()``, remembered for the object ``of`` (a plan's outputs) and ``key`` until a session parameter changes."""

@@ -51,9 +51,7 @@ class Tokenizer:
         self._position = position
         self._codec = codecs.codec_for(use.protection.codec_oid)
         # Who sees tokens may give them back; for everyone else a value that looks like a token is a value.
-        sight = session.role.combined(
-            use.columns or frozenset((use.protection.column,)), session.actor.purpose
-        )
+        sight = session.role.combined(use.columns or use.protection.columns, session.actor.purpose)
         self._passes_tokens = sight is Sight.TOKENS
 
     def token(self, value: bytes, declared: int, binary: bool, tokens: Tokens) -> bytes:
@@ -138,7 +136,7 @@ def check_right(use: ValueUse, session: Session) -> None:
     """Raise 42501 unless the role may compare with, or write, plaintext in every column the value meets."""
     role, purpose = session.role, session.actor.purpose
     allowed = role.may_write if use.use is Use.WRITE else role.may_compare
-    for column in use.columns or (use.protection.column,):
+    for column in use.columns or use.protection.columns:
         if not allowed(column, purpose):
             raise refuse_right(column, f"{_NAME[use.use]} plaintext in", session)
 

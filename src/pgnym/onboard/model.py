@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import asyncpg
 
+from pgnym.sql.guard import quoted as quoted
 from pgnym.sql.types import ELEMENTS
 
 if TYPE_CHECKING:
@@ -244,8 +245,3 @@ Report = Callable[[Progress], None]
 
 def silent(progress: Progress) -> None:
     """The report of nobody."""
-
-
-def quoted(name: str) -> str:
-    """An identifier in double quotes."""
-    return '"' + name.replace('"', '""') + '"'

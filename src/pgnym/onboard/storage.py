@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pgnym.onboard.model import quoted
+from pgnym.sql.guard import array_check as array_check
+from pgnym.sql.guard import check_expression as check_expression
+from pgnym.sql.guard import check_name as check_name
+from pgnym.sql.guard import pattern as pattern
 from pgnym.sql.types import ELEMENTS, TEXT_ARRAY, VARCHAR_ARRAY
 
 TOKEN_LENGTH = 30
@@ -72,36 +75,3 @@ def stored_type(type_oid: int, typmod: int, type_name: str, codec_oid: int) -> s
     if codec_oid == TEXT:
         return type_name
     return "text"
-
-
-def check_name(identifier: int) -> str:
-    """The constraint that binds a column to registry row ``identifier``."""
-    return f"pgnym_{identifier}"
-
-
-def check_expression(column: str, prefix: bytes, empty: bool) -> str:
-    """Admits NULL, tokens of the domain and, for text (``empty``), the empty string.
-
-    ``COLLATE "C"``: the match is of bytes, whatever collation the column has (a nondeterministic one would
-    refuse patterns). ``$`` matches at the very end only: PostgreSQL's default is not newline-sensitive.
-    """
-    text = f'{quoted(column)}::text COLLATE "C"'
-    nothing = f"{quoted(column)} IS NULL OR " + (f"{text} = '' OR " if empty else "")
-    return f"{nothing}{text} ~ '{pattern(prefix)}'"
-
-
-def array_check(column: str, prefix: bytes, empty: bool) -> str:
-    """Admits NULL, and arrays of whose elements each is NULL, a token of the domain or, for text, the empty string.
-
-    Judged by what ``array_out`` prints: a token needs no quotes there, the empty string has them, and NULL, a string, has
-    them, too. Two tokens in a row, without a comma between, are no element.
-    """
-    text = f'{quoted(column)}::text COLLATE "C"'
-    item = f"(NULL|{prefix.decode('ascii')}[a-z2-7]{{24}}" + ('|"")' if empty else ")")
-    bounds = r"((\[-?[0-9]+:-?[0-9]+\])+=)?"
-    return f"{quoted(column)} IS NULL OR {text} ~ '^({bounds}[{{]+{item}([}}{{,]+{item})*[}}]+|[{{][}}])$'"
-
-
-def pattern(prefix: bytes) -> str:
-    """The regular expression of the domain's tokens."""
-    return f"^{prefix.decode('ascii')}[a-z2-7]{{24}}$"

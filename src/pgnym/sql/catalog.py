@@ -21,7 +21,9 @@ class Protection:
     shown; ``codec_oid`` is the built-in type whose text and binary formats it has (``citext`` has those of ``text``).
     ``stored_oid`` is the type the column has now. ``casefold``: values are stored and compared case-folded.
     ``collation``: the column's, None where its type has none. ``array``: the column is an array of such values; types and
-    modifier are those of its elements.
+    modifier are those of its elements. ``id``: of the registry's row; the CHECK is named by it. ``union``: further columns
+    that the values may come from, where a table was made from a query that brought several together; who may see all of
+    them may see the values.
     """
 
     column: str
@@ -35,6 +37,13 @@ class Protection:
     casefold: bool = False
     collation: Collation | None = None
     array: bool = False
+    id: int = 0
+    union: tuple[Protection, ...] = ()
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """All columns whose policies the values go by."""
+        return frozenset((self.column, *(p.column for p in self.union)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +132,7 @@ class Catalog:
     """One snapshot. Look-ups are by (schema, name); resolution along a search_path is in ``resolve.py``.
 
     ``collations``: ``pg_catalog.default`` is the database's own. ICU's are there only where a column has them.
+    ``path``: the search_path by which names in definitions of views are resolved.
     """
 
     epoch: int
@@ -132,3 +142,4 @@ class Catalog:
     functions: Mapping[str, tuple[Function, ...]] = field(default_factory=dict)
     signatures: Mapping[tuple[str, str], Signature] = field(default_factory=dict)
     collations: Mapping[tuple[str, str], Collation] = field(default_factory=dict)
+    path: tuple[str, ...] = ("pg_catalog",)

@@ -48,7 +48,7 @@ SELECT a.attrelid::pg_catalog.int8, a.attnum::pg_catalog.int4, a.attcollation::p
   FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attcollation NOT IN (0, 100) AND c.relkind IN ('r', 'p', 'f')
-   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%'
+   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'
 """
 
 DEFAULT = ("pg_catalog", "default")

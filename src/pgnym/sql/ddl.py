@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from pgnym.sql.catalog import Relation
+from pgnym.sql.creating import refuse_exposure
 from pgnym.sql.errors import Refused
+from pgnym.sql.guard import CHECK_NAME
 from pgnym.sql.infer import Node, Run, infer, location, split
-from pgnym.sql.kinds import protected, shape
+from pgnym.sql.kinds import PLAIN, protected
 from pgnym.sql.lexer import lex
-from pgnym.sql.load import exposure
 from pgnym.sql.plan import StatementPlan
-from pgnym.sql.prepared import prepared_as
-from pgnym.sql.resolve import Item, Scope, Source
-from pgnym.sql.rewrite import Edit
-from pgnym.sql.select import query_columns, refuse_derived
+from pgnym.sql.resolve import Field, Scope, Source
 from pgnym.sql.settle import settle
 from pgnym.sql.sources import relation_fields
-from pgnym.sql.statements import Planned, plan_query, utility
+from pgnym.sql.statements import Planned, utility
+from pgnym.sql.storing import foreign_key, must_be_plain, named_fields, scope_of, stored_default, unique
 from pgnym.sql.unify import groupable, unsupported
 
-_OWN_CHECK = re.compile(r"pgnym_\d+\Z")
-_LIKE_CONSTRAINTS = 1 << 2  # CREATE_TABLE_LIKE_CONSTRAINTS
 _HINT_APPLY = "Change the configuration, and run `pgnym apply` or `pgnym undo`."
 _INDEX_METHODS = frozenset({"btree", "hash"})
 
@@ -33,19 +29,23 @@ def _source(run: Run, node: Node) -> tuple[Relation, Source]:
 
 
 def _scope(source: Source) -> Scope:
-    return Scope(items=[Item((source,), source.fields)])
+    return scope_of([source])
 
 
-def _changed(run: Run, command: str, edits: list[Edit] | None = None) -> Planned:
+def _changed(run: Run, command: str) -> Planned:
     settled = settle(run)
     plan = StatementPlan(
-        command, compares=settled.compares, relations=frozenset(run.relations), catalog_change=True
+        command,
+        compares=settled.compares,
+        writes=frozenset(run.writes),
+        relations=frozenset(run.relations),
+        catalog_change=True,
     )
-    return plan, (edits or []) + settled.edits
+    return plan, settled.edits
 
 
 def _refuse_own_check(name: str, what: str, position: int | None = None) -> None:
-    if _OWN_CHECK.match(name):
+    if CHECK_NAME.match(name):
         raise Refused(
             f"{what} of constraint {name} is not supported",
             detail="The constraint keeps plaintext out of a protected column.",
@@ -81,71 +81,6 @@ def _index(run: Run, node: Node, touched: bool) -> Planned:
     return _changed(run, "CREATE INDEX")
 
 
-@utility("ViewStmt")
-def _view(run: Run, node: Node, touched: bool) -> Planned:
-    _refuse_shadow(run, node["view"])
-    if not touched:
-        return StatementPlan("CREATE VIEW", catalog_change=True), []
-    inner, edits = plan_query(run, node["query"], shown=False)
-    return replace(inner, command="CREATE VIEW", outputs=(), reads=frozenset(), catalog_change=True), edits
-
-
-@utility("CreateTableAsStmt")
-def _create_table_as(run: Run, node: Node, touched: bool) -> Planned:
-    into = node["into"]["rel"]
-    _refuse_shadow(run, into)
-    command = "CREATE MATERIALIZED VIEW" if node.get("objtype") == "OBJECT_MATVIEW" else "CREATE TABLE AS"
-    tag, fields = split(node["query"])
-    if tag == "ExecuteStmt":
-        inner = prepared_as(run, fields["name"])
-        run.volatile = True
-        if inner is not None and (inner.outputs or inner.parameters is not None):
-            raise Refused("CREATE TABLE AS EXECUTE of a statement on protected tables is not supported")
-        return StatementPlan(command, catalog_change=True), []
-    if not touched:
-        return StatementPlan(command, catalog_change=True), []
-    for column in query_columns(run, node["query"], Scope()):
-        refuse_derived(column, location(into))
-    return _changed(run, command)
-
-
-def _refuse_shadow(run: Run, node: Node) -> None:
-    """A temporary relation hides the protected one of its name from then on."""
-    temporary = node.get("relpersistence") == "t" or node.get("schemaname") == "pg_temp"
-    if temporary and node.get("relname") in run.knowledge.dependents.relation_names:
-        raise Refused(
-            f'temporary relation "{node["relname"]}" would hide a protected one',
-            detail="Names in later statements would mean another relation than pgnym takes them for.",
-            hint="Give it another name.",
-            position=location(node),
-        )
-
-
-@utility("CreateStmt")
-def _create(run: Run, node: Node, touched: bool) -> Planned:
-    _refuse_shadow(run, node["relation"])
-    if not touched:
-        return StatementPlan("CREATE TABLE", catalog_change=True), []
-    parents = [run.relation(item["RangeVar"]) for item in node.get("inhRelations", ())]
-    for entry in node.get("tableElts", ()):
-        tag, fields = split(entry)
-        if tag != "TableLikeClause":
-            continue
-        relation = run.relation(fields["relation"])
-        if relation.protected and not fields.get("options", 0) & _LIKE_CONSTRAINTS:
-            raise Refused(
-                f'CREATE TABLE LIKE "{relation.name}" without its constraints is not supported',
-                detail="The new table's columns would not be protected.",
-                hint="Write LIKE … INCLUDING CONSTRAINTS (or INCLUDING ALL).",
-                position=location(fields["relation"]),
-            )
-        for parent in parents:
-            _refuse_exposure(relation, parent, location(fields["relation"]))
-        if run.concerned(relation) and not relation.protected:
-            raise Refused(f'CREATE TABLE LIKE view "{relation.name}" is not supported')
-    return _changed(run, "CREATE TABLE")
-
-
 _FREE_ALTERATIONS = frozenset(
     f"AT_{name}"
     for name in (
@@ -155,7 +90,7 @@ _FREE_ALTERATIONS = frozenset(
         "EnableTrigAll", "DisableTrigAll", "EnableTrigUser", "DisableTrigUser", "EnableRule", "DisableRule",
         "DropInherit", "DetachPartition", "DetachPartitionFinalize",
         "ReplicaIdentity", "EnableRowSecurity", "DisableRowSecurity", "ForceRowSecurity", "NoForceRowSecurity",
-        "AddIdentity", "SetIdentity", "DropIdentity", "ValidateConstraint", "AlterConstraint", "DropColumn",
+        "AddIdentity", "SetIdentity", "DropIdentity", "ValidateConstraint", "DropColumn",
         "SetAccessMethod",
     )
 )  # fmt: skip
@@ -183,17 +118,19 @@ def _alter(run: Run, node: Node, touched: bool) -> Planned:
 def _alteration(run: Run, command: Node, source: Source, scope: Scope) -> None:
     form = command.get("subtype", "AT_AddColumn")
     name = command.get("name", "")
-    kind = next((f.kind for f in source.fields if f.name == name), None)
-    guarded = kind is not None and protected(kind)
+    field = next((f for f in source.fields if f.name == name), Field(name, PLAIN))
+    guarded = protected(field.kind)
     match form:
         case _ if form in _FREE_ALTERATIONS:
             return
         case "AT_AddInherit" if source.relation is not None:
             parent = command["def"]["RangeVar"]
-            _refuse_exposure(source.relation, run.relation(parent), location(parent))
+            refuse_exposure(source.relation, run.relation(parent), location(parent))
         case "AT_AttachPartition" if source.relation is not None:
             child = command["def"]["PartitionCmd"]["name"]
-            _refuse_exposure(run.relation(child), source.relation, location(child))
+            refuse_exposure(run.relation(child), source.relation, location(child))
+        case "AT_AlterConstraint":
+            _refuse_own_check(name, "altering")
         case "AT_AlterColumnType" if guarded:
             raise Refused(
                 f"changing the type of protected column {source.alias}.{name} is not supported",
@@ -204,14 +141,10 @@ def _alteration(run: Run, command: Node, source: Source, scope: Scope) -> None:
         case "AT_AlterColumnType":
             definition = command["def"]["ColumnDef"]
             if "raw_default" in definition:
-                _must_be_plain(run, definition["raw_default"], scope, "ALTER COLUMN TYPE … USING")
+                must_be_plain(run, definition["raw_default"], scope, "ALTER COLUMN TYPE … USING")
         case "AT_ColumnDefault":
-            if guarded and "def" in command and not _is_null(command["def"]):
-                raise Refused(
-                    f"a default for protected column {source.alias}.{name} is not supported",
-                    detail="The server would store the default as it is, which the column's CHECK refuses.",
-                    hint="Let the application give the value.",
-                )
+            if "def" in command and not _is_null(command["def"]):
+                stored_default(run, command["def"], field)
         case "AT_DropConstraint":
             _refuse_own_check(name, "dropping")
         case "AT_AddConstraint":
@@ -226,26 +159,9 @@ def _alteration(run: Run, command: Node, source: Source, scope: Scope) -> None:
             )
 
 
-def _refuse_exposure(child: Relation, parent: Relation, position: int | None) -> None:
-    reason = exposure(child, parent)
-    if reason is not None:
-        raise Refused(
-            f'making protected table "{child.name}" a child of "{parent.name}" is not supported',
-            detail=f"{parent.schema}.{parent.name} would show tokens: {reason}.",
-            hint="Protect the column in the parent, too, and run `pgnym apply`.",
-            position=position,
-        )
-
-
 def _is_null(node: Node) -> bool:
     tag, fields = split(node)
     return tag == "A_Const" and bool(fields.get("isnull"))
-
-
-def _must_be_plain(run: Run, node: Node, scope: Scope, what: str) -> None:
-    kind = infer(run, node, scope)
-    if protected(kind):
-        raise unsupported(kind, what, None)
 
 
 def _constraint(run: Run, constraint: Node, source: Source, scope: Scope) -> None:
@@ -255,15 +171,10 @@ def _constraint(run: Run, constraint: Node, source: Source, scope: Scope) -> Non
     match form:
         case "CONSTR_CHECK":
             infer(run, constraint["raw_expr"], scope)
-        case "CONSTR_UNIQUE" | "CONSTR_PRIMARY" | "CONSTR_FOREIGN":
-            keys = constraint.get("keys", ()) or constraint.get("fk_attrs", ())
-            for key in keys:
-                name = key["String"].get("sval", "")
-                for field in source.fields:
-                    if field.name == name and protected(field.kind):
-                        groupable(
-                            shape(field.kind), "a UNIQUE or foreign key constraint", location(constraint)
-                        )
+        case "CONSTR_UNIQUE" | "CONSTR_PRIMARY":
+            unique(named_fields(constraint.get("keys", ()), source.fields), location(constraint))
+        case "CONSTR_FOREIGN":
+            foreign_key(run, constraint, named_fields(constraint.get("fk_attrs", ()), source.fields))
         case "CONSTR_NOTNULL" | "CONSTR_NULL":
             return
         case _:
@@ -277,7 +188,9 @@ def _column_constraint(run: Run, constraint: Node, scope: Scope) -> None:
     """A constraint of a new column: its CHECK may name the new column itself, which is not known yet."""
     form = constraint.get("contype", "CONSTR_NULL")
     if form == "CONSTR_GENERATED":
-        _must_be_plain(run, constraint["raw_expr"], scope, "a generated column")
+        must_be_plain(run, constraint["raw_expr"], scope, "a generated column")
+    elif form == "CONSTR_FOREIGN":
+        foreign_key(run, constraint, [Field("", PLAIN)])
     elif form == "CONSTR_CHECK":
         raise Refused(
             "ADD COLUMN with a CHECK on a protected table is not supported",
@@ -290,6 +203,7 @@ def _column_constraint(run: Run, constraint: Node, scope: Scope) -> None:
 def _rename(run: Run, node: Node, touched: bool) -> Planned:
     if node.get("renameType") == "OBJECT_TABCONSTRAINT":
         _refuse_own_check(node.get("subname", ""), "renaming")
+        _refuse_own_check(node.get("newname", ""), "adding")
     return StatementPlan("ALTER", catalog_change=True), []
 
 
@@ -314,6 +228,30 @@ def _policy(run: Run, node: Node, touched: bool) -> Planned:
     return _changed(run, "CREATE POLICY")
 
 
+@utility("RuleStmt")
+def _rule(run: Run, node: Node, touched: bool) -> Planned:
+    """A rule puts statements of its own in place of the application's: pgnym would plan one and the server run another."""
+    if touched and (node.get("actions") or "whereClause" in node):
+        raise Refused(
+            "CREATE RULE on protected tables with actions or a condition is not supported",
+            detail="The server would run other statements than those that pgnym has planned.",
+            hint="Use a trigger, or INSTEAD NOTHING.",
+            position=location(node["relation"]),
+        )
+    return StatementPlan("CREATE RULE", catalog_change=True), []
+
+
+@utility("CreatePublicationStmt", "AlterPublicationStmt")
+def _publication(run: Run, node: Node, touched: bool) -> Planned:
+    """Subscribers get the tokens. A row filter may compare by them."""
+    for item in node.get("pubobjects", ()):
+        table = item["PublicationObjSpec"].get("pubtable", {})
+        if touched and "whereClause" in table:
+            _relation, source = _source(run, table["relation"])
+            infer(run, table["whereClause"], _scope(source))
+    return _changed(run, "PUBLICATION") if touched else (StatementPlan("PUBLICATION"), [])
+
+
 @utility("CreateStatsStmt")
 def _statistics(run: Run, node: Node, touched: bool) -> Planned:
     if touched:
@@ -323,7 +261,7 @@ def _statistics(run: Run, node: Node, touched: bool) -> Planned:
             _relation, source = _source(run, item["RangeVar"])
             for element in node.get("exprs", ()):
                 if "expr" in element["StatsElem"]:
-                    _must_be_plain(
+                    must_be_plain(
                         run, element["StatsElem"]["expr"], _scope(source), "statistics on an expression"
                     )
     return StatementPlan("CREATE STATISTICS"), []

@@ -9,7 +9,7 @@ from pgnym.sql.catalog import Protection, Relation
 from pgnym.sql.errors import Refused
 from pgnym.sql.expressions import subscript
 from pgnym.sql.infer import Node, Run, infer, infer_filter, location, split
-from pgnym.sql.kinds import ArrayOf, Kind, Row, Token, protected, shape
+from pgnym.sql.kinds import ArrayOf, Kind, Row, Token, lineage_of, protected, shape
 from pgnym.sql.resolve import Field, Item, Scope, Source
 from pgnym.sql.select import from_clause, query_columns, targets, with_clause
 from pgnym.sql.sources import from_item, relation_fields, table_item
@@ -34,11 +34,12 @@ class Target:
                 token = shape(kind.element) if isinstance(kind, ArrayOf) else kind
                 if (
                     isinstance(token, Token)
-                    and len(token.lineage) == 1
+                    and token.lineage == lineage_of(token.protection)
                     and not token.mixed
                     and token.protection.array == isinstance(kind, ArrayOf)
                 ):
-                    return token.protection, token.protection.column
+                    own = token.protection
+                    return own, label if own.union else own.column
                 if protected(kind):
                     raise unsupported(kind, "a change through a view's computed column", position)
                 return None, label
@@ -67,7 +68,7 @@ def _store(
     """``kind`` goes into a column; with ``subscripts``, into the element or slice of it that they name."""
     protection, label = target.column(name, position)
     if protection is not None:
-        run.writes.add(protection.column)
+        run.writes |= protection.columns
     typmod = protection.typmod if protection is not None else -1
     if subscripts and protection is not None and not any(s.get("is_slice") for s in subscripts):
         protection = replace(protection, array=False)

@@ -198,8 +198,8 @@ def _configured(call: Call, candidates: list[Function]) -> Kind | None:
         for index, kind in enumerate(call.arguments):
             protection = signature.arguments[index] if index < len(signature.arguments) else None
             if protection is not None:
-                call.run.compared.add(protection.column)
-                call.run.writes.add(protection.column)
+                call.run.compared |= protection.columns
+                call.run.writes |= protection.columns
             assign(protection, f"argument {index + 1} of {call.name}()", kind, call.what, call.position)
         result = call.run.catalog.types.get(function.result)
         if result is not None and result.relation:

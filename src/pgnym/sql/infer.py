@@ -50,7 +50,8 @@ class Run:
     ``AS`` clause that keeps that name when the type is replaced, and where it would go. ``searches``: predicates on contents
     that were taken out, by their start. ``splices``: text around expressions. ``stored``: as what the text is kept, to be
     run later without pgnym: nothing in it can ask the vault. ``marks``: deferred functions by span, where ``deferring``
-    allows them. ``filters``: identities of the conditions for which NULL is no other than false.
+    allows them. ``filters``: identities of the conditions for which NULL is no other than false. ``end``: where the
+    statement's last token ends. ``into``: the clause of SELECT INTO.
     """
 
     knowledge: Knowledge
@@ -74,6 +75,8 @@ class Run:
     filters: set[int] = field(default_factory=set)
     splices: Splices = field(default_factory=Splices)
     stored: str | None = None
+    end: int = 0
+    into: Node | None = None
     volatile: bool = False  # the plan depends on the session's own names: not to be cached
 
     @property

@@ -243,8 +243,13 @@ def frozen(kind: Kind) -> Kind:
 
 def column_kind(protection: Protection) -> Token | ArrayOf:
     """The kind of a protected column."""
-    token = Token(frozenset((protection,)), protection, protection.typmod, whole=True)
+    token = Token(lineage_of(protection), protection, protection.typmod, whole=True)
     return ArrayOf(token) if protection.array else token
+
+
+def lineage_of(protection: Protection) -> frozenset[Protection]:
+    """The columns that the values of a protected column come from."""
+    return frozenset((protection, *protection.union))
 
 
 def array_of_kind(element: Kind) -> Kind:

@@ -1,18 +1,19 @@
 """Filling a catalog snapshot: the queries, and the pure building of a ``Catalog`` from their rows.
 
-The queries work on PostgreSQL 13 to 18. Run them after ``SETUP``, so that view definitions come with every name qualified.
+The queries work on PostgreSQL 13 to 18. Run them after ``SETUP``, so that view definitions come with every name qualified;
+or all at once (``SNAPSHOT``) where pg_catalog comes first in search_path.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pgnym.semantics.expression import Collation
 from pgnym.sql.catalog import Catalog, Column, Function, Protection, Relation, Signature, Type
-from pgnym.sql.collating import Collations, build_collations
+from pgnym.sql.collating import COLUMN_COLLATIONS, Collations, build_collations
+from pgnym.sql.guard import CHECK_NAME
 from pgnym.sql.types import ELEMENTS
 
 Rows = Iterable[Sequence[Any]]
@@ -25,7 +26,7 @@ SELECT c.oid::pg_catalog.int8, n.nspname::pg_catalog.text, c.relname::pg_catalog
             THEN pg_catalog.pg_get_viewdef(c.oid) END,
        ARRAY(SELECT i.inhparent::pg_catalog.int8 FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid)
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'S') AND n.nspname NOT LIKE 'pg\\_toast%'
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'S') AND n.nspname !~ '^pg_toast'
 """
 
 COLUMNS = """
@@ -57,7 +58,8 @@ SELECT p.oid::pg_catalog.int8, n.nspname::pg_catalog.text, p.proname::pg_catalog
 CHECKS = """
 SELECT c.conrelid::pg_catalog.int8, c.conname::pg_catalog.text, c.conkey::pg_catalog.int4[]
   FROM pg_catalog.pg_constraint c
- WHERE c.contype = 'c' AND c.conrelid <> 0 AND c.conname ~ '^pgnym_[0-9]+$'
+ WHERE c.contype = 'c' AND c.conrelid <> 0 AND c.conname ~ '^pgnym_[0-9]+(_[0-9]+)?$'
+ ORDER BY c.conrelid, c.conname
 """
 
 # On the vault's connection; the vault may lie on another server.
@@ -69,7 +71,21 @@ SELECT c.id, c.schema_name, c.table_name, c.column_name, d.id, d.name, d.randomi
 """
 
 
-_CHECK_NAME = re.compile(r"pgnym_(\d+)\Z")
+def _json(query: str, columns: int) -> str:
+    names = ", ".join(f"c{number}" for number in range(columns))
+    return f"(SELECT pg_catalog.json_agg(pg_catalog.json_build_array({names})) FROM ({query}) AS q({names}))"  # noqa: S608
+
+
+SNAPSHOT = (
+    "SELECT pg_catalog.json_build_object('path', pg_catalog.to_json(pg_catalog.current_schemas(true)),"
+    f" 'relations', {_json(RELATIONS, 6)}, 'columns', {_json(COLUMNS, 6)}, 'types', {_json(TYPES, 8)},"
+    f" 'functions', {_json(FUNCTIONS, 10)}, 'checks', {_json(CHECKS, 3)},"
+    f" 'column_collations', {_json(COLUMN_COLLATIONS, 3)})"
+)
+"""What a session can change of them in one row of JSON, as only text comes back; under the session's own search_path."""
+SNAPSHOT_PARTS = ("relations", "columns", "types", "functions", "checks", "column_collations")
+
+_TEXTS = frozenset({25, 1043})
 _BASE32 = b"abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -80,7 +96,7 @@ def domain_prefix(domain_id: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class CatalogRows:
-    """The rows of the queries of the same names, here and in ``collating``."""
+    """The rows of the queries of the same names, here and in ``collating``. ``path``: see ``build_catalog``."""
 
     relations: Sequence[Sequence[Any]]
     columns: Sequence[Sequence[Any]]
@@ -90,6 +106,7 @@ class CatalogRows:
     registry: Sequence[Sequence[Any]]
     collations: Sequence[Sequence[Any]] = ()
     column_collations: Sequence[Sequence[Any]] = ()
+    path: tuple[str, ...] = ("pg_catalog",)
 
     def build(self, epoch: int, signatures: Mapping[tuple[str, str], Signature] | None = None) -> Catalog:
         """The snapshot, by ``build_catalog``."""
@@ -102,6 +119,7 @@ class CatalogRows:
             self.checks,
             self.registry,
             signatures,
+            path=self.path,
             collations=build_collations(self.collations, self.column_collations),
         )
 
@@ -124,22 +142,29 @@ class _Registered:
     state: str
 
     def protection(
-        self, stored_oid: int, collation: Collation | None, types: Mapping[int, Type]
+        self, stored_oid: int, stored_typmod: int, collation: Collation | None, types: Mapping[int, Type]
     ) -> Protection:
         """The protection of a column that now has type ``stored_oid``; of an array by the types of its elements."""
-        element = ELEMENTS.get(self.codec_oid, 0)
+        type_oid, typmod, codec_oid = self.type_oid, self.typmod, self.codec_oid
+        element = ELEMENTS.get(codec_oid, 0)
+        if element:
+            type_oid, codec_oid, stored_oid = _element(type_oid, types), element, _element(stored_oid, types)
+        elif stored_oid in _TEXTS and codec_oid in _TEXTS and (stored_oid != type_oid or stored_typmod == -1):
+            # made by a query with a cast, say: text keeps its own type and length (see guard.py)
+            type_oid, typmod, codec_oid = stored_oid, stored_typmod, stored_oid
         return Protection(
             f"{self.schema}.{self.table}.{self.column}",
             self.domain,
             domain_prefix(self.domain_id),
             self.randomized,
-            _element(self.type_oid, types) if element else self.type_oid,
-            self.typmod,
-            element or self.codec_oid,
-            _element(stored_oid, types) if element else stored_oid,
+            type_oid,
+            typmod,
+            codec_oid,
+            stored_oid,
             self.casefold,
             collation,
             array=bool(element),
+            id=self.id,
         )
 
 
@@ -147,6 +172,9 @@ def _element(array_oid: int, types: Mapping[int, Type]) -> int:
     """The element type of an array type; the type itself where it is none."""
     known = types.get(array_oid)
     return ELEMENTS.get(array_oid, 0) or (known.element if known is not None else 0) or array_oid
+
+
+Bound = dict[tuple[int, int], list[_Registered]]  # (relation, attnum) → what its CHECKs say of the column
 
 
 def build_catalog(
@@ -159,15 +187,19 @@ def build_catalog(
     registry: Rows,
     signatures: Mapping[tuple[str, str], Signature] | None = None,
     *,
+    path: tuple[str, ...] = ("pg_catalog",),
     collations: Collations | None = None,
 ) -> Catalog:
     """A snapshot from the rows of the queries of the same names.
 
     A column is protected where its CHECK ``pgnym_<id>`` and the registry row ``id`` agree; partitions and heirs carry the
-    constraint by inheritance. Where one of the two is missing, or the column is between two states, the relation is
-    ``broken`` and every statement on it refused. A registry row that never came or no longer is in force
-    (``migrating``, ``undoing``) means nothing without its CHECK. A parent or partitioned table shows what its children
-    hold: one with an unprotected column that is protected in a child is ``broken``, too.
+    constraint by inheritance, tables made from it have one of their own (see ``guard.py``). Where one of the two is
+    missing, or the column is between two states, the relation is ``broken`` and every statement on it refused. A registry
+    row that never came or no longer is in force (``migrating``, ``undoing``) means nothing without its CHECK. A parent or
+    partitioned table shows what its children hold: one with an unprotected column that is protected in a child is
+    ``broken``, too.
+
+    ``path``: the search_path under which the definitions of views were printed.
     """
     registered = {row.id: row for row in (_Registered(*r) for r in registry)}
     bound, broken = _bindings(checks, registered)
@@ -175,22 +207,21 @@ def build_catalog(
     by_relation: dict[int, list[Column]] = {}
     collations = collations or Collations()
     for oid, name, attnum, type_oid, typmod, generated in columns:
-        row = bound.get((oid, attnum))
-        protection = None
-        if row is not None:
-            codec_oid = ELEMENTS.get(row.codec_oid, row.codec_oid)
-            collation = collations.of_column(oid, attnum, codec_oid)
-            protection = row.protection(type_oid, collation, found_types)
+        protections = []
+        for row in bound.get((oid, attnum), ()):
+            collation = collations.of_column(oid, attnum, ELEMENTS.get(row.codec_oid, row.codec_oid))
+            protections.append(row.protection(type_oid, typmod, collation, found_types))
+        protection = _united(protections) if protections else None
         by_relation.setdefault(oid, []).append(
             Column(name, attnum, type_oid, typmod, protection, bool(generated))
         )
     named: dict[tuple[str, str], Relation] = {}
     by_oid: dict[int, Relation] = {}
-    unbound = _unbound(registered, bound)
+    in_force = _in_force(registered)
     parents: dict[int, Sequence[int]] = {}
     for oid, schema, name, kind, view_sql, above in relations:
         own = tuple(by_relation.get(oid, ()))
-        reason = broken.get(oid) or _missing_check(unbound.get((schema, name), ()), own)
+        reason = broken.get(oid) or _missing_check(oid, in_force.get((schema, name), ()), own, bound)
         by_oid[oid] = Relation(oid, schema, name, kind, own, view_sql, reason)
         if above:
             parents[oid] = above
@@ -202,18 +233,28 @@ def build_catalog(
         if relation.kind != "c":  # a composite type doesn't hide a table, and can't be named in FROM
             named[relation.schema, relation.name] = relation
     return Catalog(
-        epoch, named, by_oid, found_types, _functions(functions), dict(signatures or {}), collations.named
+        epoch,
+        named,
+        by_oid,
+        found_types,
+        _functions(functions),
+        dict(signatures or {}),
+        collations.named,
+        path,
     )
 
 
-def _bindings(
-    checks: Rows, registered: Mapping[int, _Registered]
-) -> tuple[dict[tuple[int, int], _Registered], dict[int, str]]:
-    """((relation, attnum) → registry row, relation → why it is broken)."""
-    bound: dict[tuple[int, int], _Registered] = {}
+def _united(origins: Sequence[Protection]) -> Protection:
+    """The protection of a column with a CHECK for each column that its values come from."""
+    return origins[0] if len(origins) == 1 else replace(origins[0], union=tuple(origins[1:]))
+
+
+def _bindings(checks: Rows, registered: Mapping[int, _Registered]) -> tuple[Bound, dict[int, str]]:
+    """What the CHECKs say of columns, and which relations are broken, and why."""
+    bound: Bound = {}
     broken: dict[int, str] = {}
     for oid, name, key in checks:
-        match = _CHECK_NAME.match(name)
+        match = CHECK_NAME.match(name)
         if match is None:
             continue
         row = registered.get(int(match.group(1)))
@@ -224,30 +265,37 @@ def _bindings(
         elif row.state != "protected":
             broken[oid] = f"column {row.column} is in state {row.state}"
         else:
-            bound[oid, key[0]] = row
+            origins = bound.setdefault((oid, key[0]), [])
+            if any(origin.domain_id != row.domain_id for origin in origins):
+                broken[oid] = f"column number {key[0]} has CHECK constraints of several domains"
+            elif row not in origins:
+                origins.append(row)
     return bound, broken
 
 
-def _unbound(
-    registered: Mapping[int, _Registered], bound: Mapping[tuple[int, int], _Registered]
-) -> dict[tuple[str, str], list[_Registered]]:
-    """Registry rows in force without a constraint anywhere, by the table that they name.
+def _in_force(registered: Mapping[int, _Registered]) -> dict[tuple[str, str], list[_Registered]]:
+    """Registry rows in force, by the table that they name.
 
     ``migrating`` is written before the CHECK is made, and forgotten or ``undoing`` comes when it is gone: a row in these
     states without a CHECK is what a run that was killed left, on a table that holds plaintext as it did before.
     """
-    present = {row.id for row in bound.values()}
-    missing: dict[tuple[str, str], list[_Registered]] = {}
+    found: dict[tuple[str, str], list[_Registered]] = {}
     for row in registered.values():
-        if row.id not in present and row.state == "protected":
-            missing.setdefault((row.schema, row.table), []).append(row)
-    return missing
+        if row.state == "protected":
+            found.setdefault((row.schema, row.table), []).append(row)
+    return found
 
 
-def _missing_check(rows: Sequence[_Registered], columns: Sequence[Column]) -> str | None:
-    names = {c.name for c in columns}
+def _missing_check(
+    oid: int, rows: Sequence[_Registered], columns: Sequence[Column], bound: Bound
+) -> str | None:
+    """Why a table isn't in order: a column of the registry's name is there without its CHECK.
+
+    Also when another table has the CHECK: that may be a copy (LIKE), or what the table was called before.
+    """
+    attnums = {c.name: c.attnum for c in columns}
     for row in rows:
-        if row.column in names:
+        if row.column in attnums and row not in bound.get((oid, attnums[row.column]), ()):
             return f"column {row.column} is registered but has no CHECK constraint pgnym_{row.id} in force"
     return None
 

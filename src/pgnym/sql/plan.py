@@ -107,6 +107,16 @@ class LookupPiece:
     closing: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class FollowPiece:
+    """Statements of the gateway's own behind one of the client's, each begun by a semicolon: for a Query only.
+
+    In the extended protocol they are messages of their own (``StatementPlan.follow``).
+    """
+
+    text: bytes
+
+
 NONCE_LENGTH = 12
 """Characters by which a session knows its own marks; see ``gateway/marks.py``."""
 
@@ -127,7 +137,7 @@ class MarkPiece:
     index: int
 
 
-Piece = bytes | LiteralPiece | LookupPiece | MarkPiece
+Piece = bytes | LiteralPiece | LookupPiece | MarkPiece | FollowPiece
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +269,8 @@ class StatementPlan:
     the text sent upstream, in order; None when they are the client's own, unchanged. ``shown_parameter_types``: client
     parameter number → type OID that ParameterDescription must show (and that Parse of the client may have named).
     ``sent_parameter_types``: upstream parameter number → OID that Parse must send (25 for tokens) where it differs.
+    ``follow``: statements that must run right after this one, in its transaction, unseen by the client (they guard the table
+    that it has made). ``hidden``: this is such a statement.
     ``reads`` / ``compares`` / ``writes``: base columns by right needed, for policy and audit. ``relations``: protected
     relations named (errors reveal only their domains). ``catalog_change``: DDL after which the snapshot must be refreshed.
     ``lookups``: of a statement that SQL PREPARE has named: their answers are its parameters behind ``parameters``.
@@ -279,6 +291,13 @@ class StatementPlan:
     catalog_change: bool = False
     lookups: tuple[Lookup, ...] = ()
     deferred: bool = False
+    follow: tuple[str, ...] = ()
+    hidden: bool = False
+
+    @property
+    def replies(self) -> tuple[StatementPlan, ...]:
+        """The plans of what is sent for this statement in a Query: itself, and what follows it."""
+        return (self, *(StatementPlan("ALTER TABLE", hidden=True) for _ in self.follow))
 
 
 @dataclass(frozen=True, slots=True)

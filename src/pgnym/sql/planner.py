@@ -169,6 +169,7 @@ class Planner:
             sequence = Sequence(scope)
             for statement in statements:
                 run = Run(self._knowledge, sequence.scope, lexed, parameter_types, statement.start)
+                run.end = lexed.ends[lexed.token_at(statement.end) - 1]
                 try:
                     _pin_strings(run, statement)
                     sequence.check(run, statement.node)

@@ -18,6 +18,7 @@ from pgnym.sql.literals import decode
 from pgnym.sql.plan import (
     NONCE_LENGTH,
     Answer,
+    FollowPiece,
     LiteralPiece,
     Lookup,
     LookupPiece,
@@ -65,7 +66,7 @@ class MarkHole:
     after: bytes
 
 
-New = bytes | Hole | LookupHole | MarkHole
+New = bytes | Hole | LookupHole | MarkHole | FollowPiece
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,9 @@ class Template:
             if isinstance(new, bytes):
                 pieces.append(new)
                 sent += len(new)
+            elif isinstance(new, FollowPiece):
+                pieces.append(new)
+                sent += len(new.text)
             elif isinstance(new, LookupHole):
                 lookup = _lookup(new, cuts, standard_strings, place.place(cuts))
                 pieces.append(LookupPiece(lookup, len(positions)))

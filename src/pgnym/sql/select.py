@@ -57,24 +57,8 @@ def select_columns(run: Run, node: Node, scope: Scope) -> tuple[Field, ...]:
     _distinct(run, node, scope, columns)
     _limit(run, node, scope)
     if "intoClause" in node:
-        _into(node["intoClause"], columns)
+        run.into = node["intoClause"]
     return columns
-
-
-def _into(into: Node, columns: tuple[Field, ...]) -> None:
-    for column in columns:
-        refuse_derived(column, location(into.get("rel", {})))
-
-
-def refuse_derived(column: Field, position: int | None) -> None:
-    """Storing a query's result in a new table: its protected columns would not be protected there."""
-    if protected(column.kind):
-        raise Refused(
-            f'derived column "{column.name}" would hold tokens without being protected',
-            detail="A new table made from a query over protected columns is not protected itself yet.",
-            hint="Create the table first, protect its columns with `pgnym apply`, then INSERT … SELECT.",
-            position=position,
-        )
 
 
 def with_clause(run: Run, node: Node, scope: Scope) -> None:

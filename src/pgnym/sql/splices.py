@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pgnym.sql.lexer import Lexed
-from pgnym.sql.plan import Answer
+from pgnym.sql.plan import Answer, FollowPiece
 from pgnym.sql.rewrite import Edit, Hole, LookupHole, MarkHole
 from pgnym.sql.types import TEXT, VARCHAR
 
@@ -83,7 +83,7 @@ class Splices:
 
     def _copied(
         self, lexed: Lexed, edits: Sequence[Edit], source: Span | bytes, pins: set[int]
-    ) -> Iterator[bytes | Hole | LookupHole | MarkHole]:
+    ) -> Iterator[bytes | Hole | LookupHole | MarkHole | FollowPiece]:
         """The text of a span as it will be when all edits are made, but for the name that an output column gets there."""
         if isinstance(source, bytes):
             yield source

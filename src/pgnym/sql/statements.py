@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pgnym.sql import casts, expressions, functions
+from pgnym.sql.derived import made_from
 from pgnym.sql.dml import DATA_CHANGES
 from pgnym.sql.errors import Refused
 from pgnym.sql.infer import Node, Run, split
@@ -48,10 +49,12 @@ def plan_query(run: Run, node: Node, *, shown: bool = True) -> Planned:
     tag, fields = split(node)
     if tag != "SelectStmt" and tag not in DATA_CHANGES:
         raise Refused(f"statement is not supported on protected tables: {tag}")
-    run.deferring = shown
+    run.deferring = shown and not _makes_table(fields)
     columns = query_columns(run, node, Scope())
     for column in columns:
         carry(column.kind)
+    if run.into is not None:
+        return made_from(run, "SELECT INTO", run.into, columns)
     settled = settle(run)
     outputs = output_columns(run.catalog, columns)
     plan = StatementPlan(
@@ -64,7 +67,13 @@ def plan_query(run: Run, node: Node, *, shown: bool = True) -> Planned:
         compares=settled.compares,
         writes=frozenset(run.writes),
         relations=frozenset(run.relations),
-        catalog_change=tag == "SelectStmt" and "intoClause" in fields,
         deferred=any(o is not None and o.deferrals for o in outputs),
     )
     return plan, settled.edits
+
+
+def _makes_table(query: Node) -> bool:
+    """Whether a query is a SELECT INTO; of a set operation the first one says it."""
+    while "larg" in query:
+        query = query["larg"]
+    return "intoClause" in query

@@ -26,6 +26,7 @@ from pgnym.sql.kinds import (
     Text,
     Token,
     array_of_kind,
+    lineage_of,
     protected,
     shape,
     tokens,
@@ -504,7 +505,7 @@ def _computed(value: Kind, label: str, what: str, position: int | None) -> Refus
 def _assign_value(
     target: Protection, label: str, kind: Kind, value: Kind, what: str, position: int | None, typmod: int
 ) -> None:
-    token = Token(frozenset((target,)), target, typmod)
+    token = Token(lineage_of(target), target, typmod)
     if isinstance(value, Open):
         _meet(value, token, Use.WRITE, what, position)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgnym.sql import copying, ddl, prepared
+from pgnym.sql import copying, creating, ddl, prepared
 from pgnym.sql.errors import Refused
 from pgnym.sql.hints import for_statement
 from pgnym.sql.infer import Node, Run, infer, split
@@ -14,7 +14,7 @@ from pgnym.sql.settle import settle
 from pgnym.sql.statements import COMMANDS, UTILITIES, Planned, plan_query, utility
 
 # Imported for the statement tags that they register.
-REGISTERED = (copying, ddl, prepared)
+REGISTERED = (copying, creating, ddl, prepared)
 
 # What can't show, store or compare a value, whatever it names; the second set changes the catalog.
 _HARMLESS = frozenset(
@@ -60,7 +60,8 @@ def plan_statement(run: Run, node: Node, touched: bool) -> Planned:
 
 def _plan(run: Run, node: Node, touched: bool) -> Planned:
     tag, fields = split(node)
-    if tag not in COMMANDS and tag not in _EXECUTED:
+    runs = tag == "CreateTableAsStmt" and fields.get("objtype") != "OBJECT_MATVIEW"
+    if tag not in COMMANDS and tag not in _EXECUTED and not runs:
         run.stored = "a definition"
     if tag in COMMANDS:
         return plan_query(run, node) if touched else (StatementPlan(COMMANDS[tag]), [])

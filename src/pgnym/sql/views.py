@@ -41,10 +41,10 @@ def view_fields(run: Run, relation: Relation) -> tuple[Field, ...]:
 
 
 def _infer_view(run: Run, relation: Relation) -> tuple[Field, ...]:
-    """Definitions come from ``pg_get_viewdef`` under an empty search_path, so that every name is qualified."""
+    """Definitions come from ``pg_get_viewdef``, which qualifies the names that the catalog's ``path`` doesn't find."""
     text = (relation.view_sql or "").encode()
     lexed = lex(text)
-    session = SessionScope(("pg_catalog",), run.session.user, {}, {})
+    session = SessionScope(run.catalog.path, run.session.user, {}, {})
     inner = Run(
         run.knowledge, session, lexed, view_depth=run.view_depth + 1, stored="the definition of a view"
     )
