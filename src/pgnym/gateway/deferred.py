@@ -15,7 +15,8 @@ from pgnym.gateway.session import Session
 from pgnym.policy.sight import Sight
 from pgnym.semantics.evaluate import Evaluator, compile_expression
 from pgnym.semantics.expression import Call, Expression, Value
-from pgnym.sql.plan import Deferral, Given, OutputColumn, SessionEffect, StatementPlan
+from pgnym.sql.deferred import kept_parameters, with_given
+from pgnym.sql.plan import Deferral, Given, OutputColumn, StatementPlan
 from pgnym.vault.tokens import TOKEN_PATTERN
 from pgnym.wire import codecs
 from pgnym.wire.codecs import Settings
@@ -221,27 +222,10 @@ def with_parameters(plan: StatementPlan, value: Callable[[int, int], bytes | Non
 
     ``value``: (number, type OID) → canonical value. The same plan if it has no such parameter.
     """
-    outputs = tuple(None if o is None else _output_with(o, value) for o in plan.outputs)
-    effect = plan.effect
-    if effect is not None and effect.inner is not None:
-        inner = with_parameters(effect.inner, value)
-        if inner is not effect.inner:
-            effect = SessionEffect(effect.act, effect.name, inner)
-    if effect is plan.effect and all(new is old for new, old in zip(outputs, plan.outputs, strict=True)):
+    inner = plan.effect.inner if plan.effect is not None else None
+    if plan.effect is not None and inner is not None and inner.deferred:
+        plan = replace(plan, effect=replace(plan.effect, inner=with_parameters(inner, value)))
+    if not kept_parameters(plan.outputs):
         return plan
-    return replace(plan, outputs=outputs, effect=effect)
-
-
-def _output_with(output: OutputColumn, value: Callable[[int, int], bytes | None]) -> OutputColumn:
-    if not any(g.parameter is not None for d in output.deferrals if d is not None for g in d.constants):
-        return output
-    deferrals = tuple(None if d is None else _deferral_with(d, value) for d in output.deferrals)
-    return replace(output, deferrals=deferrals)
-
-
-def _deferral_with(deferral: Deferral, value: Callable[[int, int], bytes | None]) -> Deferral:
-    constants = tuple(
-        g if g.parameter is None else Given(g.type_oid, value=value(g.parameter, g.type_oid))
-        for g in deferral.constants
-    )
-    return replace(deferral, constants=constants)
+    outputs = with_given(plan.outputs, lambda number, oid: Given(oid, value=value(number, oid)))
+    return replace(plan, outputs=outputs)

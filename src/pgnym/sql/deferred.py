@@ -11,8 +11,8 @@ predicates, and may stand where nobody asks what kind they have.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from pgnym.semantics import signatures
 from pgnym.semantics.expression import Call, Collation, Constant, Expression, Value
@@ -35,7 +35,7 @@ from pgnym.sql.kinds import (
 )
 from pgnym.sql.literals import decode
 from pgnym.sql.places import Span, expression_span
-from pgnym.sql.plan import Container, Deferral, Given, MarkPart, MarkPiece
+from pgnym.sql.plan import Container, Deferral, Given, MarkPart, MarkPiece, OutputColumn
 from pgnym.sql.rewrite import MarkHole
 from pgnym.sql.splices import MARK, TEXT_FORM, Around
 from pgnym.sql.types import TEXT, VARCHAR
@@ -295,3 +295,29 @@ def beside(run: Run, kinds: list[Kind], nodes: list[Node]) -> list[Kind]:
         return kinds
     return [Deferred(d.marks, d.type_oid, d.of, d.nullable, True, d.collation) if isinstance(d, Deferred) else k
             for k, d in ((k, shape(k)) for k in result)]  # fmt: skip
+
+
+# -- parameters --------------------------------------------------------------------------------------------------
+
+
+def kept_parameters(outputs: tuple[OutputColumn | None, ...]) -> dict[int, int]:
+    """The client parameters that deferred functions use: number → type."""
+    given = (g for o in outputs if o is not None for d in o.deferrals if d is not None for g in d.constants)
+    return {g.parameter: g.type_oid for g in given if g.parameter is not None}
+
+
+def with_given(
+    outputs: tuple[OutputColumn | None, ...], give: Callable[[int, int], Given]
+) -> tuple[OutputColumn | None, ...]:
+    """Outputs with something in place of client parameters. ``give``: (number, type OID) → what it is."""
+
+    def constant(given: Given) -> Given:
+        return given if given.parameter is None else give(given.parameter, given.type_oid)
+
+    def deferral(each: Deferral | None) -> Deferral | None:
+        return None if each is None else replace(each, constants=tuple(map(constant, each.constants)))
+
+    return tuple(
+        o if o is None or not o.deferrals else replace(o, deferrals=tuple(map(deferral, o.deferrals)))
+        for o in outputs
+    )

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pgnym.sql.deferred import kept_parameters, with_given
 from pgnym.sql.dependents import LONGEST_NAME, clipped
 from pgnym.sql.errors import Refused
-from pgnym.sql.fold import Applied, Constant, Fixed
+from pgnym.sql.fold import Applied, Constant, Fixed, evaluate
 from pgnym.sql.infer import Node, Run, infer, location, split
 from pgnym.sql.kinds import Occurrence, Open, shape
-from pgnym.sql.plan import Answer, SessionAct, SessionEffect, StatementPlan, ValueUse
+from pgnym.sql.literals import decode
+from pgnym.sql.plan import Answer, Given, OutputColumn, SessionAct, SessionEffect, StatementPlan, ValueUse
 from pgnym.sql.prepared_lookups import (
     answer_type,
     asked,
@@ -112,6 +114,7 @@ def execute(run: Run, node: Node, touched: bool) -> Planned:
     plan = replace(
         inner,
         command="EXECUTE",
+        outputs=_given(run, arguments, inner),
         parameters=None,
         shown_parameter_types=None,
         sent_parameter_types=None,
@@ -192,6 +195,43 @@ def _arguments(run: Run, arguments: list[Node], inner: StatementPlan) -> list[Ed
 def _computed(argument: Node) -> int | None:
     """The place of an argument that is no constant."""
     return location(split(argument)[1])
+
+
+def _given(run: Run, arguments: list[Node], inner: StatementPlan) -> tuple[OutputColumn | None, ...]:
+    """The outputs with the arguments that deferred functions use."""
+    if not inner.deferred or not kept_parameters(inner.outputs):
+        return inner.outputs
+
+    def give(number: int, type_oid: int) -> Given:
+        if number > len(arguments):
+            return Given(type_oid)  # too few: the server says so
+        argument = arguments[number - 1]
+        kind = infer(run, argument, Scope())
+        found = kind.root().occurrences if isinstance(kind, Open) else []
+        if _is_null(argument):
+            return Given(type_oid)
+        if (
+            len(found) != 1
+            or not isinstance(found[0].fold, Constant | Fixed | Applied)
+            or found[0].cast_array
+        ):
+            raise _not_constant(argument, number, "a function of a protected column")
+        own = found[0].cast_oid
+        if own and family(run.catalog, own) != family(run.catalog, type_oid):
+            raise _not_constant(argument, number, "a function of a protected column")
+        value = evaluate(found[0].fold, lambda o: decode(run.lexed.cuts.raw(o), run.session.standard_strings))
+        return Given(type_oid, text=value)
+
+    return with_given(inner.outputs, give)
+
+
+def _not_constant(argument: Node, number: int, what: str) -> Refused:
+    _, fields = split(argument)
+    return Refused(
+        f"argument {number} of EXECUTE meets {what}, and is not a constant of its type",
+        hint="Pass a constant.",
+        position=location(fields),
+    )
 
 
 def _with_cast(run: Run, use: ValueUse, occurrence: Occurrence) -> ValueUse:
