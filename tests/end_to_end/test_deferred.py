@@ -1,12 +1,14 @@
 """Functions of protected values in the output: through the gateway the rows and types that plain columns give.
 
 The same statements run on a twin database with plain columns and, through pgnym, on protected ones, by psycopg and
-asyncpg, in text and in binary.
+asyncpg, in text and in binary. What a role with masks learns is computed on its masks; a mark that somebody has planted in
+an unprotected column stays text; and what functions are given is in no file of the server.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +21,12 @@ from psycopg.adapt import Loader
 from psycopg.pq import Format
 
 from support.cluster import Cluster
-from support.gateway import Endpoint, deployment, through
+from support.gateway import DIRECT, Endpoint, deployment, through
 
 pytestmark = pytest.mark.server
+direct_is_plain = pytest.mark.skipif(
+    f"'{DIRECT}' in __import__('os').environ", reason="nothing is protected without the gateway"
+)
 
 CANARY = "Zyqvandra"
 TABLES = f"""
@@ -97,6 +102,14 @@ class Twins:
     @property
     def url(self) -> str:
         return self.gateway.url()
+
+    def as_user(self, user: str) -> str:
+        """Through the gateway as somebody else."""
+        return f"postgresql://{user}@{self.gateway.host}:{self.gateway.port}/{self.gateway.database}"
+
+    def stored(self, sql: str) -> str:
+        """What the protected database really holds."""
+        return self.cluster.psql(sql, self.gateway.database)
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +194,8 @@ def test_asyncpg_sees_what_plain_columns_give(twins: Twins, statement: str) -> N
 def test_parameters_are_kept_and_bound_anew(twins: Twins) -> None:
     """Also those that nothing else uses: the database is sent NULL for them."""
     statement = (
-        "SELECT left(first, $1), replace(last, $2, $3), id = $4, lpad(first, $1, $3) FROM person WHERE id < $4 ORDER BY id"
+        "SELECT left(first, $1), replace(last, $2, $3), id = $4, lpad(first, $1, $3) FROM person "
+        "WHERE id < $4 ORDER BY id"
     )
 
     async def run(url: str) -> list[object]:
@@ -189,7 +203,9 @@ def test_parameters_are_kept_and_bound_anew(twins: Twins) -> None:
         try:
             prepared = await connection.prepare(statement)
             types = [p.oid for p in prepared.get_parameters()]
-            rows = [await prepared.fetch(*a) for a in ((3, "a", "A", 9), (1, "", "x", 3), (None, "H", None, 9))]
+            rows = [
+                await prepared.fetch(*a) for a in ((3, "a", "A", 9), (1, "", "x", 3), (None, "H", None, 9))
+            ]
             return [types, [[tuple(r) for r in each] for each in rows]]
         finally:
             await connection.close()
@@ -218,7 +234,9 @@ def test_statements_by_name(twins: Twins, script: list[str]) -> None:
             found: list[object] = []
             for text in script:
                 result = connection.pgconn.exec_(text.encode())
-                columns = [(result.fname(i), result.ftype(i), result.fformat(i)) for i in range(result.nfields)]
+                columns = [
+                    (result.fname(i), result.ftype(i), result.fformat(i)) for i in range(result.nfields)
+                ]
                 rows = [
                     [result.get_value(r, c) for c in range(result.nfields)] for r in range(result.ntuples)
                 ]
@@ -228,7 +246,9 @@ def test_statements_by_name(twins: Twins, script: list[str]) -> None:
     assert run(twins.url) == run(twins.plain)
 
 
-@pytest.mark.parametrize("options", ["", "(FORMAT csv, HEADER)", "(FORMAT binary)", "(DELIMITER '|', NULL 'nil')"])
+@pytest.mark.parametrize(
+    "options", ["", "(FORMAT csv, HEADER)", "(FORMAT binary)", "(DELIMITER '|', NULL 'nil')"]
+)
 def test_copy_of_a_query(twins: Twins, options: str) -> None:
     text = (
         "COPY (SELECT id, upper(last), length(first), upper(first) || E'\\t|' || last, "
@@ -236,7 +256,11 @@ def test_copy_of_a_query(twins: Twins, options: str) -> None:
     )
 
     def run(url: str) -> bytes:
-        with psycopg.connect(url) as connection, connection.cursor() as cursor, cursor.copy(text.encode()) as copy:
+        with (
+            psycopg.connect(url) as connection,
+            connection.cursor() as cursor,
+            cursor.copy(text.encode()) as copy,
+        ):
             return b"".join(bytes(part) for part in copy)
 
     assert run(twins.url) == run(twins.plain)
@@ -284,3 +308,101 @@ def test_after_an_error_the_session_goes_on(twins: Twins) -> None:
             connection.execute("SELECT substring(first FROM 2 FOR -1) FROM person")
         row = connection.execute("SELECT upper(first) FROM person WHERE id = 1").fetchone()
         assert row == (CANARY.upper(),)
+
+
+# -- who learns what -----------------------------------------------------------------------------------------------
+
+ORACLES = (
+    "length({0})", "left({0}, 3)", "right({0}, 3)", "md5({0})", "upper({0})", "replace({0}, 'a', '')", "reverse({0})",
+    "substr({0}, 2, 2)", "split_part({0}, 'q', 1)", "octet_length({0})", "lpad({0}, 20, '.')", "upper({0} || '!')",
+    "length(concat({0}, {0}))", "coalesce(length({0}), -1)",
+)  # fmt: skip
+
+
+@direct_is_plain
+@pytest.mark.parametrize("column", ["first", "last", "code"])
+def test_a_masked_role_learns_what_the_mask_tells(twins: Twins, column: str) -> None:
+    """Each function gives what the server makes of the masks that the role sees anyway."""
+    with (
+        psycopg.connect(twins.as_user("masked")) as masked,
+        psycopg.connect(twins.plain) as plain,
+    ):
+        shown = [row[0] for row in masked.execute(f"SELECT {column} FROM person ORDER BY id")]
+        assert CANARY not in str(shown)
+        for function in ORACLES:
+            if column == "code" and ("||" in function or "concat" in function):
+                continue  # char(n) within text is refused
+            text = f"SELECT {function.format(column)} FROM person ORDER BY id"
+            got = [row[0] for row in masked.execute(text.encode())]
+            kind = "char(6)" if column == "code" else "varchar"
+            wanted = f"SELECT {function.format(column)} FROM unnest(%s::{kind}[]) WITH ORDINALITY u({column}, n) ORDER BY n"
+            expected = [row[0] for row in plain.execute(wanted.encode(), (shown,))]
+            assert got == expected, function
+
+
+@direct_is_plain
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT length(first) FROM person",
+        "SELECT upper(first || note) FROM person",
+        "SELECT json_agg(left(last, 1)) FROM person",
+        "COPY (SELECT md5(first) FROM person) TO STDOUT",
+        "DECLARE c CURSOR WITH HOLD FOR SELECT upper(first) FROM person",
+        "PREPARE p AS SELECT upper(first) FROM person",
+        "UPDATE person SET note = note RETURNING upper(first)",
+    ],
+)
+def test_a_role_that_sees_tokens_is_refused(twins: Twins, statement: str) -> None:
+    with psycopg.connect(twins.as_user("tokens"), autocommit=True) as connection:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
+            connection.execute(statement.encode())
+        assert "person." in str(caught.value)
+        row = connection.execute("SELECT first FROM person WHERE id = 1").fetchone()
+        assert row is not None
+        assert row[0].startswith("pn1")
+
+
+@direct_is_plain
+def test_a_mark_that_somebody_planted_is_text(twins: Twins) -> None:
+    """A session can read its own marks in pg_stat_activity. Put into a free-text column they do nothing."""
+    token = twins.stored("SELECT first FROM person WHERE id = 1").strip()
+    with psycopg.connect(twins.url, autocommit=True) as attacker:
+        row = attacker.execute(
+            b"SELECT query, upper(first) FROM person, pg_stat_activity WHERE pid = pg_backend_pid() AND id = 1"
+        ).fetchone()
+        assert row is not None
+        opening, closing = re.findall(r"'(q[a-z2-7]{11}(?:o..|c))'", row[0])
+        planted = f"{opening}{token}{closing}"
+        attacker.execute("INSERT INTO person (id, note) VALUES (99, %s)", (planted,))
+    try:
+        for url in (twins.url, twins.as_user("masked")):
+            with psycopg.connect(url, autocommit=True) as victim:
+                assert victim.execute("SELECT note FROM person WHERE id = 99").fetchone() == (planted,)
+                mixed = (
+                    b"SELECT note, CASE WHEN id = 1 THEN upper(first) ELSE note END FROM person WHERE id = 99"
+                )
+                row = victim.execute(mixed).fetchone()
+                assert row is not None
+                assert row[0] == planted
+                # the token is of the column's own domain, so it opens there as it would without marks; they stay
+                assert row[1].startswith(opening)
+                assert row[1].endswith(closing)
+                assert CANARY.upper() not in row[1]
+    finally:
+        twins.stored("DELETE FROM person WHERE id = 99")
+
+
+@direct_is_plain
+def test_what_a_function_is_given_stays_with_the_gateway(twins: Twins) -> None:
+    """Constants and parameters of deferred functions, which are often plaintext, are in no file of the server."""
+    secrets = ("Qwyxarnold", "Vexmoorland", "Zubrowinski")
+    with psycopg.connect(twins.url, autocommit=True) as connection:
+        row = connection.execute(
+            f"SELECT replace(first, '{secrets[0]}', '*') FROM person WHERE id = 1".encode()
+        )
+        assert row.fetchone() == (CANARY,)
+        connection.execute("SELECT lpad(first, 30, %s) FROM person", (secrets[1],), prepare=True)
+        connection.execute("PREPARE s AS SELECT replace(last, $1, '*') FROM person")
+        connection.execute(f"EXECUTE s('{secrets[2]}')".encode())
+    assert twins.cluster.scan([s.encode() for s in secrets]) == []
