@@ -167,8 +167,6 @@ def test_nothing_at_all_is_a_configuration() -> None:
             "not supported yet",
             "casefold",
         ),
-        (column("{validate: email}"), "tables.public.t.columns.c.validate", "not supported yet", ""),
-        (column("{validate: {regex: x}}"), "tables.public.t.columns.c.validate", "not supported yet", ""),
         (column("{paths: {a: {}}}"), "tables.public.t.columns.c.paths", "not supported yet", ""),
         (column("{legal_basis: consent}"), "tables.public.t.columns.c.legal_basis", "not supported yet", ""),
         (

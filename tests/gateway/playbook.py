@@ -229,6 +229,7 @@ class Play:
             vault=self.vault,
             role=role,
             masker=policy.masker,
+            validation=policy.validation,
             budget=statement,
             actor=Actor(user, "app", "main", "127.0.0.1", "test"),
             parameters={

@@ -216,8 +216,6 @@ def not_built(config: Config) -> Iterator[tuple[str, str, str]]:
                     yield f"{path}.search", "the order index", "leave it out"
             if options.normalize in ("email", "phone"):
                 yield f"{path}.normalize", options.normalize, "use none or casefold"
-            if options.validate is not None:
-                yield f"{path}.validate", "values would not be checked", "leave it out"
             if options.paths:
                 yield f"{path}.paths", "paths within jsonb", "leave it out: the whole value is protected"
             if options.legal_basis == "consent":

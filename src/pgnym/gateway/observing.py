@@ -194,6 +194,7 @@ class ObservingRuntime(Runtime):
             vault=NoVault(),
             role=role,
             masker=self.policy.masker,
+            validation=self.policy.validation,
             budget=lambda: self.budget.statement(actor.tenant, role.name, 0, 0),
             actor=actor,
             watcher=watcher,

@@ -111,6 +111,7 @@ class Runtime:
             vault=await self.vault.tenant(actor.tenant),
             role=role,
             masker=self.policy.masker,
+            validation=self.policy.validation,
             budget=budget,
             actor=actor,
         )

@@ -78,6 +78,7 @@ class Session:
     vault: TenantVault
     role: RolePolicy
     masker: Callable[[str, int], Callable[[bytes], bytes]]
+    validation: Callable[[str], tuple[Callable[[bytes], bool], str] | None]
     budget: Callable[[], StatementBudget]
     actor: Actor
     parameters: dict[str, str] = field(default_factory=dict)

@@ -42,7 +42,7 @@ class Tokenizer:
     ``position``: of the constant in the client's text (bytes), for errors.
     """
 
-    __slots__ = ("_codec", "_passes_tokens", "_position", "_session", "_use")
+    __slots__ = ("_codec", "_passes_tokens", "_position", "_session", "_use", "_validations")
 
     def __init__(self, use: ValueUse, session: Session, position: int | None = None) -> None:
         check_right(use, session)
@@ -53,6 +53,11 @@ class Tokenizer:
         # Who sees tokens may give them back; for everyone else a value that looks like a token is a value.
         sight = session.role.combined(use.columns or use.protection.columns, session.actor.purpose)
         self._passes_tokens = sight is Sight.TOKENS
+        self._validations = [
+            (column, *found)
+            for column in (use.columns if use.use is Use.WRITE else ())
+            if (found := session.validation(column)) is not None
+        ]
 
     def token(self, value: bytes, declared: int, binary: bool, tokens: Tokens) -> bytes:
         """The token of one value, as the client sent it. ``declared``: the type OID it was sent as, 0 for unknown."""
@@ -72,6 +77,15 @@ class Tokenizer:
             canonical = self._codec.fit(canonical, protection.typmod)
         if not canonical:
             return b""
+        for column, valid, wanted in self._validations:
+            if not valid(canonical):
+                raise Refused(
+                    f"new value for protected column {column} is not {wanted}",
+                    sqlstate="23514",
+                    detail="The value is not repeated here.",
+                    hint=f"See `validate` of {column} in the configuration.",
+                    position=self._position,
+                )
         identity = codecs.identity(protection.codec_oid, canonical, protection.casefold)
         if protection.casefold:
             canonical = identity

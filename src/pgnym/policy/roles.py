@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from pgnym.config.errors import ConfigError
 from pgnym.config.model import Config, Role
 from pgnym.policy.masks import Masker, masker
 from pgnym.policy.patterns import best
 from pgnym.policy.sight import Sight
+from pgnym.policy.validation import Validator, described, validator
 
 DEFAULT_ROLE = "default"
 # A stated purpose that the role doesn't have. Clients choose what they state: without this the memory would
@@ -135,12 +137,23 @@ class RolePolicy:
 class Policy:
     """The roles of a configuration, by database user."""
 
-    __slots__ = ("_default", "_maskers", "_masks", "_users")
+    __slots__ = ("_default", "_maskers", "_masks", "_users", "_validations")
 
     def __init__(self, config: Config) -> None:
+        """Raises ConfigError for a ``validate`` that can't be understood."""
         columns = {column.name: frozenset(column.options.purposes) for column in config.columns()}
         self._masks = {column.name: column.options.mask for column in config.columns()}
         self._maskers: dict[tuple[str, int], Masker] = {}
+        self._validations: dict[str, tuple[Validator, str]] = {}
+        for column in config.columns():
+            rule = column.options.validate
+            if rule is None:
+                continue
+            try:
+                self._validations[column.name] = validator(rule), described(rule)
+            except ValueError as error:
+                table, _, name = column.name.rpartition(".")
+                raise ConfigError(f"tables.{table}.columns.{name}.validate", str(error)) from None
         self._users: dict[str, RolePolicy] = {}
         self._default = RolePolicy(DEFAULT_ROLE, config.roles.get(DEFAULT_ROLE, Role()), columns)
         for name, role in config.roles.items():
@@ -163,3 +176,7 @@ class Policy:
         if known is None:
             known = self._maskers[key] = masker(self._masks.get(column, "all"), codec_oid)
         return known
+
+    def validation(self, column: str) -> tuple[Validator, str] | None:
+        """What a value to be stored in ``column`` must satisfy, and that in words; None for any value."""
+        return self._validations.get(column)
