@@ -19,6 +19,7 @@ from pgnym.semantics.types import (
     INT2,
     INT4,
     INT8,
+    INTERVAL,
     NAME,
     NUMERIC,
     TEXT,
@@ -71,6 +72,20 @@ _ADDRESSES = (
     "10.0.0.0/8", "10.0.0.1", "10.0.0.0/16", "10.1.0.0/16", "10.0.0.1/8", "::1", "fe80::/10", "::/0", "0.0.0.0/0",
     "192.168.1.5/24", "192.168.1.5", "255.255.255.255",
 )  # fmt: skip
+_SPELLINGS = (
+    "", " ", "tr", "YES", "o", "on", "of", "0x1F", "1_000", "1e3", ".5", "5.", "-", "1e", "inf", "nan", "-0.00",
+    "2020-02-30", "2020-1-1", "20200101", "2020-01-01 10:00", "2020-01-01T10:00:00.5", "2020-01-01 25:00:00",
+    "now", "99999999999",
+    "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}", "a0eebc999c0b4ef8bb6d6bb9bd380a11",
+)  # fmt: skip
+_INTERVALS = (
+    "1 day", "1 mon", "-1 mons", "00:00:01", "1 year 2 mons 3 days 04:05:06.7", "-1 days", "01:00:00", "24:00:00",
+    "00:00:00", "-1 years -2 mons +3 days -04:05:06.789", "13 mons", "100 years", "-00:00:00.000001", "400000 days",
+)  # fmt: skip
+_UNITS = (
+    "year", "years", "month", "day", "dow", "isodow", "doy", "quarter", "week", "decade", "century", "millennium", "epoch",
+    "isoyear", "hour", "minute", "second", "milliseconds", "microseconds", "julian", "YEAR", "nope", "timezone", "y", "",
+)  # fmt: skip
 _FLOATS = ("1", "1.5", "-2e+30", "NaN", "Infinity", "-Infinity", "0", "-0", "0.1", "1e-300")
 
 
@@ -93,6 +108,7 @@ class Maker:
             ),
             BYTEA: lambda: "\\x" + self.random.randbytes(self.random.randint(0, 4)).hex(),
             INET: lambda: self.random.choice(_ADDRESSES),
+            INTERVAL: lambda: self.random.choice(_INTERVALS),
             FLOAT8: lambda: self.random.choice(_FLOATS),
         }
 
@@ -157,6 +173,20 @@ class Maker:
                 return day
             if int(day.split("-")[0]) <= 294276:
                 return f"{day} {self.time()}{zone}" + (" BC" if era else "")
+
+    def spelling(self, type_oid: int) -> str:
+        """A text that the type's input may or may not read."""
+        text = self.value(type_oid).decode()
+        kind = self.random.random()
+        if kind < 0.3:
+            text = (
+                self.random.choice((" ", "", "+", "0"))
+                + text
+                + self.random.choice((" ", "", "e2", ".", "0", "x"))
+            )
+        elif kind < 0.4:
+            text = self.random.choice(_SPELLINGS)
+        return text
 
     def regex(self) -> str:
         """Mostly valid, of few letters, so that it matches now and then."""
@@ -224,6 +254,8 @@ class Maker:
             return "".join(
                 self.random.choices("iicnpwsxtgz", weights=[9] * 9 + [1, 1], k=self.random.randint(0, 2))
             )
+        if function in ("extract", "date_part", "date_trunc") and at == 0:
+            return self.random.choice(_UNITS)
         if function == "similar_to_escape" and at == 0:
             return "".join(self.random.choices('ab%_[]^()|*+?{}1,-.\\"$#', k=self.random.randint(0, 9)))
         if function == "like_escape" and at == 1 and self.random.random() < 0.8:

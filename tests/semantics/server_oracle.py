@@ -56,6 +56,7 @@ class Oracle:
 
     def __init__(self, cluster: Cluster, database: str = "postgres") -> None:
         self.connection = psycopg.connect(cluster.url(database), autocommit=True)
+        self.version = self.connection.info.server_version // 10_000
         self.connection.execute(_ATTEMPT)
         self.connection.execute(_SETTINGS)
         for name in _LOCALES:
@@ -87,7 +88,7 @@ class Oracle:
 
 
 def ours(case: Case) -> str:
-    """The same from pgnym; booleans as ``::text`` shows them."""
+    """The same from pgnym; booleans and char as ``::text`` shows them."""
     try:
         result = compile_expression(case.expression, case.constants)(case.value)
     except EvaluationError as error:
@@ -95,8 +96,11 @@ def ours(case: Case) -> str:
     if result is None:
         return "NULL"
     text = result.decode()
-    if getattr(case.expression, "type_oid", 0) == 16:
+    shown = getattr(case.expression, "type_oid", 0)
+    if shown == 16:
         text = {"t": "true", "f": "false"}[text]
+    elif shown == 1042:
+        text = text.rstrip(" ")
     return "=" + text
 
 

@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise, product
 
 import pytest
 from random_values import Maker
-from server_oracle import Case, Oracle, ours, sql
+from server_oracle import TYPE_NAMES, Case, Oracle, ours, sql
 
 from pgnym.semantics import signatures
+from pgnym.semantics.collations import sort_key
 from pgnym.semantics.ctype import ctype
 from pgnym.semantics.evaluate import EvaluationError
+from pgnym.semantics.expression import Call, Collation, Constant, Value
+from pgnym.semantics.types import (
+    BOOL,
+    BPCHAR,
+    BYTEA,
+    DATE,
+    FLOAT8,
+    INET,
+    INT2,
+    INT4,
+    INT8,
+    NAME,
+    NUMERIC,
+    TEXT,
+    TEXTS,
+    TIME,
+    TIMESTAMP,
+    TIMESTAMPTZ,
+    UNKNOWN,
+    UUID,
+)
 from support.cluster import Cluster
 
 pytestmark = pytest.mark.server
 
+CASTS = [
+    (source, target)
+    for source in TYPE_NAMES
+    for target in TYPE_NAMES
+    if source not in (UNKNOWN, target)
+    and signatures.resolve("cast", (source, target), iso_dates=True) is not None
+]
 _NOT_TOLD = "!0A000"
 
 
@@ -52,6 +82,89 @@ def test_every_signature(oracle: Oracle, seed: int, per_signature: int) -> None:
 
 
 CLASSES = ("alnum", "alpha", "digit", "graph", "lower", "print", "punct", "space", "upper")
+
+
+def test_casts(oracle: Oracle, request: pytest.FixtureRequest) -> None:
+    """Also of texts that are no such value."""
+    make = Maker(1)
+    batch = []
+    for source, target in CASTS:
+        for _ in range(2000 if request.config.getoption("--long") else 40):
+            text = source in TEXTS and target not in TEXTS
+            value = make.spelling(target).encode() if text else make.value(source)
+            collation = oracle.collations["C"] if source in TEXTS else None
+            batch.append(Case(Call("cast", (Value(source, collation=collation),), target), (), value))
+    refused = compare(oracle, batch)
+    assert refused < len(batch) / 5  # dates and uuids in spellings that aren't read
+
+
+def test_the_signature_that_the_server_chooses(oracle: Oracle) -> None:
+    """Every call that is offered exists on the server, with that result; for one and two arguments of every type."""
+    calls = []
+    kinds = [t for t in TYPE_NAMES if t != UNKNOWN]
+    for signature in {(s.function, len(s.argument_types)) for s in signatures.offered()}:
+        function, count = signature
+        for types in product([UNKNOWN, *kinds], repeat=count) if count < 3 else ():
+            found = signatures.resolve(function, types)
+            if found is not None:
+                arguments = tuple(Constant(i, t) for i, t in enumerate(types))
+                calls.append((Call(function, arguments, found.result_type), found, types))
+    queries = [f"SELECT pg_typeof({sql(call, [None] * 3)})::oid" for call, _, _ in calls]
+    answers = oracle.rows(
+        "SELECT attempt(q, NULL) FROM unnest(%s::text[]) WITH ORDINALITY AS t (q, n) ORDER BY n", (queries,)
+    )
+    newer = {"regexp_like", "extract"} if oracle.version < 15 else set()
+    wrong = [
+        (query, found.argument_types, answer)
+        for (call, found, _), query, (answer,) in zip(calls, queries, answers, strict=True)
+        if answer != f"={found.result_type}" and call.function not in newer
+    ]
+    assert not wrong
+    assert len(calls) > 300
+
+
+@pytest.mark.parametrize("count", [1000, pytest.param(40_000, marks=pytest.mark.long)])
+def test_order_of_texts(oracle: Oracle, count: int) -> None:
+    make = Maker(2)
+    for collation in oracle.collations.values():
+        for type_oid in (TEXT, BPCHAR):
+            check_order(oracle, [make.text() for _ in range(count)], type_oid, collation)
+
+
+def test_order_of_other_types(oracle: Oracle) -> None:
+    make = Maker(3)
+    for type_oid in (
+        INT2,
+        INT4,
+        INT8,
+        NUMERIC,
+        FLOAT8,
+        DATE,
+        TIME,
+        TIMESTAMP,
+        TIMESTAMPTZ,
+        UUID,
+        INET,
+        BYTEA,
+        BOOL,
+        NAME,
+    ):
+        check_order(oracle, [make.value(type_oid).decode() for _ in range(400)], type_oid, None)
+
+
+def check_order(oracle: Oracle, values: list[str], type_oid: int, collation: Collation | None) -> None:
+    """The server's dense ranks are those of the keys: the same order, and the same equalities."""
+    clause = f' COLLATE "{collation.name}"' if collation is not None else ""
+    rows = oracle.rows(
+        f"SELECT v, dense_rank() OVER (ORDER BY v::{TYPE_NAMES[type_oid]}{clause}) FROM unnest(%s::text[]) AS v",
+        (values,),
+    )
+    key = sort_key(type_oid, collation)
+    keyed = sorted(((key(value.encode()), rank) for value, rank in rows), key=lambda pair: pair[0])
+    ranks = [rank for _, rank in keyed]
+    assert ranks == sorted(ranks), (type_oid, collation)
+    equal = [one[0] == other[0] for one, other in pairwise(keyed)]
+    assert equal == [one == other for one, other in pairwise(ranks)], (type_oid, collation)
 
 
 @pytest.mark.parametrize("every", [41, pytest.param(1, marks=pytest.mark.long)])

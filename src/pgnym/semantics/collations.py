@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 from decimal import Decimal
+from functools import cmp_to_key
 from typing import Any
 
 from pgnym.semantics import libc, moments
@@ -75,9 +76,7 @@ def _text_key(collation: Collation | None) -> Key:
         return bytes
     if collation.provider != "c":
         raise foreign_provider(collation.provider, collation.locale, "the order of texts")
-    transform = libc.locale(collation.locale, collation.version).transformer()
-    # Strings that sort alike are ordered by their bytes (varstr_cmp).
-    return lambda value: (transform(value), value)
+    return cmp_to_key(libc.locale(collation.locale, collation.version).comparison())
 
 
 def _numeric(value: bytes) -> tuple[int, Decimal]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from pgnym.semantics import signatures
 from pgnym.semantics.binding import FALSE, TRUE, Run
+from pgnym.semantics.casts import cast
 from pgnym.semantics.collations import sort_key
 from pgnym.semantics.conversions import implicit, own_form
 from pgnym.semantics.errors import EvaluationError, UnsupportedCollation, unsupported
@@ -244,6 +245,29 @@ def _extreme(expression: Call, arguments: list[_Node]) -> _Node:
     return _Node(type_oid, run)
 
 
+def _concat(expression: Call, arguments: list[_Node]) -> _Node:
+    """Passes over NULLs."""
+    if signatures.resolve("concat", [a.type_oid for a in arguments]) is None:
+        raise unsupported(f"{describe(expression)} is not supported on a protected value")
+    runs = [a.evaluator() for a in arguments]
+    return _Node(expression.type_oid, lambda value: b"".join(run(value) or b"" for run in runs))
+
+
+def _cast(expression: Call, arguments: list[_Node]) -> _Node:
+    """A date becomes text as under DateStyle ISO: the planner sees to it that it is."""
+    (argument,) = arguments
+    convert = cast(argument.type_oid, expression.type_oid)
+    if argument.type_oid in (0, UNKNOWN):
+        convert = bytes
+    if convert is None:
+        raise unsupported(f"{describe(expression)} is not supported on a protected value")
+    if convert is bytes:
+        return _Node(
+            expression.type_oid, argument.run, constant=argument.constant, is_constant=argument.is_constant
+        )
+    return _Node(expression.type_oid, _strict(convert, _varying(arguments)))
+
+
 _SPECIAL: dict[str, Callable[[Call, list[_Node]], _Node]] = {
     "and": _and,
     "or": _or,
@@ -252,6 +276,8 @@ _SPECIAL: dict[str, Callable[[Call, list[_Node]], _Node]] = {
     "is not null": _is_not_null,
     "coalesce": _coalesce,
     "nullif": _nullif,
+    "concat": _concat,
+    "cast": _cast,
     "greatest": _extreme,
     "least": _extreme,
 }

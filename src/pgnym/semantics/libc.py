@@ -27,7 +27,6 @@ _CLASSES = (
     "upper",
     "xdigit",
 )
-_XFRM_BUFFER = 4096
 
 CharacterMap = Callable[[int], int]
 
@@ -41,8 +40,7 @@ def _library() -> ctypes.CDLL | None:
     library.gnu_get_libc_version.restype = ctypes.c_char_p
     library.newlocale.restype = ctypes.c_void_p
     library.newlocale.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p]
-    library.strxfrm_l.restype = ctypes.c_size_t
-    library.strxfrm_l.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p]
+    library.strcoll_l.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p]
     for name in ("towlower_l", "towupper_l"):
         getattr(library, name).restype = ctypes.c_uint
     for name in ("towlower_l", "towupper_l", *(f"isw{c}_l" for c in _CLASSES)):
@@ -89,20 +87,17 @@ class Locale:
         """isw<name>_l"""
         return bool(getattr(self._library, f"isw{name}_l")(code, self._handle))
 
-    def transformer(self) -> Callable[[bytes], bytes]:
-        """strxfrm_l: bytes that compare as the strings do."""
-        transform, handle = self._library.strxfrm_l, self._handle
-        buffer = ctypes.create_string_buffer(_XFRM_BUFFER)
+    def comparison(self) -> Callable[[bytes, bytes], int]:
+        """strcoll_l, and of texts that it takes for equal the order of their bytes (varstr_cmp).
 
-        def run(text: bytes) -> bytes:
-            length = transform(buffer, text, _XFRM_BUFFER, handle)
-            if length < _XFRM_BUFFER:
-                return ctypes.string_at(buffer, length)
-            larger = ctypes.create_string_buffer(length + 1)
-            transform(larger, text, length + 1, handle)
-            return ctypes.string_at(larger, length)
+        Not strxfrm_l: its keys are faster, but with characters that the locale doesn't know they have another order.
+        """
+        collate, handle = self._library.strcoll_l, self._handle
 
-        return run
+        def compare(one: bytes, other: bytes) -> int:
+            return int(collate(one, other, handle)) or (one > other) - (one < other)
+
+        return compare
 
 
 def _require_version(name: str, recorded: str | None, own: str) -> None:

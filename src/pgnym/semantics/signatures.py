@@ -8,35 +8,43 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import chain
 
-from pgnym.semantics import comparing, texts
+from pgnym.semantics import casts, comparing, dates, numbers, texts
 from pgnym.semantics.binding import Entry, Signature
 from pgnym.semantics.types import (
     BOOL,
     CATEGORIES,
+    INTEGERS,
+    NUMERIC,
     PREFERRED,
     TEXT,
+    TEXTS,
     UNKNOWN,
+    UUID,
     converts,
 )
 
 __all__ = ["Signature", "find", "resolve"]
 
 _TABLE: dict[tuple[str, int], list[Entry]] = {}
-for _entry in chain(texts.ENTRIES, comparing.ENTRIES):
+for _entry in chain(texts.ENTRIES, comparing.ENTRIES, numbers.ENTRIES, dates.ENTRIES):
     _TABLE.setdefault((_entry.signature.function, len(_entry.signature.argument_types)), []).append(_entry)
 
 _LOGIC = {"and": None, "or": None, "not": 1, "is null": 1, "is not null": 1}
+CONCATENATED = TEXTS | INTEGERS | {NUMERIC, UUID, BOOL}
 _COMMON_TYPE = frozenset(("coalesce", "greatest", "least"))
 
 
-def resolve(function: str, argument_types: Sequence[int]) -> Signature | None:
+def resolve(function: str, argument_types: Sequence[int], *, iso_dates: bool = False) -> Signature | None:
     """The signature of a function (its name in ``pg_catalog``) or operator (its sign) for arguments of these types.
 
     A type of 0 or 705 stands for a literal whose type isn't known yet: the signature says which it takes. ``and``, ``or``,
-    ``not``, ``is null``, ``is not null``, ``coalesce``, ``nullif``, ``greatest`` and ``least`` are found, too; ``cast``
-    takes source and target type. None: not supported, or not by that name, or ambiguous.
+    ``not``, ``is null``, ``is not null``, ``coalesce``, ``nullif``, ``greatest``, ``least`` and ``concat`` are found, too;
+    ``cast`` takes source and target type. ``iso_dates``: the session's DateStyle is ISO, so casts of dates to text are
+    offered. None: not supported, or not by that name, or ambiguous.
     """
     types = tuple(UNKNOWN if t == 0 else t for t in argument_types)
+    if function == "cast":
+        return _cast(types, iso_dates)
     special = _SPECIAL.get(function)
     if special is not None:
         return special(function, types)
@@ -142,6 +150,24 @@ def _common(function: str, types: tuple[int, ...]) -> Signature | None:
     return Signature(function, (chosen,) * len(types), chosen)
 
 
+def _cast(types: tuple[int, ...], iso_dates: bool) -> Signature | None:
+    """``types``: source and target."""
+    source, target = types
+    if source == UNKNOWN:
+        return Signature("cast", (target,), target)
+    if casts.cast(source, target) is None or (casts.shows_by_setting(source, target) and not iso_dates):
+        return None
+    return Signature("cast", (source,), target)
+
+
+def _concat(function: str, types: tuple[int, ...]) -> Signature | None:
+    """Of values whose output doesn't depend on settings."""
+    wanted = tuple(TEXT if t == UNKNOWN else t for t in types)
+    if not wanted or any(t not in CONCATENATED for t in wanted):
+        return None
+    return Signature(function, wanted, TEXT)
+
+
 def _nullif(function: str, types: tuple[int, ...]) -> Signature | None:
     equal = resolve("=", types) if len(types) == 2 else None
     if equal is None:
@@ -154,6 +180,7 @@ _SPECIAL: dict[str, Callable[[str, tuple[int, ...]], Signature | None]] = {
     **dict.fromkeys(_LOGIC, _logic),
     **dict.fromkeys(_COMMON_TYPE, _common),
     "nullif": _nullif,
+    "concat": _concat,
 }
 
 

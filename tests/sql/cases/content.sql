@@ -44,7 +44,8 @@ SELECT 1 FROM customer WHERE extract(year FROM birth_date) = 1962
 
 -- date arithmetic
 SELECT birth_date + 1 FROM customer
---! 0A000 operator + on protected column public.customer.birth_date is not supported @ ['+ 1 FROM customer']
+--> SELECT («0||(birth_date)::text||») AS "?column?" FROM customer
+--| birth:1082[0=(value + '1')]
 
 -- age
 SELECT age(birth_date) FROM customer
@@ -52,7 +53,8 @@ SELECT age(birth_date) FROM customer
 
 -- integer arithmetic
 SELECT loyalty_no + 1 FROM customer
---! 0A000 operator + on protected column public.customer.loyalty_no is not supported @ ['+ 1 FROM customer']
+--> SELECT («0||(loyalty_no)::text||») AS "?column?" FROM customer
+--| loyalty:23[0=(value + '1')]
 
 -- substring
 SELECT substring(email FROM 1 FOR 3) FROM customer
