@@ -404,3 +404,32 @@ def test_what_no_array_can_say_is_refused(twins: Twins) -> None:
         twins.tested, ["SELECT id, nullif(lower(email), 'ada@example.org') LIKE 'b%' FROM person"]
     )
     assert state == "0A000"
+
+
+# -- many values -----------------------------------------------------------------------------------------------
+
+
+def test_more_values_than_may_be_opened_are_searched_by_the_index() -> None:
+    with Cluster() as cluster:
+        cluster.psql("CREATE DATABASE app")
+        cluster.psql("CREATE TABLE t (id int, mail text, name text)", "app")
+        columns = {"mail": {"search": ["equality", "substring"]}, "name": {}}
+        made = deployment(cluster, "app", tables={"public.t": {"columns": columns}})
+        made.config.setdefault("vault", {}).update({"scan_limit": 50, "candidate_limit": 20})
+        made.apply()
+        with Gateway(made) as gateway, psycopg.connect(gateway.url(), autocommit=True) as connection:
+            rows = [(i, f"person{i}@example.org", f"Name {i}") for i in range(100)]
+            connection.cursor().executemany("INSERT INTO t VALUES (%s, %s, %s)", rows)
+            found = connection.execute(
+                "SELECT id FROM t WHERE mail ILIKE %s ORDER BY id", ("%PERSON7%",)
+            ).fetchall()
+            assert [row[0] for row in found] == [7, *range(70, 80)]
+            for text, hint in (
+                ("SELECT id FROM t WHERE mail LIKE '%example%'", "longer"),
+                ("SELECT id FROM t WHERE mail < 'q'", "substring"),
+                ("SELECT id FROM t WHERE name LIKE '%Name 7%'", "substring"),
+            ):
+                with pytest.raises(psycopg.errors.ProgramLimitExceeded) as caught:
+                    connection.execute(text)
+                assert hint in (caught.value.diag.message_hint or "")
+            assert connection.execute("SELECT count(*) FROM t").fetchone() == (100,)
