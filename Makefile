@@ -71,6 +71,10 @@ $(VENV)/.system: $(VENV)/.made
 	@missing=; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || missing="$$missing pgbouncer"; \
+	if command -v npm >/dev/null; then \
+		[ -d $(VENV)/node ] || npm install --silent --no-audit --no-fund --prefix $(VENV)/node pg@8 pg-cursor@2 >/dev/null \
+			|| echo "npm could not fetch pg; the tests of node-postgres are skipped" >&2; \
+	elif [ ! -d /usr/share/nodejs/pg ]; then missing="$$missing nodejs node-pg"; fi; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 		echo "not installed:$$missing; tests and benchmarks that need them are skipped" >&2; exit 0; fi; \
