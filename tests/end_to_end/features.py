@@ -60,7 +60,10 @@ def failed(result: object) -> bool:
     if isinstance(result, dict):
         return set(result) == {"error"}
     return isinstance(result, Refused) or (
-        isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], str) and result[1].endswith("Error")
+        isinstance(result, tuple)
+        and len(result) == 2
+        and isinstance(result[1], str)
+        and result[1].endswith("Error")
     )
 
 

@@ -439,31 +439,11 @@ def _raw(s: Shop) -> object:
         return cursor.fetchall(), [c[:2] for c in cursor.description]
 
 
-REGEX = "regular expressions are not evaluated by the gateway"
-OUTPUT = "functions of a protected column in the output are not carried out"
 PARTS = "this part of a date is not taken by the gateway"
 STEPS.refused |= {
     "update with a computed value": "the server would compute a value of tokens (limits.md)",
     "JSON key of a protected document": "the document is protected as a whole; protect the path instead",
-    **dict.fromkeys(
-        ("filter regex", "exclude regex", "filter iregex", "exclude iregex", "update by a lookup"), REGEX
-    ),
     **dict.fromkeys(("date month", "date week day", "timestamp date", "timestamp hour"), PARTS),
-    **dict.fromkeys(
-        (
-            "Upper",
-            "Lower",
-            "Length",
-            "Substr",
-            "Left and Right",
-            "Replace",
-            "Trim",
-            "StrIndex",
-            "Concat with Upper",
-            "Func",
-        ),
-        OUTPUT,
-    ),
-    **dict.fromkeys(("ExtractYear", "TruncMonth", "count by year", "dates"), OUTPUT),
+    **dict.fromkeys(("ExtractYear", "TruncMonth", "count by year", "dates"), PARTS),
 }
 STEPS.check()

@@ -31,13 +31,14 @@ CREATE INDEX ON person (city);
 CREATE FUNCTION twice(i int) RETURNS int LANGUAGE sql AS 'SELECT 2 * i';
 """
 TABLES: dict[str, Any] = {
-    "public.person": {"columns": {"mail": {"domain": "mail"}, "name": {}, "born": {}}},
+    "public.person": {"columns": {"mail": {"domain": "mail", "mask": "email"}, "name": {}, "born": {}}},
     "public.letter": {"columns": {"sender": {"domain": "mail"}}},
 }
-LOW = "tools_low"
+LOW, MASKED = "tools_low", "tools_masked"
 ROLES = {
     "app": {"users": [SUPERUSER], "reveal": ["*"], "reveal_limit": {"statement": 1000, "minute": 10_000}},
     "low": {"users": [LOW], "tokens": ["*"]},
+    "masked": {"users": [MASKED], "mask": ["*"]},
 }
 
 
@@ -88,18 +89,19 @@ class Pair:
 @pytest.fixture(scope="module")
 def pair(postgres: Cluster) -> Iterator[Pair]:
     names = ("tools_twin", "tools_tested")
-    postgres.psql(f"CREATE ROLE {LOW} LOGIN PASSWORD '{PASSWORD}'")
+    for role in (LOW, MASKED):
+        postgres.psql(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
     try:
         for name in names:
             postgres.psql(f"CREATE DATABASE {name} TEMPLATE template0")
             postgres.psql(PEOPLE, name)
-            postgres.psql(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {LOW}", name)
+            postgres.psql(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {LOW}, {MASKED}", name)
         with through(deployment(postgres, names[1], tables=TABLES, roles=ROLES)) as tested:
             yield Pair(postgres, Endpoint(postgres.host, postgres.port, names[0]), tested)
     finally:
         for name in names:
             postgres.psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        postgres.psql(f"DROP OWNED BY {LOW}; DROP ROLE {LOW}")
+        postgres.psql(f"DROP OWNED BY {LOW}, {MASKED}; DROP ROLE {LOW}, {MASKED}")
 
 
 SCRIPTS = {
@@ -219,6 +221,25 @@ def test_a_dump_by_a_role_that_sees_values_holds_values(tools: Tools, pair: Pair
         lambda e: tools.run("pg_dump", "--data-only", "--inserts", "-t", "person", *_plain(tools), e.url())
     )
     assert inserts == plain
+
+
+@protected_only
+def test_a_dump_by_a_role_that_sees_masks_holds_masks(tools: Tools, pair: Pair) -> None:
+    _can_dump(tools)
+    dump = tools.run("pg_dump", "--data-only", "-t", "person", pair.tested.url(user=MASKED))
+    assert TOKEN.findall(dump) == []
+    assert "ada@" not in dump
+    assert re.search(r"^1\t[^\t]*\*[^\t]*\t", dump, re.MULTILINE)
+    assert "London" in dump
+
+
+def test_a_dump_by_two_jobs(tools: Tools, pair: Pair, tmp_path: Path) -> None:
+    """They share a snapshot, by a statement that names it."""
+    _can_dump(tools)
+    folder = tmp_path / "dump"
+    tools.run("pg_dump", "-Fd", "-j", "2", "--exclude-schema=vault", "-f", str(folder), pair.tested.url())
+    shown = tools.run("pg_restore", "--data-only", "-f", "-", str(folder))
+    assert "ada@example.org" in shown
 
 
 @protected_only
