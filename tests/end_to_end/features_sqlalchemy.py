@@ -33,7 +33,6 @@ from sqlalchemy import (
     not_,
     null,
     or_,
-    select,
     text,
     tuple_,
     union,
@@ -42,6 +41,7 @@ from sqlalchemy import (
     values,
 )  # fmt: skip
 from sqlalchemy import column as named_column
+from sqlalchemy import select as plain_select
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.exc import DBAPIError
@@ -84,15 +84,17 @@ def run_async(dsn: str) -> dict[str, object]:
             got = {}
             for name, function in STEPS.found.items():
                 async with engine.connect() as connection:
-                    got[name] = await connection.run_sync(
-                        lambda inner, function=function: _one(function, lambda: Session(inner))
-                    )
+                    got[name] = await connection.run_sync(_on_connection, function)
                     await connection.rollback()
             return got
         finally:
             await engine.dispose()
 
     return asyncio.run(steps())
+
+
+def _on_connection(connection: Any, function: Callable[..., object]) -> object:
+    return _one(function, lambda: Session(connection))
 
 
 def _one(function: Callable[..., object], make: Callable[[], Session]) -> object:
@@ -116,7 +118,7 @@ def _query(name: str, statement: Select[Any] | Any, *, ordered: bool = False) ->
     step(name)(run)
 
 
-window: Any = func  # mypy 2.4 crashes on the type of over()
+select: Any = plain_select  # mypy 2.4 crashes on its type with some columns
 C, E, I, P = Customer, Employee, Invoice, Profile  # noqa: E741
 key = select(C.customer_id, C.email)
 day = datetime.date(1962, 9, 13)
@@ -206,10 +208,10 @@ _query(
 )
 _query(
     "row_number",
-    select(C.customer_id, window.row_number().over(partition_by=C.first_name, order_by=C.customer_id)),
+    select(C.customer_id, func.row_number().over(partition_by=C.first_name, order_by=C.customer_id)),
 )
-_query("rank", select(C.customer_id, window.rank().over(order_by=C.last_name)))
-_query("lag", select(C.customer_id, window.lag(C.email).over(order_by=C.customer_id)))
+_query("rank", select(C.customer_id, func.rank().over(order_by=C.last_name)))
+_query("lag", select(C.customer_id, func.lag(C.email).over(order_by=C.customer_id)))
 _query("case", select(C.customer_id, case((C.email.endswith(".com"), "com"), else_="other")))
 _query("case with the column", select(C.customer_id, case((C.fax.is_(None), C.phone), else_=C.fax)))
 _query("upper", select(C.customer_id, func.upper(C.last_name)))
