@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from case_files import SCOPE
 from rendering import render_text
@@ -99,3 +101,48 @@ def test_the_closing_parenthesis() -> None:
     lexed = lex(b"SELECT (a[(1)] + (2)), (b")
     assert lexed.text[lexed.starts[enclosed(lexed, 1)] :] == b"), (b"
     assert enclosed(lexed, len(lexed.starts) - 2) == len(lexed.starts)
+
+
+def test_an_order_index_takes_the_place_of_ranks() -> None:
+    """Wherever only order matters; not for a rank that a value is found by, and not in another order."""
+    catalog = sample_catalog()
+    relations = {
+        key: replace(
+            relation,
+            columns=tuple(
+                replace(c, protection=replace(c.protection, order_index=c.name == "email"))
+                if c.protection
+                else c
+                for c in relation.columns
+            ),
+        )
+        for key, relation in catalog.relations.items()
+    }
+    planner = Planner(replace(catalog, relations=relations))
+    code = "pgnym.order_code(({})::text)"
+    for statement, expected in {
+        "SELECT 1 FROM customer ORDER BY {} DESC": code,
+        "SELECT rank() OVER (ORDER BY {}) FROM customer": code,
+        "SELECT 1 FROM customer ORDER BY {}, phone": code,
+        "SELECT array_agg(customer_id ORDER BY {}) FROM customer": code,
+        "SELECT DISTINCT ON ({}) company FROM customer ORDER BY {}": code,
+        "SELECT max({}) FROM customer": "rank<email ranks>({})",
+        'SELECT 1 FROM customer ORDER BY {} COLLATE "C"': None,
+        "SELECT 1 FROM customer WHERE ({}, 1) > ('x', 1)": "rank<email ranks>({})",
+    }.items():
+        rewrite = planner.plan(statement.format("email", "email").encode(), (), SCOPE)
+        assert rewrite is not None
+        text = render_text(rewrite).replace('ranks "default"', "ranks")
+        if expected is None:
+            assert "order_code" not in text
+            assert 'email ranks "C"' in text
+        else:
+            assert text.count(expected.format("email")) == statement.count("{}")
+    rewrite = planner.plan(
+        b"SELECT 1 FROM customer c, employee e, invoice i WHERE c.email < e.email", (), SCOPE
+    )
+    assert rewrite is not None
+    assert render_text(rewrite).endswith(f"{code.format('c.email')} < {code.format('e.email')}")
+    rewrite = planner.plan(b"SELECT 1 FROM customer c, invoice i WHERE c.email < i.billing_email", (), SCOPE)
+    assert rewrite is not None
+    assert "order_code" not in render_text(rewrite)  # the other column has no index

@@ -23,7 +23,8 @@ class Protection:
     ``collation``: the column's, None where its type has none. ``array``: the column is an array of such values; types and
     modifier are those of its elements. ``id``: of the registry's row; the CHECK is named by it. ``union``: further columns
     that the values may come from, where a table was made from a query that brought several together; who may see all of
-    them may see the values.
+    them may see the values. ``order_index``: ``pgnym.order_code(token)``, in the database, is in the order of the domain's
+    values under this collation.
     """
 
     column: str
@@ -39,6 +40,7 @@ class Protection:
     array: bool = False
     id: int = 0
     union: tuple[Protection, ...] = ()
+    order_index: bool = False
 
     @property
     def columns(self) -> frozenset[str]:

@@ -26,6 +26,7 @@ from pgnym.sql.kinds import (
     unsized,
 )
 from pgnym.sql.ordering import (
+    by_key,
     by_rank,
     by_value,
     collation_named,
@@ -168,16 +169,12 @@ def _operator(run: Run, node: Node, scope: Scope) -> Kind:
         case "AEXPR_OP" if isinstance(left, Row) and isinstance(rights[0], Row) and name in _ORDER:
             compare_rows(run, (node["lexpr"], right_node), (left, rights[0]), f"operator {name}", at)
         case "AEXPR_OP" if left is not None and name in _ORDER and comparable([left, *rights]):
-            same_order(run, [left, *rights], f"operator {name}", at)
-            for operand, kind in ((node["lexpr"], left), (right_node, rights[0])):
-                by_rank(run, operand, kind, f"operator {name}", at)
+            by_key(run, [node["lexpr"], right_node], [left, *rights], f"operator {name}", at)
         case "AEXPR_BETWEEN" | "AEXPR_NOT_BETWEEN" | "AEXPR_BETWEEN_SYM" | "AEXPR_NOT_BETWEEN_SYM" if (
             left is not None and comparable([left, *rights])
         ):
-            same_order(run, [left, *rights], _FORM_NAMES[form], at)
             operands = [node["lexpr"], *right_node["List"]["items"]]
-            for operand, kind in zip(operands, [left, *rights], strict=True):
-                by_rank(run, operand, kind, _FORM_NAMES[form], at)
+            by_key(run, operands, [left, *rights], _FORM_NAMES[form], at)
         case _:
             words = _OPERATOR_NAMES if form in ("AEXPR_OP_ANY", "AEXPR_OP_ALL") else {}
             what = _FORM_NAMES.get(form) or words.get(name, f"operator {name}")

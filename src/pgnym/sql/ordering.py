@@ -44,12 +44,13 @@ _BYTEWISE = frozenset({"C", "POSIX", "ucs_basic"})
 class Ranking:
     """How the values of an expression are ordered: the ``protection`` has the collation that decides.
 
-    ``computed``: what is computed from a value and ordered in its place.
+    ``computed``: what is computed from a value and ordered in its place. ``coded``: the database has an index of this order.
     """
 
     protection: Protection
     columns: frozenset[str]
     computed: Computed | None = None
+    coded: bool = False
 
     def hole(self, answer: Answer) -> LookupHole:
         """The place of an answer of the vault."""
@@ -59,6 +60,13 @@ class Ranking:
         return LookupHole(
             answer, self.protection, self.columns, found.expression, found.constants, found.nulls
         )
+
+    @property
+    def key(self) -> Around:
+        """Around an expression: something in whose order it is, from the index where there is one; NULL for NULL."""
+        if self.coded:
+            return Around((b"pgnym.order_code((",), (b")::text)",))
+        return self.rank
 
     @property
     def rank(self) -> Around:
@@ -93,7 +101,9 @@ def ranking(run: Run, kind: Kind, what: str, position: int | None) -> Ranking:
     for collation in token.collations:
         if collation is not None:
             protection = replace(protection, collation=collation)
-    return Ranking(protection, token.columns)
+    return Ranking(
+        protection, token.columns, coded=all(p.order_index for p in token.lineage) and not token.collations
+    )
 
 
 def _check_asked(run: Run, token: Token, what: str, position: int | None) -> None:
@@ -162,10 +172,19 @@ def by_rank(run: Run, node: Node, kind: Kind, what: str, position: int | None) -
     return found
 
 
+def by_key(run: Run, nodes: Sequence[Node], kinds: Sequence[Kind], what: str, position: int | None) -> None:
+    """Put something in their places by which these tokens are ordered among each other."""
+    found = same_order(run, kinds, what, position)
+    coded = all(each.coded for each in found)
+    for node, each in zip(nodes, found, strict=True):
+        start, end = expression_span(run.lexed, node)
+        run.splices.around[start, end, RANK] = each.key if coded else each.rank
+
+
 def ordered(run: Run, node: Node, kind: Kind, what: str, position: int | None) -> None:
     """A value is ordered among others of the same expression: by rank where it is a token, else it must be plain."""
     if isinstance(shape(kind), Token):
-        by_rank(run, node, kind, what, position)
+        by_key(run, [node], [kind], what, position)
     else:
         require_plain(kind, what, position)
 
@@ -173,7 +192,7 @@ def ordered(run: Run, node: Node, kind: Kind, what: str, position: int | None) -
 def repeated(run: Run, span: Span, source: Span | bytes, kind: Kind, what: str, position: int | None) -> None:
     """Put the rank of the expression at ``source`` (or of fixed text) in the place of ``span``."""
     found = ranking(run, kind, what, position)
-    run.splices.repeats[span] = Repeat(source, found.rank)
+    run.splices.repeats[span] = Repeat(source, found.key)
 
 
 def by_value(run: Run, node: Node, found: Ranking, type_name: bytes | None) -> None:
@@ -200,8 +219,8 @@ def comparable(kinds: Sequence[Kind]) -> bool:
     return all(isinstance(shape(k), Token) and not isinstance(k, Open) for k in kinds)
 
 
-def same_order(run: Run, kinds: Sequence[Kind], what: str, position: int | None) -> None:
-    """Raise Refused unless all of several tokens are ranked in one order."""
+def same_order(run: Run, kinds: Sequence[Kind], what: str, position: int | None) -> list[Ranking]:
+    """How several tokens are ordered among each other. Raises Refused unless they are in one order."""
     found = [ranking(run, kind, what, position) for kind in kinds]
     for kind, each in zip(kinds, found, strict=True):
         one, other = found[0].protection, each.protection
@@ -215,6 +234,7 @@ def same_order(run: Run, kinds: Sequence[Kind], what: str, position: int | None)
                 hint="Use COLLATE on both sides, or give both columns the same collation.",
                 position=position,
             )
+    return found
 
 
 def compare_rows(
@@ -229,9 +249,7 @@ def compare_rows(
         return
     for one, other, left, right in zip(*pairs, *fields, strict=True):
         if comparable([left, right]):
-            same_order(run, [left, right], what, position)
-            by_rank(run, one, left, what, position)
-            by_rank(run, other, right, what, position)
+            by_key(run, [one, other], [left, right], what, position)
         elif comparable([left]) and isinstance(right, Open):
             _place(run, other, right, by_rank(run, one, left, what, position), what, position)
         elif comparable([right]) and isinstance(left, Open):

@@ -34,7 +34,8 @@ _CATALOG = frozenset(
 )  # fmt: skip
 # Those that hold a query which is run at once, or prepared for this session through pgnym. All others may keep it.
 _EXECUTED = frozenset(
-    {"PrepareStmt", "DeclareCursorStmt", "ExplainStmt", "CopyStmt", "CallStmt", "ExecuteStmt"}
+    f"{name}Stmt"
+    for name in ("Prepare", "DeclareCursor", "Explain", "Copy", "Call", "Execute", "CreateTableAs")
 )
 # What uses the answer of a look-up now. All else keeps its expressions for later, when other values will be there.
 _PASSING = frozenset(
@@ -60,8 +61,7 @@ def plan_statement(run: Run, node: Node, touched: bool) -> Planned:
 
 def _plan(run: Run, node: Node, touched: bool) -> Planned:
     tag, fields = split(node)
-    runs = tag == "CreateTableAsStmt" and fields.get("objtype") != "OBJECT_MATVIEW"
-    if tag not in COMMANDS and tag not in _EXECUTED and not runs:
+    if tag not in COMMANDS and (tag not in _EXECUTED or fields.get("objtype") == "OBJECT_MATVIEW"):
         run.stored = "a definition"
     if tag in COMMANDS:
         return plan_query(run, node) if touched else (StatementPlan(COMMANDS[tag]), [])
