@@ -302,6 +302,7 @@ class ClientFlow(Flow):
         session = self.session
         for kind in session.batch:
             session.expect.append(Slot(STEP_OF_TYPE.get(kind, Step.DESCRIBE_PORTAL)))
+        session.executed = _EXECUTE in session.batch
         session.batch.clear()
         session.tracked = True
 

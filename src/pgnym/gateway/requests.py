@@ -12,6 +12,7 @@ from pgnym.gateway.drafts import answer_oid
 from pgnym.gateway.planning import Planned, Planning, Refusal
 from pgnym.gateway.questions import Parameters, ask
 from pgnym.gateway.reports import ErrorReport, GatewayError, report_of
+from pgnym.gateway.retrying import MOST, is_repeatable
 from pgnym.gateway.slots import QUERY, Change, Portal, Prepared, Slot, Step
 from pgnym.gateway.tokenize import bind_values, check_encoding, with_answers
 from pgnym.sql.plan import Lookup, StatementPlan
@@ -73,13 +74,35 @@ class Requests:
         return True
 
     def _send_query(self, text: bytes, planned: Planned, flags: int) -> None:
-        session, flow = self._session, self._flow
-        rewrite, in_batch = planned.rewrite, session.tracked
-        plans = tuple(reply for plan in rewrite.statements for reply in plan.replies)
-        slot = Slot(Step.QUERY, plans, rewrite.fingerprint, text=text)
+        flow, rewrite, in_batch = self._flow, planned.rewrite, self._session.tracked
 
         def refuse(report: ErrorReport) -> None:
             flow.refusing.query(report, in_batch=in_batch)
+
+        def stored() -> None:
+            self._ask_and_send(text, planned, flags, refuse)
+
+        flow.store(planned.tokens, rewrite.fingerprint, stored, refuse)
+
+    def _ask_and_send(
+        self,
+        text: bytes,
+        planned: Planned,
+        flags: int,
+        refuse: Callable[[ErrorReport], None],
+        *,
+        tries: int = MOST,
+        described: bool = False,
+    ) -> None:
+        session, flow, rewrite = self._session, self._flow, planned.rewrite
+        plans = tuple(reply for plan in rewrite.statements for reply in plan.replies)
+        slot = Slot(Step.QUERY, plans, rewrite.fingerprint, text=text, described=described)
+        if tries and is_repeatable(plans, planned.draft.lookups):
+
+            def again(failed: Slot) -> None:
+                self._ask_and_send(text, planned, flags, refuse, tries=tries - 1, described=failed.described)
+
+            slot.again = again
 
         def send(answers: tuple[bytes, ...]) -> None:
             if flow.refusing.discarding:
@@ -93,10 +116,7 @@ class Requests:
             session.effects.to_server(messages.Query(sent.text).build())
             flow.await_copy(slot)
 
-        def stored() -> None:
-            flow.resolve(planned.questions, rewrite.fingerprint, send, refuse)
-
-        flow.store(planned.tokens, rewrite.fingerprint, stored, refuse)
+        flow.resolve(planned.questions, rewrite.fingerprint, send, refuse)
 
     def _expect_changes(self, plan: StatementPlan) -> None:
         """Note what a statement that is about to be sent will change when the server gets there."""
@@ -224,9 +244,25 @@ class Requests:
         def send(answers: tuple[bytes, ...]) -> None:
             if flow.refusing.discarding:
                 return
-            slot.change = Change(session.portals, bind.portal, Portal(prepared, bind.result_formats)).make()
+            made = Portal(prepared, bind.result_formats)
+            if is_repeatable((prepared.plan,), prepared.lookups):
+                made.again = again
+            slot.change = Change(session.portals, bind.portal, made).make()
             session.expect.append(slot)
             session.effects.to_server(message if sent is bind else with_answers(sent, answers).build())
+
+        def again(executing: bytes, tries: int) -> None:
+            def send_again(answers: tuple[bytes, ...]) -> None:
+                executed = Slot(
+                    Step.EXECUTE, (prepared.plan,), prepared.fingerprint, formats=bind.result_formats
+                )
+                if tries:
+                    executed.again = lambda _: again(executing, tries - 1)
+                session.expect.extend((Slot(Step.BIND, swallow=True), executed, Slot(Step.SYNC)))
+                bound = with_answers(sent, answers).build()
+                session.effects.to_server(bound + executing + messages.SYNC)
+
+            flow.resolve(questions, prepared.fingerprint, send_again, flow.refusing.query)
 
         def stored() -> None:
             flow.resolve(questions, prepared.fingerprint, send, refuse)
@@ -249,6 +285,7 @@ class Requests:
 
     def _execute(self, message: bytes) -> bool:
         session = self._session
+        executed, session.executed = session.executed, True
         portal = session.portal(message[5:-5])
         if portal is None:
             return self._relay(message, Slot(Step.EXECUTE))
@@ -256,6 +293,9 @@ class Requests:
         if prepared.changes_settings:
             session.note(Mention.SETTINGS)
         slot = Slot(Step.EXECUTE, (prepared.plan,), prepared.fingerprint, formats=portal.formats)
+        make_again = portal.again
+        if make_again is not None and not executed:
+            slot.again = lambda _: make_again(message, MOST - 1)
         if prepared.plan.outputs and message[-4:] != ALL_ROWS:
             if portal.budget is None:
                 portal.budget = session.budget()

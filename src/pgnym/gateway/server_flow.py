@@ -22,6 +22,7 @@ from pgnym.gateway.exchange import Exchange
 from pgnym.gateway.failures import Failure, FailureReveal
 from pgnym.gateway.flow import Flow
 from pgnym.gateway.reports import SHUTDOWN, ErrorReport, over_budget, report_of
+from pgnym.gateway.retrying import is_made_again
 from pgnym.gateway.reveal import CopyReveal, Reveal, RowReveal
 from pgnym.gateway.session import IDLE, Session
 from pgnym.gateway.slots import COPY_ENDED, QUERY, SYNC, Slot, Step
@@ -372,6 +373,9 @@ class ServerFlow(Flow):
             slot.fields, answer = self.session.derive(outputs, message, lambda: self._shown(outputs, message))  # type: ignore[misc]
         else:
             answer = _RELAY
+        if slot.described:
+            answer = b""
+        slot.described = slot.again is not None  # then the text has no other statement
         if slot.step in (Step.DESCRIBE_STATEMENT, Step.DESCRIBE_PORTAL):
             self._end(slot, message)
         return answer
@@ -412,6 +416,8 @@ class ServerFlow(Flow):
     def _error(self, slot: Slot, message: bytes) -> object:
         """ErrorResponse: the rest of the batch is discarded by the server until Sync (section 55.2.3)."""
         session = self.session
+        if slot.again is not None and is_made_again(self.client, slot, message):
+            return b""
         slot.failed = True
         session.copying_in = False
         if slot.step is Step.QUERY:
@@ -472,6 +478,7 @@ class ServerFlow(Flow):
     # -- revealing -------------------------------------------------------------------------------------
 
     def _rows(self, slot: Slot, chunk: bytes) -> object:
+        slot.answered = True
         if slot.swallow:
             if chunk[0] == _ROW:
                 pos = 0

@@ -69,8 +69,9 @@ class Session:
     """One client connection after its start-up.
 
     ``expect`` is the queue of replies to come (see ``slots.py``); ``batch`` the types of messages forwarded since the last
-    Sync that nothing has tracked yet. ``prepared`` holds only statements that concern the gateway, by protocol and SQL name
-    alike, since PostgreSQL has one namespace for both. ``derived`` remembers what follows from a plan for this session.
+    Sync that nothing has tracked yet; ``executed``: an Execute is in the batch that is tracked. ``prepared`` holds only
+    statements that concern the gateway, by protocol and SQL name alike, since PostgreSQL has one namespace for both.
+    ``derived`` remembers what follows from a plan for this session.
     """
 
     effects: Effects
@@ -86,6 +87,7 @@ class Session:
     exchanges: bool = False  # there may be some in ``expect``
     batch: bytearray = field(default_factory=bytearray)
     tracked: bool = False
+    executed: bool = False
     prepared: dict[bytes, Prepared] = field(default_factory=dict)
     portals: dict[bytes, Portal] = field(default_factory=dict)
     cursors: dict[str, StatementPlan] = field(default_factory=dict)

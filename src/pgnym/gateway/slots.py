@@ -74,11 +74,15 @@ class Prepared:
 
 @dataclass(slots=True)
 class Portal:
-    """A portal over a Prepared. ``formats`` are the result-format codes of its Bind; one budget holds for all Executes."""
+    """A portal over a Prepared. ``formats`` are the result-format codes of its Bind; one budget holds for all Executes.
+
+    ``again``: binds and executes it once more, given the Execute and how often that may be done.
+    """
 
     prepared: Prepared
     formats: tuple[int, ...]
     budget: StatementBudget | None = None
+    again: Callable[[bytes, int], None] | None = None
 
 
 @dataclass(slots=True)
@@ -116,6 +120,8 @@ class Slot:
 
     ``swallow``: the gateway injected the request; nothing of its reply reaches the client. ``report``: the error to show
     in place of the one that the injected failing statement raises. ``change``: what it does to names if it succeeds.
+    ``answered``: rows have come. ``described``: the client has the description of its rows already. ``again`` makes the
+    statement once more (``retrying.py``), given this slot.
     """
 
     step: Step
@@ -135,6 +141,9 @@ class Slot:
     rows: list[list[bytes | None]] = field(default_factory=list, repr=False)
     budget: StatementBudget | None = None
     failed: bool = False
+    answered: bool = False
+    described: bool = False
+    again: Callable[[Slot], None] | None = None
 
     @property
     def plan(self) -> StatementPlan | None:
