@@ -168,3 +168,12 @@ def test_what_was_executed_before_in_a_batch_is_not_lost(before: str) -> None:
     done = PARSED + BOUND + complete("DELETE 3") + PARSED + BOUND
     play >> Server(done) << ToClient(done)
     play >> Server(FAILED, READY) << Refused("40001", READY)
+
+
+def test_a_batch_that_a_query_ends_is_not_lost() -> None:
+    first = parse("", "DELETE FROM customer") + bind("", "") + execute("")
+    play = Play() >> Client(first, query(SORTED)) << ToServer(first) << Starts(Resolve)
+    play >> Worked((FIRST,)) << ToServer(sent(FIRST))
+    done = PARSED + BOUND + complete("DELETE 3")
+    play >> Server(done) << ToClient(done)
+    play >> Server(FAILED, READY) << Refused("40001", READY)

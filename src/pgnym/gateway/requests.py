@@ -80,7 +80,7 @@ class Requests:
             flow.refusing.query(report, in_batch=in_batch)
 
         def stored() -> None:
-            self._ask_and_send(text, planned, flags, refuse)
+            self._ask_and_send(text, planned, flags, refuse, tries=0 if in_batch else MOST)
 
         flow.store(planned.tokens, rewrite.fingerprint, stored, refuse)
 
@@ -91,7 +91,7 @@ class Requests:
         flags: int,
         refuse: Callable[[ErrorReport], None],
         *,
-        tries: int = MOST,
+        tries: int,
         described: bool = False,
     ) -> None:
         session, flow, rewrite = self._session, self._flow, planned.rewrite
