@@ -37,7 +37,7 @@ async def tenants(bench: Workbench, *names: str) -> list[TenantVault]:
 
 async def found(tenant: TenantVault, text: str) -> list[bytes] | None:
     """What the index finds; None if it isn't used."""
-    likely = await tenant.candidates(prefix(0), [text])
+    likely = await tenant.candidates(prefix(0), [[text]])
     return None if likely is None else sorted(likely.values())
 
 

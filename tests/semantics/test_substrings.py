@@ -10,7 +10,7 @@ from pgnym.semantics.ctype import ctype
 from pgnym.semantics.evaluate import compile_expression
 from pgnym.semantics.expression import Call, Collation, Constant, Expression, Value
 from pgnym.semantics.folding import UNSETTLED, fold
-from pgnym.semantics.substrings import required
+from pgnym.semantics.substrings import MOST_ALTERNATIVES, alternatives, required
 from pgnym.semantics.types import BOOL, BPCHAR, INT4, TEXT
 
 C = Collation("C", "c", "C", "C")
@@ -98,6 +98,29 @@ def test_the_fold_is_the_same_before_and_after_a_change_of_case(stop: int) -> No
     assert not [c for c in codes if fold(lower(chr(c).encode())) != folds[c]]
 
 
+def test_alternatives() -> None:
+    subject = Value(TEXT, collation=C)
+    one, two, three = (Call("~~", (subject, Constant(n, TEXT)), BOOL) for n in range(3))
+    texts = [b"%abc%", b"de%fg", b"%"]
+
+    def found(sign: str, *tests: Expression) -> set[frozenset[str]]:
+        return set(alternatives(Call(sign, tests, BOOL), texts))
+
+    abc, defg = frozenset({"abc"}), frozenset({"de", "fg"})
+    assert alternatives(one, texts) == {abc}
+    assert found("or", one, two) == {abc, defg}
+    assert found("and", one, two) == {abc | defg}
+    assert found("or", one, three) == set()  # the third says nothing
+    assert found("and", one, three) == {abc}
+    assert found("and", three, Call("or", (one, two), BOOL)) == {abc, defg}
+    assert found("and", two, Call("or", (one, two), BOOL)) == {defg}
+    assert found("not", one) == set()
+    many = [Call("=", (subject, Constant(n, TEXT)), BOOL) for n in range(MOST_ALTERNATIVES + 1)]
+    words = [b"word %d." % n for n in range(MOST_ALTERNATIVES + 1)]
+    assert len(alternatives(Call("or", tuple(many[1:]), BOOL), words)) == MOST_ALTERNATIVES
+    assert alternatives(Call("or", tuple(many), BOOL), words) == set()
+
+
 _TEXTS = st.text("aAbBiIİıßſsSΣςσKk%_\\ é\u0307", max_size=8)
 
 
@@ -120,3 +143,5 @@ def test_what_matches_has_the_parts(
         if compile_expression(test, constants)(value.encode()) == b"t":
             folded = fold(value.encode())
             assert all(part in folded for part in required(test, constants)), (test, constants)
+            sets = alternatives(test, constants)
+            assert not sets or any(all(part in folded for part in parts) for parts in sets), (test, constants)

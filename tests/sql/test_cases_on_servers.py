@@ -238,8 +238,14 @@ class Scanned:
     async def domain_values(self, prefix: bytes) -> Scanned:
         return self
 
-    async def candidates(self, prefix: bytes, substrings: Collection[str]) -> Mapping[bytes, bytes] | None:
-        return {t: v for t, v in self.values.items() if all(part in fold(v) for part in substrings)}
+    async def candidates(
+        self, prefix: bytes, alternatives: Collection[Collection[str]]
+    ) -> Mapping[bytes, bytes] | None:
+        likely = {}
+        for token, value in self.values.items():
+            if any(all(text in fold(value) for text in texts) for texts in alternatives):
+                likely[token] = value
+        return likely
 
 
 async def resolved(lookup: Lookup, given: list[Any], tokens: Tokens) -> str:

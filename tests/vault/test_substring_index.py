@@ -57,7 +57,7 @@ def tokenized(tenant: TenantVault, values: list[bytes], prefix: bytes = PREFIX) 
 
 async def found(tenant: TenantVault, *texts: str) -> list[bytes]:
     """The candidates' values in order."""
-    likely = await tenant.candidates(PREFIX, [fold(t.encode()) for t in texts])
+    likely = await tenant.candidates(PREFIX, [[fold(t.encode()) for t in texts]])
     if likely is None:  # no index can tell
         likely = (await tenant.domain_values(PREFIX)).values
     return sorted(likely.values())
@@ -81,6 +81,12 @@ def test_candidates_come_from_the_index(postgres: Cluster, database: str) -> Non
             assert await found(tenant, "nobody") == []
             assert await found(tenant, "zo") == await found(tenant) == sorted(NAMES)
             assert await found(other, "schmidt") == [b"Anna Schmidt"]
+            either = await tenant.candidates(
+                PREFIX, [["schmidt", "anna"], ["schmi", "benno"], ["nobody"], ["anna"]]
+            )
+            assert sorted((either or {}).values()) == [b"Anna Schmidt", b"BENNO SCHMITZ"]
+            assert await tenant.candidates(PREFIX, [["schmidt"], ["zo"]]) is None
+            assert await tenant.candidates(PREFIX, []) is None
             assert await owner.fetchval("SELECT count(*) FROM vault.gram") == len(NAMES) + 1
 
     run(postgres, database, scenario)
@@ -236,6 +242,8 @@ def test_too_many_candidates(postgres: Cluster, database: str) -> None:
             assert "longer or rarer" in caught.value.hint
             assert caught.value.bound == 20
             assert await found(tenant, "another") == [b"another person"]
+            with pytest.raises(TooManyValues, match="more than 20"):  # each less, but not together
+                await tenant.candidates(PREFIX, [["person 1"], ["person 2"]])
             with pytest.raises(TooManyValues, match="more than 50"):
                 await found(tenant, "an")
 

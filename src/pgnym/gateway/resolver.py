@@ -20,7 +20,7 @@ from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.slices import in_slices
 from pgnym.semantics.evaluate import compile_expression
 from pgnym.semantics.expression import Call, describe
-from pgnym.semantics.substrings import required
+from pgnym.semantics.substrings import alternatives
 from pgnym.sql.cache import BoundedCache
 from pgnym.sql.plan import Answer
 from pgnym.sql.searching import NULL
@@ -34,6 +34,7 @@ NOTHING = b"!"
 
 CACHE_ENTRIES, CACHE_BYTES = 2048, 64 * 1024 * 1024
 Values = Mapping[bytes, bytes]
+Texts = Collection[Collection[str]]
 
 
 class DomainValues(Protocol):
@@ -54,8 +55,11 @@ class SearchedVault(Protocol):
     async def domain_values(self, prefix: bytes) -> DomainValues:
         """All values of a domain. Raises ``TooManyValues``."""
 
-    async def candidates(self, prefix: bytes, substrings: Collection[str]) -> Values | None:
-        """Those that may contain all these folded texts, by an index; None if none can tell. Raises ``TooManyValues``."""
+    async def candidates(self, prefix: bytes, alternatives: Texts) -> Values | None:
+        """Those that may contain all folded texts of one of the alternatives, by an index; None if none can tell.
+
+        Raises ``TooManyValues``.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +84,9 @@ class _AsOfOnce:
             self._domains[prefix] = await self._vault.domain_values(prefix)
         return self._domains[prefix]
 
-    async def candidates(self, prefix: bytes, substrings: Collection[str]) -> Values | None:
-        """Those that may contain all these texts; None if all values are in hand."""
-        return None if prefix in self._domains else await self._vault.candidates(prefix, substrings)
+    async def candidates(self, prefix: bytes, alternatives: Texts) -> Values | None:
+        """Those that may contain all texts of an alternative; None if all values are in hand."""
+        return None if prefix in self._domains else await self._vault.candidates(prefix, alternatives)
 
 
 class Resolver:
@@ -142,7 +146,7 @@ class Resolver:
         assert test is not None
         protection = question.lookup.protection
         prefix = protection.prefix
-        if parts := required(test, constants):
+        if parts := alternatives(test, constants):
             try:
                 likely = await vault.candidates(prefix, parts)
             except TooManyValues as error:

@@ -17,6 +17,9 @@ from pgnym.semantics.types import BPCHAR, NAME, TEXT, TEXTS, UUID, VARCHAR
 Parts = frozenset[str]
 NOTHING: Parts = frozenset()
 
+MOST_ALTERNATIVES = 64
+"""More than that would cost the vault more than looking at all values."""
+
 _TESTS = frozenset(("=", "~~", "~~*", "~", "~*", "^@", "starts_with"))
 _RECASING = frozenset(("lower", "upper", "initcap"))
 _CUTTING = frozenset(("btrim", "ltrim", "rtrim", "substr", "substring", "left", "right", "split_part"))
@@ -29,6 +32,28 @@ def required(expression: Expression, constants: Constants[bytes | None]) -> froz
     Empty: nothing is known. No part lies within another. ``constants`` as for ``compile_expression``.
     """
     return _without_covered(_required(expression, constants))
+
+
+def alternatives(expression: Expression, constants: Constants[bytes | None]) -> frozenset[Parts]:
+    """Sets of parts, of which the fold of every value for which the test is true has all of at least one set.
+
+    For other values the test is false, never NULL. Empty: nothing is known. At most ``MOST_ALTERNATIVES``; each as
+    ``required`` gives them.
+    """
+    found = frozenset(map(_without_covered, _alternatives(expression, constants)))
+    return found if len(found) <= MOST_ALTERNATIVES else frozenset()
+
+
+def _alternatives(expression: Expression, constants: Constants[bytes | None]) -> frozenset[Parts]:
+    parts = _required(expression, constants)
+    if not isinstance(expression, Call) or expression.function not in ("and", "or"):
+        return frozenset((parts,)) if parts else frozenset()
+    each = [_alternatives(argument, constants) for argument in expression.arguments]
+    if expression.function == "or":
+        return frozenset().union(*each) if all(each) else frozenset()
+    # One operand's alternatives are enough, and what all together require goes with each of them.
+    fewest = min((found for found in each if found), key=len, default=frozenset((parts,)) if parts else None)
+    return frozenset() if fewest is None else frozenset(one | parts for one in fewest)
 
 
 def _required(expression: Expression, constants: Constants[bytes | None]) -> Parts:

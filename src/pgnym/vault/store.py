@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
@@ -398,31 +398,36 @@ class TenantVault:
         """
         return await self._domains.values(prefix)
 
-    async def candidates(self, prefix: bytes, substrings: Iterable[str]) -> Mapping[bytes, bytes] | None:
-        """The values of a domain that may contain all ``substrings``, which have been folded; all others don't.
+    async def candidates(
+        self, prefix: bytes, alternatives: Collection[Collection[str]]
+    ) -> Mapping[bytes, bytes] | None:
+        """The values of a domain that may contain all texts of one of the ``alternatives``; all others don't.
 
-        None if no index can tell: the domain has none, or no substring has three characters. If the index finds too many,
-        all values of the domain. Fresh like ``domain_values``. Errors: TooManyValues (more than ``candidate_limit``,
-        and the domain more than ``scan_limit``), and those of ``domain_values``.
+        The texts have been folded. None if no index can tell: the domain has none, or an alternative has no text of three
+        characters. If the index finds too many, all values of the domain. Fresh like ``domain_values``. Errors:
+        TooManyValues (more than ``candidate_limit``, and the domain more than ``scan_limit``), and those of
+        ``domain_values``.
         """
         for attempt in itertools.count():
             indexes = await self._vault.known_indexes()
-            grams = self._grams.of_texts(prefix, substrings) if prefix in indexes.built else []
-            if not grams:
+            if prefix not in indexes.built:
+                return None
+            grams = [self._grams.of_texts(prefix, texts) for texts in alternatives]
+            if not grams or not all(grams):
                 return None
             try:
-                rows = await self._vault.substrings.find(self.id, prefix, grams)
+                sealed = await self._vault.substrings.find(self.id, prefix, grams)
                 break
             except IndexesChanged:
                 if attempt == _ATTEMPTS:
                     raise
                 await self._vault.read_indexes(indexes)
-        if rows is None:
+        if sealed is None:
             try:
                 return (await self._domains.values(prefix)).values
             except TooManyValues:
                 raise self._vault.substrings.too_many(prefix) from None
-        return dict(await self.open_sealed(rows))
+        return dict(await self.open_sealed(sealed))
 
     async def fill_index(self, prefix: bytes, tick: Callable[[int], None]) -> None:
         """Stores the grams of those values of a domain that have none; ``tick`` is told how many each time.

@@ -27,31 +27,41 @@ class SubstringIndex:
         self._pool = pool
         self.limit = limit
 
-    async def find(self, tenant: int, prefix: bytes, grams: Sequence[int]) -> list[Sealed] | None:
-        """Sealed values of a domain that have all these grams; None if they are more than ``limit``.
+    async def find(
+        self, tenant: int, prefix: bytes, alternatives: Sequence[Sequence[int]]
+    ) -> list[Sealed] | None:
+        """Sealed values of a domain that have all grams of one of the alternatives; None if they are more than ``limit``.
 
         IndexesChanged if the domain has no such index, or not yet of all values.
         """
+        found: dict[bytes, Sealed] = {}
+        for grams in alternatives:
+            rows = await self._pool.run(
+                lambda connection, grams=grams: self._ask(connection, tenant, prefix, grams)  # type: ignore[misc]
+            )
+            if rows and rows[0][0] is None:
+                return None
+            found.update((row[0], row) for row in _sealed(rows))
+            if len(found) > self.limit:
+                return None
+        return list(found.values())
 
-        async def ask(connection: Connection) -> list[asyncpg.Record]:
-            try:
-                return await connection.fetch(
-                    "SELECT * FROM vault.candidates($1, $2, $3, $4, $5)",
-                    tenant,
-                    domain_id(prefix),
-                    prefix.decode("ascii"),
-                    grams,
-                    self.limit,
-                )
-            except asyncpg.PostgresError as error:
-                if error.sqlstate == CHANGED:
-                    raise IndexesChanged from None
-                raise
-
-        rows = await self._pool.run(ask)
-        if rows and rows[0][0] is None:
-            return None
-        return _sealed(rows)
+    async def _ask(
+        self, connection: Connection, tenant: int, prefix: bytes, grams: Sequence[int]
+    ) -> list[asyncpg.Record]:
+        try:
+            return await connection.fetch(
+                "SELECT * FROM vault.candidates($1, $2, $3, $4, $5)",
+                tenant,
+                domain_id(prefix),
+                prefix.decode("ascii"),
+                grams,
+                self.limit,
+            )
+        except asyncpg.PostgresError as error:
+            if error.sqlstate == CHANGED:
+                raise IndexesChanged from None
+            raise
 
     async def missing(self, tenant: int, prefix: bytes, after: bytes) -> list[Sealed]:
         """Some sealed values of a domain that have no grams, in the order of their tokens, from the one after ``after``."""
