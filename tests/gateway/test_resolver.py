@@ -48,12 +48,16 @@ class Vault:
             raise TooManyValues("too many", bound=self.bound, hint="Raise vault.scan_limit.")
         return self
 
-    async def candidates(self, prefix: bytes, substrings: Collection[str]) -> Mapping[bytes, bytes] | None:
-        parts = list(substrings)
+    async def candidates(
+        self, prefix: bytes, alternatives: Collection[Collection[str]]
+    ) -> Mapping[bytes, bytes] | None:
         if not self.indexed:
             return None
-        self.asked.append(f"index {sorted(parts)}")
-        found = {t: v for t, v in self.contents.items() if all(p.encode() in v.lower() for p in parts)}
+        self.asked.append(f"index {sorted(map(sorted, alternatives))}")
+        found = {}
+        for token_, value in self.contents.items():
+            if any(all(text.encode() in value.lower() for text in texts) for texts in alternatives):
+                found[token_] = value
         if len(found) > self.bound:
             raise TooManyValues("the index finds too many", bound=self.bound, by_index=True)
         return found
@@ -156,7 +160,9 @@ def test_a_large_domain_is_searched_by_its_index() -> None:
     got = answer(vault, question(LIKE, b"%n77@%"), resolver)
     assert (got.inspected, got.found) == (1, 1)
     answer(vault, question(LIKE, b"%n78@%"), resolver)
-    assert vault.asked == ["index ['n77@']", "index ['n78@']"]
+    either = Call("or", (LIKE, Call("~~", (MAIL, Constant(1, TEXT)), BOOL)), BOOL)
+    assert found(vault, question(either, b"n77%", b"%n178@_%")) == {"n77@x.org", "n178@x.org"}
+    assert vault.asked == ["index [['n77@']]", "index [['n78@']]", "index [['n178@'], ['n77']]"]
 
 
 @pytest.mark.parametrize(
