@@ -85,7 +85,7 @@ def test_errors_hold_no_value() -> None:
 def test_collations_that_cannot_be_had_are_refused_with_a_reason() -> None:
     lower = Call("lower", (VALUE,), TEXT)
     for collation, reason in (
-        (Collation("und", "i", "und", "und", "153.121"), "ICU"),
+        (Collation("tr", "i", "tr", "tr", "153.121"), "ICU"),
         (Collation("xx", "c", "xx_XX.utf8", "xx_XX.utf8", "0.1"), "glibc 0.1"),
         (Collation("default", "", "LATIN1", "LATIN1"), "encoding LATIN1"),
         (Collation("xx", "c", "xx_XX.utf8", "xx_XX.utf8"), "isn't known"),
@@ -121,3 +121,33 @@ def test_collations_that_cannot_be_had_are_refused_with_a_reason() -> None:
 def test_resolution(function: str, types: tuple[int, ...], wanted: tuple[int, ...] | None) -> None:
     found = signatures.resolve(function, types)
     assert (None if found is None else found.argument_types) == wanted
+
+
+def test_without_the_locale_the_letters_of_ascii_have_their_cases() -> None:
+    for collation in (
+        Collation("de", "i", "de-AT", "de-AT", "1"),
+        Collation("de", "c", "de_XX.utf8", "de_XX.utf8", "0.1"),
+    ):
+        ilike = compile_expression(Call("~~*", (VALUE, A), BOOL, collation), (b"an%",))
+        assert ilike(b"ANNA") == b"t"
+        with pytest.raises(UnsupportedCollation, match="de"):
+            ilike("ÄNNE".encode())
+        with pytest.raises(UnsupportedCollation):
+            compile_expression(Call("<", (VALUE, A), BOOL, collation), (b"an%",))
+        with pytest.raises(UnsupportedCollation):
+            run(Call("~*", (VALUE, A), BOOL, collation), b"x", "ä".encode())
+        assert run(Call("~*", (VALUE, A), BOOL, collation), b"Ab1", rb"^\w+\d$") == b"t"
+
+
+def test_conditions_that_pass_over_null() -> None:
+    first = Call("coalesce", (Call("nullif", (VALUE, A), TEXT), B), TEXT)
+    assert [run(first, v, b"x", b"y") for v in (b"x", b"z", None)] == [b"y", b"z", b"y"]
+    most = Call("greatest", (VALUE, A, B), TEXT)
+    assert [run(most, v, b"m", None) for v in (b"a", b"z", None)] == [b"m", b"z", b"m"]
+    joined = Call("concat", (VALUE, A, Constant(1, INT4)), TEXT)
+    assert run(joined, None, b"-", b"1") == b"-1"
+
+
+def test_numbers_of_a_column_have_its_scale() -> None:
+    price = Value(NUMERIC, (5 << 16 | 2) + 4)
+    assert run(Call("cast", (price,), TEXT), b"1.5") == b"1.50"

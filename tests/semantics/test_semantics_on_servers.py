@@ -84,6 +84,24 @@ def test_every_signature(oracle: Oracle, seed: int, per_signature: int) -> None:
 CLASSES = ("alnum", "alpha", "digit", "graph", "lower", "print", "punct", "space", "upper")
 
 
+def test_ascii_under_collations_of_icu(oracle: Oracle) -> None:
+    """What is told of them: the cases and classes of ASCII."""
+    rows = oracle.rows(
+        "SELECT collname, coalesce(to_jsonb(c) ->> 'colllocale', to_jsonb(c) ->> 'colliculocale', collcollate)"
+        " FROM pg_collation c WHERE collname IN ('de-x-icu', 'en-x-icu', 'und-x-icu')"
+    )
+    if not rows:
+        pytest.skip("this server has no ICU")
+    make = Maker(4)
+    collations = [Collation(name, "i", locale, locale) for name, locale in rows]
+    wanted = [
+        s for s in signatures.offered() if s.function in ("lower", "upper", "~~*", "!~~*", "~", "~*", "!~*")
+    ]
+    batch = [make.case(s, collations) for s in wanted for _ in range(300)]
+    refused = compare(oracle, batch)
+    assert 0 < refused < len(batch) * 0.8
+
+
 def test_casts(oracle: Oracle, request: pytest.FixtureRequest) -> None:
     """Also of texts that are no such value."""
     make = Maker(1)

@@ -16,6 +16,11 @@ from pgnym.semantics.expression import Collation
 from pgnym.semantics.folding import UNSETTLED
 
 _ASCII = range(128)
+_USUAL_ASCII = frozenset(
+    ("bg", "ca", "cs", "da", "de", "el", "en", "es", "et", "eu", "fi", "fr", "ga", "gl", "hr", "hu", "is", "it", "ja", "ko",
+     "lv", "nb", "nl", "nn", "no", "pl", "pt", "ro", "root", "ru", "sk", "sl", "sr", "sv", "uk", "und", "zh")
+)  # fmt: skip
+"""Languages in which I and i are each other's case, as in English: not Turkish, Azerbaijani, Lithuanian and others."""
 
 
 class _Table(dict[int, int]):
@@ -177,6 +182,47 @@ def _settled(text: str) -> str:
     return text
 
 
+class AsciiOnly(Ctype):
+    """A locale that isn't at hand, of a language in which the letters of ASCII have their usual cases: nothing else is told.
+
+    ``error``: raised for texts with other letters.
+    """
+
+    def __init__(self, error: UnsupportedCollation) -> None:
+        self._error = error
+        super().__init__()
+
+    def tolower(self, code: int) -> int:
+        self._require(code < 128)
+        return ord(chr(code).lower())
+
+    def toupper(self, code: int) -> int:
+        self._require(code < 128)
+        return ord(chr(code).upper())
+
+    def is_class(self, name: str, code: int) -> bool:
+        self._require(code < 128)
+        return unicode.is_ascii_class(name, code)
+
+    def lower(self, text: bytes) -> bytes:
+        self._require(text.isascii())
+        return text.lower()
+
+    def upper(self, text: bytes) -> bytes:
+        self._require(text.isascii())
+        return text.upper()
+
+    def initcap(self, text: bytes) -> bytes:
+        raise self._copy()  # ICU finds the words by rules of its own
+
+    def _require(self, certain: bool) -> None:
+        if not certain:
+            raise self._copy()
+
+    def _copy(self) -> UnsupportedCollation:
+        return UnsupportedCollation(self._error.message, self._error.hint)
+
+
 def ctype(collation: Collation | None) -> Ctype:
     """Case mapping under a collation. Raises ``UnsupportedCollation`` if it can't be done as the server does it."""
     if collation is None:
@@ -191,7 +237,12 @@ def ctype(collation: Collation | None) -> Ctype:
 @lru_cache(maxsize=64)
 def _ctype(provider: str, name: str, version: str | None) -> Ctype:
     if provider == "c":
-        return Ascii() if name in ("C", "POSIX") else Libc(libc.locale(name, version))
+        if name in ("C", "POSIX"):
+            return Ascii()
+        try:
+            return Libc(libc.locale(name, version))
+        except UnsupportedCollation as error:
+            return _ascii_only(name, error)
     if provider == "b":
         kinds: dict[str, Callable[[], Ctype]] = {
             "C": Ascii,
@@ -201,4 +252,14 @@ def _ctype(provider: str, name: str, version: str | None) -> Ctype:
         }
         if name in kinds:
             return kinds[name]()
-    raise foreign_provider(provider, name, "upper and lower case")
+    return _ascii_only(
+        name if provider == "i" else "", foreign_provider(provider, name, "upper and lower case")
+    )
+
+
+def _ascii_only(name: str, error: UnsupportedCollation) -> Ctype:
+    """For the languages without a dotless i or a like rule. Raises ``error`` for others."""
+    language = name.replace("-", "_").partition("_")[0].lower()
+    if language not in _USUAL_ASCII:
+        raise error
+    return AsciiOnly(error)
