@@ -461,6 +461,8 @@ class _Builder:
             return self._added(None, 0)
         if "boolval" in fields:
             return self._added(Fixed("t" if fields["boolval"].get("boolval") else "f"), _BOOL)
+        if "sval" in fields and isinstance(kind, Plain):  # a word of the grammar: extract(year FROM …)
+            return self._added(Fixed(fields["sval"].get("sval", "")), 0)
         if not isinstance(kind, Open):
             raise _Unfit
         root = kind.root()

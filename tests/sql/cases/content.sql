@@ -40,7 +40,7 @@ SELECT 1 FROM customer WHERE length(email) > 3
 
 -- extract
 SELECT 1 FROM customer WHERE extract(year FROM birth_date) = 1962
---! 0A000 function extract() on protected column public.customer.birth_date is not supported @ ['extract(year FROM bi']
+--> SELECT 1 FROM customer WHERE (birth_date = ANY(<birth matches (extract('year', value) = '1962')>::text[]))
 
 -- date arithmetic
 SELECT birth_date + 1 FROM customer

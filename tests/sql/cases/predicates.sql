@@ -390,3 +390,27 @@ CREATE POLICY p ON customer USING (email LIKE 'a%')
 -- COPY FROM with a condition
 COPY customer (customer_id, email) FROM STDIN WHERE email LIKE 'a%'
 --! 0A000 COPY FROM with a condition on the contents of public.customer.email is not supported @ ["email LIKE 'a%'"]
+
+-- a part of a date
+SELECT 1 FROM customer WHERE extract(year FROM birth_date) = 1815 AND extract('month' FROM birth_date) > 6
+--> SELECT 1 FROM customer WHERE (birth_date = ANY(<birth matches ((extract('year', value) = '1815') and (extract('month', value) > '6'))>::text[]))
+
+-- a regular expression on the column
+SELECT 1 FROM customer WHERE email ~* '^a' AND email !~ 'b$'
+--> SELECT 1 FROM customer WHERE (email = ANY(<email matches ((value ~* '^a') and (value !~ 'b$'))>::text[]))
+
+-- SIMILAR TO on the column
+SELECT 1 FROM customer WHERE email NOT SIMILAR TO '(a|b)%' ESCAPE '!'
+--> SELECT 1 FROM customer WHERE (email = ANY(<email matches (value !~ similar_to_escape('(a|b)%', '!'))>::text[]))
+
+-- arithmetic
+SELECT 1 FROM customer WHERE loyalty_no % 2 = 0 OR -loyalty_no > 5
+--> SELECT 1 FROM customer WHERE (loyalty_no = ANY(<loyalty matches (((value % '2') = '0') or ((- value) > '5'))>::text[]))
+
+-- trim and its kin
+SELECT 1 FROM customer WHERE trim(both 'x' FROM email) = 'a' OR position('@' IN email) > 3
+--> SELECT 1 FROM customer WHERE (email = ANY(<email matches ((btrim(value, 'x') = 'a') or (position(value, '@') > '3'))>::text[]))
+
+-- a text form that depends on a setting
+SELECT 1 FROM customer WHERE birth_date::text LIKE '1815%'
+--! 0A000 LIKE on protected column public.customer.birth_date is not supported @ ["LIKE '1815%'"]
