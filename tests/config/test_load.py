@@ -226,7 +226,6 @@ def test_nothing_at_all_is_a_configuration() -> None:
             "under mask",
             "",
         ),
-        ("functions: {f: {}}", "functions", "not supported yet", ""),
     ],
 )
 def test_errors_name_the_place_the_reason_and_what_helps(
@@ -320,3 +319,42 @@ def test_no_option_is_accepted_and_then_ignored(section: str, option: str) -> No
     readers += [ROOT / "src" / "pgnym" / "config" / name for name in ("secrets.py",)]
     name = {"listen": "addresses"}.get(option, option)
     assert any(f".{name}" in reader.read_text() for reader in readers)
+
+
+FUNCTIONS = """
+tables:
+  public.customer: {columns: {email: {domain: email}, name: {}}}
+functions:
+"""
+
+
+def test_signatures_name_domains_or_columns() -> None:
+    config = parse(
+        FUNCTIONS
+        + """
+  public.find: {arguments: [email, null], results: {mail: email, name: public.customer.name}}
+  public.mail_of: {arguments: [null], results: public.customer.email}
+"""
+    )
+    find, mail_of = config.functions["public.find"], config.functions["public.mail_of"]
+    assert find.arguments == ("email", None)
+    assert find.named_results() == {"mail": "email", "name": "public.customer.name"}
+    assert mail_of.named_results() == {"": "public.customer.email"}
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("  find: {arguments: [email]}", "functions.find", "expected SCHEMA.FUNCTION"),
+        ("  public.find: {arguments: [mail]}", "functions.public.find.arguments.0", "no domain or protected column mail"),
+        ("  public.find: {results: {a: x}}", "functions.public.find.results.a", "no domain or protected column x"),
+        ("  public.find: {results: x}", "functions.public.find.results", "no domain or protected column x"),
+        ("  public.find: {arguments: [null]}", "functions.public.find", "names no domain"),
+        ("  public.find: {argument: []}", "functions.public.find", "unknown"),
+    ],
+)  # fmt: skip
+def test_signatures_that_are_refused(text: str, place: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(FUNCTIONS + text)
+    assert caught.value.path.startswith(place)
+    assert message in str(caught.value)

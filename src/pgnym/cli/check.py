@@ -17,7 +17,7 @@ import msgspec
 from pgnym.cli import explaining, scripts
 from pgnym.cli.explaining import Explanation
 from pgnym.config import Config, ConfigError, load
-from pgnym.gateway.catalogs import read_rows
+from pgnym.gateway.catalogs import read_rows, signatures_of
 from pgnym.gateway.logins import upstream_login, vault_login
 from pgnym.gateway.search_paths import effective_path, login_schemas
 from pgnym.onboard.projecting import project
@@ -28,6 +28,7 @@ from pgnym.sql.plan import SessionScope
 from pgnym.sql.planner import Planner
 from pgnym.sql.sequence import after
 from pgnym.sql.settings import new_search_path
+from pgnym.sql.signing import with_signatures
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -124,7 +125,8 @@ async def read(config: Config, user: str, url: str | None) -> Reading:
             )
             setting, usable = "public", frozenset({"public"})
         path = effective_path(setting, user, usable)
-        return Reading(projection.rows.build(1), path, projected, problems)
+        catalog = with_signatures(projection.rows.build(1), signatures_of(config))
+        return Reading(catalog, path, projected, problems)
     finally:
         await app.close()
 

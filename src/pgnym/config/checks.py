@@ -32,6 +32,7 @@ def check(config: Config) -> None:
     check_domains(config)
     check_roles(config)
     check_purposes(config)
+    check_functions(config)
     for path, reason, hint in not_built(config):
         raise ConfigError(path, f"not supported yet: {reason}", hint)
 
@@ -189,6 +190,32 @@ def check_patterns(role: Role, path: str, known: set[str]) -> None:
                 )
 
 
+def check_functions(config: Config) -> None:
+    """Signatures name functions with their schema, and configured domains or columns."""
+    known = sorted({name for column in config.columns() for name in (column.domain, column.name)})
+    for name, function in config.functions.items():
+        path = f"functions.{name}"
+        if len(name.split(".")) != 2 or not all(name.split(".")):
+            hint = "for instance public.find_customer; all functions of the name have one signature"
+            raise ConfigError(path, "expected SCHEMA.FUNCTION, without arguments", hint)
+        used = [(f"arguments.{i}", argument) for i, argument in enumerate(function.arguments)]
+        if isinstance(function.results, str):
+            used.append(("results", function.results))
+        else:
+            used.extend((f"results.{column}", given) for column, given in function.results.items())
+        for place, given in used:
+            if given is not None and given not in known:
+                raise ConfigError(
+                    f"{path}.{place}",
+                    f"no domain or protected column {given} is configured",
+                    near(given, known),
+                )
+        if not any(given for _, given in used):
+            raise ConfigError(
+                path, "names no domain", "leave it out: without a signature a function sees tokens"
+            )
+
+
 def check_purposes(config: Config) -> None:
     """A column's purposes are among those of some role: else nobody could ever see it."""
     declared = {purpose for role in config.roles.values() for purpose in role.purposes}
@@ -204,8 +231,6 @@ def check_purposes(config: Config) -> None:
 
 def not_built(config: Config) -> Iterator[tuple[str, str, str]]:
     """Options of the published format that this version can't carry out: (path, reason, hint)."""
-    if config.functions:
-        yield "functions", "signatures of opaque functions", "leave it empty: such functions see tokens"
     for name, table in config.tables.items():
         if table.retain is not None:
             yield f"tables.{name}.retain", "nothing would be erased on a schedule", "leave it out"

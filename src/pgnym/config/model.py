@@ -190,6 +190,24 @@ class Role(Part, frozen=True):
     reveal_limit: RevealLimit = RevealLimit()
 
 
+Reference = Annotated[str, Meta(min_length=1)]
+
+
+class Function(Part, frozen=True):
+    """What a function with an opaque body takes and gives: domains, or columns by ``schema.table.column``.
+
+    ``arguments``: as they stand in a call, None for what isn't protected. ``results``: by name of the result column; a
+    function that returns one value has just its domain.
+    """
+
+    arguments: tuple[Reference | None, ...] = ()
+    results: Reference | dict[Name, Reference] = {}
+
+    def named_results(self) -> dict[str, str]:
+        """``results`` by name, "" for the one value."""
+        return {"": self.results} if isinstance(self.results, str) else dict(self.results)
+
+
 class Config(Part, frozen=True):
     """The whole file. Relative names of other files have been resolved against the directory it lies in."""
 
@@ -203,7 +221,7 @@ class Config(Part, frozen=True):
     tenants: Tenants = Tenants()
     tables: dict[str, Table] = {}
     roles: dict[Name, Role] = {}
-    functions: dict[str, object] = {}
+    functions: dict[str, Function] = {}
 
     def columns(self) -> Iterator[ProtectedColumn]:
         """Every configured column, in the order of the file."""

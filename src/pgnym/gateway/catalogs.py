@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import asyncpg
 import msgspec
 
+from pgnym.config import Config
 from pgnym.gateway.engine import Engine
 from pgnym.gateway.reports import GatewayError
 from pgnym.sql import collating, load
-from pgnym.sql.catalog import Catalog, Protection, Signature
+from pgnym.sql.catalog import Catalog, Protection
+from pgnym.sql.signing import NamedSignature, NamedSignatures, with_signatures
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -43,7 +45,6 @@ _QUERIES = (
     collating.COLUMN_COLLATIONS,
 )
 
-Signatures = Mapping[tuple[str, str], Signature]
 Connect = Callable[[], Awaitable["Connection[Record]"]]
 FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
@@ -54,7 +55,7 @@ class Catalogs:
     ``connect`` opens a connection of the gateway's own to the protected database, ``registry`` one to where the vault lies.
     """
 
-    def __init__(self, connect: Connect, registry: Connect, signatures: Signatures) -> None:
+    def __init__(self, connect: Connect, registry: Connect, signatures: NamedSignatures) -> None:
         self._connect = connect
         self._connect_registry = registry
         self._signatures = signatures
@@ -115,14 +116,14 @@ class Catalogs:
         if self._registry is None or self._registry.is_closed():
             self._registry = await self._connect_registry()
         self._rows = await read_rows(connection, self._registry)
-        return self._rows.build(epoch, self._signatures)
+        return with_signatures(self._rows.build(epoch), self._signatures)
 
     def within(self, snapshot: bytes) -> Engine:
         """The engine of the catalog as a transaction of a client sees it (one row of ``load.SNAPSHOT``)."""
         found = msgspec.json.decode(snapshot)
         parts = {name: found[name] or [] for name in load.SNAPSHOT_PARTS}
         rows = replace(self._rows, path=tuple(found["path"]), **parts)
-        return Engine(rows.build(self._epoch, self._signatures))
+        return Engine(with_signatures(rows.build(self._epoch), self._signatures))
 
     def _changed(self, catalog: Catalog) -> bool:
         """Whether a column is protected otherwise than when one of its name was last seen in that table, however long ago.
@@ -169,11 +170,20 @@ class Catalogs:
                 failing = True
 
 
+def signatures_of(config: Config) -> NamedSignatures:
+    """The signatures of the configuration, by schema and name."""
+    found = {}
+    for name, function in config.functions.items():
+        schema, _, own = name.partition(".")
+        found[schema, own] = NamedSignature(function.arguments, function.named_results())
+    return found
+
+
 async def read_catalog(
-    connection: Connection[Record], registry: Connection[Record], epoch: int, signatures: Signatures
+    connection: Connection[Record], registry: Connection[Record], epoch: int, signatures: NamedSignatures
 ) -> Catalog:
     """One snapshot. Raises what asyncpg raises."""
-    return (await read_rows(connection, registry)).build(epoch, signatures)
+    return with_signatures((await read_rows(connection, registry)).build(epoch), signatures)
 
 
 async def read_rows(connection: Connection[Record], registry: Connection[Record] | None) -> load.CatalogRows:

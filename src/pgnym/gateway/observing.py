@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from pgnym.config.errors import ConfigError
 from pgnym.config.model import Config
 from pgnym.gateway import readiness
-from pgnym.gateway.catalogs import FAILURES, Catalogs, Connect, read_rows
+from pgnym.gateway.catalogs import FAILURES, Catalogs, Connect, read_rows, signatures_of
 from pgnym.gateway.engine import Engine
 from pgnym.gateway.login import LoginRefused
 from pgnym.gateway.observed import ObservedClientFlow, ObservedServerFlow, Watcher
@@ -28,6 +28,7 @@ from pgnym.gateway.session import Actor, Session
 from pgnym.gateway.shapes import Shapes
 from pgnym.sql.catalog import Catalog
 from pgnym.sql.load import CatalogRows
+from pgnym.sql.signing import with_signatures
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -59,7 +60,7 @@ class ObservedCatalogs(Catalogs):
     """The snapshot as it would be. ``protected``: constraints of protection that are there already."""
 
     def __init__(self, connect: Connect, config: Config, project: Project) -> None:
-        super().__init__(connect, connect, {})
+        super().__init__(connect, connect, signatures_of(config))
         self._config = config
         self._project = project
         self.problems: tuple[str, ...] = ()
@@ -73,7 +74,7 @@ class ObservedCatalogs(Catalogs):
         self.problems = projection.problems
         before = self.protected
         self.protected = tuple(sorted({check[1] for check in rows.checks}))
-        catalog = projection.rows.build(epoch)
+        catalog = with_signatures(projection.rows.build(epoch), self._signatures)
         if self.protected and not before:
             _LOG.error("columns have come to be protected: %s", _REFUSED)
             self.on_protection()

@@ -25,7 +25,7 @@ from pgnym.config.errors import ConfigError
 from pgnym.config.model import Config, Tls
 from pgnym.config.secrets import master_key
 from pgnym.gateway.audit_keeper import AuditKeeper
-from pgnym.gateway.catalogs import Catalogs, Connect
+from pgnym.gateway.catalogs import Catalogs, Connect, signatures_of
 from pgnym.gateway.connection import ClientConnection
 from pgnym.gateway.listener import Listener, bind, server_context
 from pgnym.gateway.logins import upstream_login, vault_login
@@ -270,7 +270,7 @@ async def start_runtime(config: Config, environment: Mapping[str, str]) -> Runti
             connect_timeout=config.vault.timeout or 60,
         )
 
-    runtime = Runtime(config, Catalogs(connect, registry, {}))
+    runtime = Runtime(config, Catalogs(connect, registry, signatures_of(config)))
 
     def open_log(vault: Vault) -> tuple[AuditLog, AuditKeeper]:
         audit = AuditLog(vault, Durability(config.audit.durability))

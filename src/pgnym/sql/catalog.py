@@ -122,11 +122,13 @@ class Signature:
     """What the configuration says of an opaque function: the domain of each argument and result column, or None.
 
     ``arguments``: by position. ``results``: by name of the result column (``""`` for a scalar result). A domain is given
-    by the Protection of one of its columns, so that type and prefix are known.
+    by the Protection of one of its columns, so that type and prefix are known. ``missing``: what the configuration names
+    and isn't protected; the function can't be called then.
     """
 
     arguments: tuple[Protection | None, ...] = ()
     results: Mapping[str, Protection] = field(default_factory=dict)
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pgnym.sql.aggregates import Aggregate, extreme, order
-from pgnym.sql.catalog import Function
+from pgnym.sql.catalog import Function, Protection
 from pgnym.sql.contents import take
 from pgnym.sql.deferred import defer
 from pgnym.sql.errors import Refused
@@ -37,7 +37,7 @@ from pgnym.sql.resolve import Scope
 from pgnym.sql.select import window_definition
 from pgnym.sql.sorting import sort_item
 from pgnym.sql.sql_functions import derive
-from pgnym.sql.types import type_name_parts
+from pgnym.sql.types import family, type_name_parts
 from pgnym.sql.unify import (
     assign,
     compare,
@@ -75,6 +75,7 @@ _MORE_THAN_ARGUMENTS = frozenset(
 _NULLARY = frozenset(
     {"count", "json_build_object", "jsonb_build_object", "json_build_array", "jsonb_build_array"}
 )
+_RECORD = 2249
 Builtin = Callable[[Call], Kind]
 _BUILTINS: dict[str, Builtin] = {}
 
@@ -190,39 +191,75 @@ def _other(call: Call, schema: str | None) -> Kind:
 
 
 def _configured(call: Call, candidates: list[Function]) -> Kind | None:
-    """The kind that the configuration gives: arguments are written to their domain, results come from it."""
-    for function in candidates:
-        signature = call.run.catalog.signatures.get((function.schema, function.name))
-        if signature is None:
-            continue
-        for index, kind in enumerate(call.arguments):
-            protection = signature.arguments[index] if index < len(signature.arguments) else None
-            if protection is not None:
-                call.run.compared |= protection.columns
-                call.run.writes |= protection.columns
-            assign(protection, f"argument {index + 1} of {call.name}()", kind, call.what, call.position)
-        result = call.run.catalog.types.get(function.result)
-        if result is not None and result.relation:
-            relation = call.run.catalog.by_oid.get(result.relation)
-            if relation is not None:
-                names = tuple(c.name for c in relation.columns)
-                kinds = tuple(
-                    column_kind(signature.results[n]) if n in signature.results else PLAIN for n in names
-                )
-                return Row(names, kinds)
-        outs = tuple(
-            n
-            for n, m in zip(function.argument_names, function.argument_modes, strict=False)
-            if m in ("t", "o", "b")
+    """The kind that the configuration gives: arguments are written to their domain, results come from it.
+
+    A name has one signature for all its overloads; which of them is meant matters for names and types only.
+    """
+    signed = [f for f in candidates if (f.schema, f.name) in call.run.catalog.signatures]
+    if not signed:
+        return None
+    function = next((f for f in signed if len(f.arguments) == len(call.arguments)), signed[0])
+    signature = call.run.catalog.signatures[function.schema, function.name]
+    if signature.missing:
+        raise Refused(
+            f"the signature of function {call.name}() can't be used",
+            sqlstate="55000",
+            detail=f"It names {signature.missing}, which isn't protected in the database.",
+            hint="Run `pgnym apply`, or change `functions:` in the configuration.",
+            position=call.position,
         )
-        if outs:
-            return Row(
-                outs,
-                tuple(column_kind(signature.results[n]) if n in signature.results else PLAIN for n in outs),
-            )
-        scalar = signature.results.get("")
-        return column_kind(scalar) if scalar is not None else PLAIN
-    return None
+    for index, kind in enumerate(call.arguments):
+        place = _place(call, function, index)
+        protection = signature.arguments[place] if place < len(signature.arguments) else None
+        if protection is not None:
+            call.run.compared |= protection.columns
+            call.run.writes |= protection.columns
+            _check_declared(call, function, place, protection)
+        assign(protection, f"argument {place + 1} of {call.name}()", kind, call.what, call.position)
+
+    def result(name: str) -> Kind:
+        found = signature.results.get(name)
+        return PLAIN if found is None else column_kind(found)
+
+    composite = call.run.catalog.types.get(function.result)
+    relation = call.run.catalog.by_oid.get(composite.relation) if composite and composite.relation else None
+    if relation is not None:
+        names = tuple(c.name for c in relation.columns)
+        return Row(names, tuple(map(result, names)))
+    modes = zip(function.argument_names, function.argument_modes, strict=False)
+    outs = tuple(name for name, mode in modes if mode in ("t", "o", "b"))
+    if len(outs) > 1 or (outs and function.result == _RECORD):
+        return Row(outs, tuple(map(result, outs)))
+    return result(outs[0] if outs and outs[0] in signature.results else "")
+
+
+def _place(call: Call, function: Function, index: int) -> int:
+    """The place of an argument in the declaration: it may be named in the call."""
+    tag, fields = split(call.nodes[index])
+    if tag != "NamedArgExpr":
+        return index
+    modes = function.argument_modes or "i" * len(function.argument_names)
+    inputs = [n for n, m in zip(function.argument_names, modes, strict=False) if m not in ("t", "o")]
+    if fields.get("name") not in inputs:
+        raise Refused(
+            f'function {call.name}() has no argument "{fields.get("name")}"',
+            sqlstate="42883",
+            position=call.position,
+        )
+    return inputs.index(fields["name"])
+
+
+def _check_declared(call: Call, function: Function, place: int, protection: Protection) -> None:
+    """Tokens are text, whatever the column's values are."""
+    declared = function.arguments[place] if place < len(function.arguments) else 0
+    stored = family(call.run.catalog, declared)
+    if declared and stored != "text" and not protection.array:
+        raise Refused(
+            f"argument {place + 1} of function {call.name}() can't take protected column {protection.column}",
+            detail="The function gets the token, which is text, and is declared with another type.",
+            hint="Declare the argument as text.",
+            position=call.position,
+        )
 
 
 @_builtin("min", "max")

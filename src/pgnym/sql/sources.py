@@ -245,7 +245,7 @@ def _scalar_columns(run: Run, name: str, kind: Kind, alias: Node) -> tuple[list[
                 if m in ("t", "o", "b")
             ]
             if outs:
-                return [Field(n, PLAIN) for n in outs], False
+                return [Field(n, kind if len(outs) == 1 else PLAIN) for n in outs], False
             result = run.catalog.types.get(function.result)
             if result is not None and not result.relation and function.result != 2249:
                 return [Field(single, kind)], False

@@ -6,9 +6,10 @@ from pgnym.sql import copying, creating, ddl, prepared
 from pgnym.sql.errors import Refused
 from pgnym.sql.hints import for_statement
 from pgnym.sql.infer import Node, Run, infer, split
-from pgnym.sql.kinds import protected
+from pgnym.sql.kinds import Row, shape
+from pgnym.sql.outputs import output_columns, read_columns
 from pgnym.sql.plan import StatementPlan
-from pgnym.sql.resolve import Scope
+from pgnym.sql.resolve import Field, Scope
 from pgnym.sql.searching import kept_for_later
 from pgnym.sql.settle import settle
 from pgnym.sql.statements import COMMANDS, UTILITIES, Planned, plan_query, utility
@@ -89,11 +90,16 @@ def _call(run: Run, node: Node, touched: bool) -> Planned:
     if not touched:
         return StatementPlan("CALL"), []
     kind = infer(run, {"FuncCall": node["funccall"]}, Scope())
-    if protected(kind):
-        raise Refused("CALL with protected results is not supported")
+    known = shape(kind)
+    columns = (
+        tuple(map(Field, known.names, known.fields)) if isinstance(known, Row) else (Field("call", kind),)
+    )
     settled = settle(run)
+    outputs = output_columns(run.catalog, columns)
     plan = StatementPlan(
         "CALL",
+        outputs=outputs if any(outputs) else (),
+        reads=read_columns(outputs),
         parameters=settled.parameters,
         shown_parameter_types=settled.shown or None,
         sent_parameter_types=settled.sent or None,
