@@ -26,6 +26,13 @@ class Case:
 
 
 CASES = (
+    Case(
+        "a publication",
+        "CREATE TABLE t (id int PRIMARY KEY, a text); CREATE PUBLICATION p_t FOR TABLE t",
+        "{a: {}}",
+        None,
+        "publication p_t will send tokens",
+    ),
     Case("no such table", "CREATE TABLE tt (a text)", "{a: {}}", "public.t: there is no such table"),
     Case(
         "no such column", "CREATE TABLE t (mail text)", "{male: {}}", "public.t.male: there is no such column"
@@ -308,5 +315,63 @@ def test_a_run_that_fails_leaves_no_trace(postgres: Cluster, database: str) -> N
             assert "one" not in str(caught.value).lower().replace("nothing was changed", "")
             assert [r[0] for r in await bench.app.fetch("SELECT a FROM t ORDER BY a")] == ["One", "one"]
             assert await bench.vault.fetchval("SELECT count(*) FROM vault.protected_column") == 0
+
+    asyncio.run(work())
+
+
+BODIES = """
+CREATE TABLE t (id int, mail text, name text);
+CREATE FUNCTION by_mail(p_mail text, n int) RETURNS SETOF t LANGUAGE plpgsql AS
+  'BEGIN RETURN QUERY SELECT * FROM t WHERE mail = p_mail; END';
+CREATE FUNCTION listed(OUT name text, OUT k int) RETURNS SETOF record LANGUAGE plpgsql AS
+  'BEGIN RETURN QUERY SELECT t.name, t.id FROM t; END';
+CREATE FUNCTION mail(who int) RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT t.mail FROM t WHERE id = who); END';
+CREATE FUNCTION opaque(x int) RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT t.mail FROM t WHERE id = x); END';
+CREATE FUNCTION fired() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE t SET name = NULL; RETURN new; END';
+CREATE FUNCTION followed() RETURNS SETOF text LANGUAGE sql AS 'SELECT mail FROM t';
+"""
+PROPOSED = {
+    "by_mail(text,integer)": "under functions: public.by_mail: {arguments: [public.t.mail, null], "
+    "results: {mail: public.t.mail, name: public.t.name}}",
+    "listed()": "under functions: public.listed: {results: {name: public.t.name}}",
+    "mail(integer)": "under functions: public.mail: {results: public.t.mail}",
+    "opaque(integer)": "without a signature under functions: it reveals nothing",
+    "fired()": "see to it that it only copies them: it can't look into them, nor store plaintext",
+    "followed()": "pgnym follows bodies in SQL; where it can't, it says so and asks for a signature",
+}
+
+
+def test_signatures_are_proposed_ready_to_paste(postgres: Cluster, database: str) -> None:
+    tables = "tables: {public.t: {columns: {mail: {}, name: {}}}}"
+
+    async def work() -> None:
+        postgres.psql(BODIES, database)
+        async with workbench(postgres, database, tables) as bench:
+            found = {
+                w.text.removeprefix("function ").split(" (")[0].removeprefix("public."): w.hint
+                for w in (await bench.plan()).warnings
+                if w.text.startswith("function ")
+            }
+        assert found == PROPOSED
+        signed = "\n".join(
+            "  " + hint.removeprefix("under functions: ")
+            for hint in PROPOSED.values()
+            if hint.startswith("under")
+        )
+        async with workbench(postgres, database, f"{tables}\nfunctions:\n{signed}") as bench:
+            left = [w.text for w in (await bench.plan()).warnings if w.text.startswith("function ")]
+        names = sorted(text.split("(")[0].split(".")[-1].removeprefix("function ") for text in left)
+        assert names == ["fired", "followed", "opaque"]
+
+    asyncio.run(work())
+
+
+def test_a_table_that_was_never_analyzed_is_counted(postgres: Cluster, database: str) -> None:
+    async def work() -> None:
+        async with workbench(postgres, database, "tables: {public.t: {columns: {a: {}}}}") as bench:
+            await bench.app.execute("CREATE TABLE t (a text) WITH (autovacuum_enabled = off)")
+            await bench.app.execute("INSERT INTO t SELECT i::text FROM generate_series(1, 1234) i")
+            steps = [step.text for step in (await bench.plan()).steps]
+            assert "tokenize a of about 1234 rows" in steps
 
     asyncio.run(work())

@@ -70,7 +70,10 @@ async def results(config: Config) -> AsyncIterator[Result]:
         return
     app = await attempt(upstream)
     if isinstance(app, Exception):
-        yield "the protected database", *explain(app)
+        text, hint = explain(app)
+        if isinstance(app, asyncpg.InvalidAuthorizationSpecificationError):
+            hint = f"pgnym apply makes the login {config.vault.user}, if it was never run; else check its password"
+        yield "the protected database", text, hint
         return
     try:
         async for result in of_upstream(app, config):

@@ -358,8 +358,8 @@ async def triggers_on(app: Connection, statements: Sequence[str]) -> None:
 
 async def finish(tools: Tools, tables: Sequence[Table]) -> list[str]:
     """Clean up behind an earlier run that was killed after its change was committed."""
-    bound = await survey.bindings(tools.app)
     registered = await registry.read(tools.vault)
+    bound = await survey.bindings(tools.app, registry.places(registered))
     labels = {table.label for table in tables}
     identifiers = [i for i, b in bound.items() if f"{b.schema}.{b.table}" in labels and i in registered]
     async with survey.pinned(tools.app):

@@ -6,10 +6,11 @@ A blocker stops ``apply``; a warning tells what will be different. Each question
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Container, Iterator, Mapping
 
 from pgnym.onboard.expressions import inspected, is_constant, is_lower_of
 from pgnym.onboard.model import ColumnWork, Connection, Finding, Mode, TableWork, quoted
+from pgnym.onboard.proposals import bodies, proposed
 from pgnym.onboard.storage import JSONB, NUMERIC
 from pgnym.onboard.storage import element as storage_element
 from pgnym.onboard.survey import ForeignKey, foreign_keys
@@ -56,33 +57,37 @@ SELECT polname, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrel
 WHERE polrelid = $1::bigint::oid ORDER BY polname
 """
 
-FUNCTIONS = """
-SELECT p.oid::regprocedure::text, l.lanname, p.prosrc
-FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'vault') AND l.lanname NOT IN ('c', 'internal')
-  AND position($1 in lower(p.prosrc)) > 0
-ORDER BY 1
+
+PUBLICATIONS = """
+SELECT DISTINCT p.pubname, t.j ->> 'prqual' IS NOT NULL AS filtered
+FROM pg_publication p LEFT JOIN LATERAL
+  (SELECT to_jsonb(r) AS j FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = $1::bigint::oid) t ON true
+WHERE p.puballtables OR t.j IS NOT NULL ORDER BY 1
 """
 
 
-async def hazards(app: Connection, work: TableWork, domains: Domains) -> Found:
+async def hazards(
+    app: Connection, work: TableWork, domains: Domains, signed: Container[str] = frozenset()
+) -> Found:
     """The hazards of a table whose ``work.columns`` are to be protected.
 
-    ``domains`` gives the domain of every column that is or will be protected, for foreign keys.
+    ``domains`` gives the domain of every column that is or will be protected, for foreign keys. ``signed``: functions with a
+    signature in the configuration, as ``schema.name``.
     """
     columns = {c.column.name: c for c in work.columns}
     for column in work.columns:
         for verdict in of_column(column, work):
             yield verdict
-    for ask in (generated, checks, indexes, triggers, rules, policies):
+    for ask in (generated, checks, indexes, triggers, rules, policies, publications):
         async for verdict in ask(app, work, columns):
             yield verdict
     for key in await foreign_keys(app, work.table.oid):
         for verdict in of_foreign_key(key, work, domains):
             yield verdict
-    for ask in (functions, comments):
-        async for verdict in ask(app, work, columns):
-            yield verdict
+    async for verdict in functions(app, work, columns, signed):
+        yield verdict
+    async for verdict in comments(app, work, columns):
+        yield verdict
 
 
 def of_column(work: ColumnWork, of: TableWork) -> Iterator[Verdict]:
@@ -224,14 +229,36 @@ def of_foreign_key(key: ForeignKey, work: TableWork, domains: Domains) -> Iterat
             yield True, Finding(where, text, "use tokens: deterministic")
 
 
-async def functions(app: Connection, work: TableWork, columns: Columns) -> Found:
+async def publications(app: Connection, work: TableWork, columns: Columns) -> Found:
+    """Logical replication carries what is stored."""
+    for name, filtered in await app.fetch(PUBLICATIONS, work.table.oid):
+        text = f"publication {name} will send tokens to its subscribers"
+        hint = (
+            "a row filter that compares with a constant must be made again through pgnym" if filtered else ""
+        )
+        yield False, Finding(work.table.label, text, hint)
+
+
+async def functions(app: Connection, work: TableWork, columns: Columns, signed: Container[str]) -> Found:
     """Functions whose body names the table: inside, its protected columns are tokens."""
-    name = work.table.name.lower()
-    for function, language, body in await app.fetch(FUNCTIONS, name):
-        words = {word.lower() for word in re.findall(r"\w+|\*", body)}
-        if name in words and ("*" in words or words & {c.lower() for c in columns}):
-            text = f"function {function} ({language}) names the table: inside, protected columns are tokens"
-            yield False, Finding(work.table.label, text)
+    names = {name: f"{work.table.label}.{name}" for name in columns}
+    for body in await bodies(app, work.table.name):
+        words = body.words
+        if body.name in signed or not ("*" in words or words & {c.lower() for c in columns}):
+            continue
+        text = f"function {body.signature} ({body.language}) names the table: inside, protected columns are tokens"
+        if body.fires:
+            hint = "see to it that it only copies them: it can't look into them, nor store plaintext"
+        elif body.language == "sql":
+            hint = "pgnym follows bodies in SQL; where it can't, it says so and asks for a signature"
+        else:
+            line = proposed(body, names)
+            hint = (
+                f"under functions: {line}"
+                if line
+                else "without a signature under functions: it reveals nothing"
+            )
+        yield False, Finding(work.table.label, text, hint)
 
 
 async def comments(app: Connection, work: TableWork, columns: Columns) -> Found:

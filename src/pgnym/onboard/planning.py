@@ -38,6 +38,7 @@ class Draft:
     config: Config
     registered: dict[int, Registered]
     bindings: dict[int, Binding]
+    copies: dict[tuple[str, str, str], Binding]
     known_domains: dict[str, bool]
     steps: list[Step] = field(default_factory=list)
     warnings: list[Finding] = field(default_factory=list)
@@ -70,9 +71,11 @@ async def plan(config: Config, app: Connection, vault: Connection) -> OnboardPla
     """
     outdated = await current_version(vault) < latest_version()
     async with survey.pinned(app, "repeatable_read"):
-        draft = Draft(
-            config, await registry.read(vault), await survey.bindings(app), await registry.domains(vault)
-        )
+        registered = await registry.read(vault)
+        found = await survey.all_bindings(app)
+        bound = survey.originals(found, registry.places(registered))
+        copies = {b.place: b for b in found if b not in bound.values()}
+        draft = Draft(config, registered, bound, copies, await registry.domains(vault))
         if outdated:
             draft.step(
                 StepKind.VAULT, "", f"create or migrate the schema vault to version {latest_version()}"
@@ -85,7 +88,7 @@ async def plan(config: Config, app: Connection, vault: Connection) -> OnboardPla
         await read_tables(draft, app)
         orphans(draft)
         for work in draft.works:
-            async for blocks, finding in hazards(app, work, draft.domains):
+            async for blocks, finding in hazards(app, work, draft.domains, config.functions):
                 (draft.blockers if blocks else draft.warnings).append(finding)
         groups = await group(app, draft.works)
         for each in groups:
@@ -156,6 +159,12 @@ async def read_tables(draft: Draft, app: Connection) -> None:
             found = table.columns.get(options.column)
             if found is None:
                 draft.block(options.name, "there is no such column", near(options.column, table.columns))
+                continue
+            copy = draft.copies.get((table.schema, table.name, found.name))
+            if copy is not None and copy.id in draft.registered:
+                origin = draft.registered[copy.id].name
+                text = f"was made from {origin}, and is protected as that is"
+                draft.block(options.name, text, "leave it out of the configuration")
                 continue
             work = examine(draft, table, found, options, by_place.get((table.schema, table.name, found.name)))
             if work is not None:

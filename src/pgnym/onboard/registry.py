@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pgnym.onboard.errors import OnboardError
@@ -63,6 +64,11 @@ class Registered:
     def name(self) -> str:
         """``schema.table.column``."""
         return ".".join(self.place)
+
+
+def places(registered: Mapping[int, Registered]) -> dict[int, tuple[str, str, str]]:
+    """Where each column was when it was last followed, by id."""
+    return {identifier: row.place for identifier, row in registered.items()}
 
 
 async def read(vault: Connection) -> dict[int, Registered]:

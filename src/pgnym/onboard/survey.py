@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from pgnym.onboard.model import Column, Connection, Table, quoted
+from pgnym.onboard import storage
+from pgnym.onboard.model import Column, Connection, Row, Table, quoted
 
 # The canonical value is what PostgreSQL prints under these (docs/decisions, on the canonical value).
 CANONICAL_SETTINGS = {
@@ -46,7 +47,8 @@ TREE = """
 WITH RECURSIVE tree(oid) AS (
   SELECT $1::bigint::oid UNION SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid
 )
-SELECT n.nspname, c.relname, greatest(c.reltuples, 0)::bigint AS rows, c.relkind::text AS kind
+SELECT n.nspname, c.relname, c.reltuples::bigint AS rows, c.relkind::text AS kind,
+  CASE WHEN c.relkind = 'r' THEN pg_relation_size(c.oid) ELSE 0 END AS bytes
 FROM tree JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
 ORDER BY c.oid
 """
@@ -66,10 +68,12 @@ ORDER BY a.attnum
 """
 
 BINDINGS = """
-SELECT substr(k.conname, 7)::int, n.nspname, c.relname, a.attname, k.convalidated
+SELECT substring(k.conname FROM '^pgnym_([0-9]{1,9})')::int, n.nspname, c.relname, a.attname, k.convalidated, k.conname
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.conkey[1]
-WHERE k.contype = 'c' AND k.conname ~ '^pgnym_[0-9]{1,9}$' AND k.coninhcount = 0 AND cardinality(k.conkey) = 1
+WHERE k.contype = 'c' AND k.conname ~ '^pgnym_[0-9]{1,9}(_[0-9]+)?$' AND k.coninhcount = 0 AND cardinality(k.conkey) = 1
+  AND n.nspname !~ '^pg_temp'
+ORDER BY c.oid, k.conname
 """
 
 FOREIGN_KEYS = """
@@ -110,27 +114,75 @@ async def table(app: Connection, schema: str, name: str) -> Table | None:
         kind="foreign" if any(leaf["kind"] == "f" for leaf in leaves) else row["kind"],
         owned=row["owned"],
         forced_rls=row["forced"],
-        rows=sum(leaf["rows"] for leaf in leaves),
+        rows=await row_count(app, leaves, may_count=row["owned"] and not row["forced"]),
         columns={row[0]: Column(*row) for row in await app.fetch(COLUMNS, row["oid"])},
         leaves=tuple(f"{quoted(leaf[0])}.{quoted(leaf[1])}" for leaf in leaves if leaf["kind"] == "r"),
         partition_columns=frozenset(row["partition_columns"] or ()),
     )
 
 
+ROW_BYTES = 100  # of a row with its header, a guess on the high side of their number
+COUNTED_BYTES = 16 << 20  # a table this small is counted in no time
+
+
+async def row_count(app: Connection, leaves: Sequence[Row], *, may_count: bool) -> int:
+    """About how many rows a table has: counted where it was never analyzed and is small, else by its size.
+
+    The planner's estimate is -1 (0 before PostgreSQL 14) until VACUUM or ANALYZE has been there.
+    """
+    total = 0
+    for leaf in leaves:
+        if leaf["kind"] != "r":
+            continue
+        if leaf["rows"] > 0 or leaf["bytes"] == 0:
+            total += max(leaf["rows"], 0)
+        elif may_count and leaf["bytes"] <= COUNTED_BYTES:
+            name = f"{quoted(leaf['nspname'])}.{quoted(leaf['relname'])}"
+            total += await app.fetchval(f"SELECT count(*) FROM ONLY {name}")  # noqa: S608 - quoted
+        else:
+            total += leaf["bytes"] // ROW_BYTES
+    return total
+
+
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A CHECK named ``pgnym_<id>`` on a column of a table (not those that children inherit)."""
+    """A CHECK named ``pgnym_<id>`` on a column of a table (not those that children inherit).
+
+    Tables made from a protected one, by LIKE or a query, have one of the same id (``sql/guard.py``): they are its copies.
+    """
 
     id: int
     schema: str
     table: str
     column: str
     validated: bool
+    name: str
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Schema, table and column."""
+        return self.schema, self.table, self.column
 
 
-async def bindings(app: Connection) -> dict[int, Binding]:
-    """All of them, by registry id."""
-    return {row[0]: Binding(*row) for row in await app.fetch(BINDINGS)}
+async def all_bindings(app: Connection) -> list[Binding]:
+    """All of them, those of copies too; temporary tables left out."""
+    return [Binding(*row) for row in await app.fetch(BINDINGS)]
+
+
+async def bindings(app: Connection, places: Mapping[int, tuple[str, str, str]]) -> dict[int, Binding]:
+    """By registry id, that of the column which the registry means. ``places``: where the registry last saw each."""
+    return originals(await all_bindings(app), places)
+
+
+def originals(found: Sequence[Binding], places: Mapping[int, tuple[str, str, str]]) -> dict[int, Binding]:
+    """Of each id the one at its place; where that is none (it was renamed), the first that was made."""
+    chosen: dict[int, Binding] = {}
+    for binding in found:
+        if binding.name != storage.check_name(binding.id):
+            continue  # made by a query
+        if binding.id not in chosen or binding.place == places.get(binding.id):
+            chosen[binding.id] = binding
+    return chosen
 
 
 @dataclass(frozen=True, slots=True)

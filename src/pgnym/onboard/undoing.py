@@ -24,10 +24,15 @@ SESSION_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A table with its protected columns and their registry rows."""
+    """A table with its protected columns and their registry rows. ``checks``: the names of all its CHECKs.
+
+    ``copied``: ids of which it has a copy only: the column that the registry means is in another table.
+    """
 
     table: Table
     columns: tuple[tuple[Column, Registered], ...]
+    checks: tuple[str, ...]
+    copied: frozenset[int]
 
 
 async def undo(tools: Tools, label: str) -> list[str]:
@@ -51,7 +56,8 @@ async def undo(tools: Tools, label: str) -> list[str]:
             if await forget_leftovers(tools, table):
                 return [label]
             raise OnboardError(f"{label}: none of its columns is protected")
-        identifiers = [row.id for held in group for _, row in held.columns]
+        await refuse_copies(tools, group)
+        identifiers = [r.id for held in group for _, r in held.columns if r.id not in held.copied]
         await registry.set_state(tools.vault, identifiers, "undoing")
         tenants = await all_tenants(tools)
         try:
@@ -67,15 +73,29 @@ async def undo(tools: Tools, label: str) -> list[str]:
     return [held.table.label for held in group]
 
 
+async def refuse_copies(tools: Tools, group: Sequence[Held]) -> None:
+    """Raise OnboardError if tables made from those of the group hold tokens whose registry rows would go."""
+    mine = {(held.table.schema, held.table.name) for held in group}
+    going = {r.id for held in group for _, r in held.columns if r.id not in held.copied}
+    found = await survey.all_bindings(tools.app)
+    others = sorted(
+        {f"{b.schema}.{b.table}" for b in found if b.id in going and (b.schema, b.table) not in mine}
+    )
+    if others:
+        raise OnboardError(
+            f"{', '.join(others)} {'was' if len(others) == 1 else 'were'} made from it, and would keep tokens",
+            f"drop it, or first pgnym undo --table {others[0]}",
+        )
+
+
 async def forget_leftovers(tools: Tools, table: Table) -> bool:
     """What is left of a run that was killed when the plaintext was back but the registry not yet told.
 
     Returns whether ``table`` was part of it. The others of its group are forgotten with it.
     """
-    bound = await survey.bindings(tools.app)
-    left = [
-        r for r in (await registry.read(tools.vault)).values() if r.state == "undoing" and r.id not in bound
-    ]
+    registered = await registry.read(tools.vault)
+    bound = await survey.bindings(tools.app, registry.places(registered))
+    left = [r for r in registered.values() if r.state == "undoing" and r.id not in bound]
     if not any(r.place[:2] == (table.schema, table.name) for r in left):
         return False
     tables = {place: await survey.table(tools.app, *place) for place in {r.place[:2] for r in left}}
@@ -102,14 +122,13 @@ async def gateways(vault: Connection, user: str) -> int:
 
 async def joined(tools: Tools, table: Table) -> list[Held]:
     """The table and all that foreign keys between protected columns join to it."""
-    bound = await survey.bindings(tools.app)
     registered = await registry.read(tools.vault)
-    by_table: dict[tuple[str, str], list[tuple[str, Registered]]] = {}
-    for identifier, binding in bound.items():
-        if identifier in registered:
-            by_table.setdefault((binding.schema, binding.table), []).append(
-                (binding.column, registered[identifier])
-            )
+    everywhere = await survey.all_bindings(tools.app)
+    bound = survey.originals(everywhere, registry.places(registered))
+    by_table: dict[tuple[str, str], list[survey.Binding]] = {}
+    for binding in everywhere:
+        if binding.id in registered:
+            by_table.setdefault((binding.schema, binding.table), []).append(binding)
     found: dict[int, Held] = {}
     waiting = [table]
     while waiting:
@@ -117,7 +136,15 @@ async def joined(tools: Tools, table: Table) -> list[Held]:
         columns = by_table.get((here.schema, here.name), [])
         if here.oid in found or not columns:
             continue
-        held = found[here.oid] = Held(here, tuple((here.columns[name], row) for name, row in columns))
+        rows_of = {binding.column: registered[binding.id] for binding in columns}
+        held = found[here.oid] = Held(
+            here,
+            tuple((here.columns[name], row) for name, row in rows_of.items()),
+            tuple(binding.name for binding in columns),
+            frozenset(
+                b.id for b in columns if bound.get(b.id) is None or bound[b.id].place[:2] != b.place[:2]
+            ),
+        )
         attnums = {column.attnum for column, _ in held.columns}
         for key in await survey.foreign_keys(tools.app, here.oid):
             mine = key.table_oid == here.oid
@@ -149,14 +176,16 @@ async def restore(tools: Tools, group: Sequence[Held], tenants: Sequence[Tokens]
     """The change itself, within the transaction."""
     app = tools.app
     copies = await views.over(app, [(h.table.oid, [c.attnum for c, _ in h.columns]) for h in group])
-    retyped = [(h.table.oid, [c.attnum for c, r in h.columns if r.type_name != c.type_name]) for h in group]
+    retyped = [
+        (h.table.oid, [c.attnum for c, r in h.columns if original_type(c, r) != c.type_name]) for h in group
+    ]
     down = await views.take_down(app, retyped)
     keys = {k.oid: k for h in group for k in await survey.foreign_keys(app, h.table.oid) if touches(k, group)}
     for key in keys.values():
         await app.execute(f"ALTER TABLE {key.table} DROP CONSTRAINT {quoted(key.name)}")
     for held in group:
         table = held.table
-        drops = ", ".join(f"DROP CONSTRAINT {storage.check_name(row.id)}" for _, row in held.columns)
+        drops = ", ".join(f"DROP CONSTRAINT {name}" for name in held.checks)
         await app.execute(f"ALTER TABLE {table.sql} {drops}")
         tokens = await defaults.take_tokens(app, table, [column for column, _ in held.columns])
         fired = await triggers_off(app, table)
@@ -165,7 +194,7 @@ async def restore(tools: Tools, group: Sequence[Held], tenants: Sequence[Tokens]
             await rows.reveal(app, leaf, [cell(tools, c, r) for c, r in held.columns], tenants, tick)
         await app.execute("SET CONSTRAINTS ALL IMMEDIATE")  # ALTER TABLE refuses while checks are pending
         await triggers_on(app, fired)
-        clauses = [retype(c, r) for c, r in held.columns if r.type_name != c.type_name]
+        clauses = [retype(c, r) for c, r in held.columns if original_type(c, r) != c.type_name]
         if clauses:
             await app.execute(f"ALTER TABLE {table.sql} {', '.join(clauses)}")
         cells = {column.name: cell(tools, column, row) for column, row in held.columns}
@@ -207,5 +236,14 @@ def retype(column: Column, row: Registered) -> str:
     collation = (
         f" COLLATE {column.collation}" if column.collation and storage.text_like(row.codec_oid) else ""
     )
-    name = quoted(column.name)
-    return f"ALTER COLUMN {name} TYPE {row.type_name}{collation} USING {name}::text::{row.type_name}"
+    name, original = quoted(column.name), original_type(column, row)
+    return f"ALTER COLUMN {name} TYPE {original}{collation} USING {name}::text::{original}"
+
+
+def original_type(column: Column, row: Registered) -> str:
+    """The type that a column gets back. Text without a length was never given one: a query has made it from one that had."""
+    own = column.type_name in ("text", "character varying") and row.codec_oid in (
+        storage.TEXT,
+        storage.VARCHAR,
+    )
+    return column.type_name if own else row.type_name

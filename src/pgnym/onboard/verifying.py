@@ -25,12 +25,14 @@ async def verify(tools: Tools) -> Verdict:
     findings: list[Finding] = []
     seen = 0
     async with survey.pinned(tools.app, "repeatable_read"):
-        bound = await survey.bindings(tools.app)
         registered = await registry.read(tools.vault)
+        found = await survey.all_bindings(tools.app)
+        bound = survey.originals(found, registry.places(registered))
         for row in registered.values():
             if row.id not in bound and row.state == "protected":
                 findings.append(Finding(row.name, "is registered, but its CHECK is gone", "pgnym apply"))
-        for identifier, binding in bound.items():
+        for binding in found:
+            identifier = binding.id
             label = f"{binding.schema}.{binding.table}"
             where = f"{label}.{binding.column}"
             if identifier not in registered:
