@@ -161,6 +161,12 @@ COMPARED = [
     "SELECT p.id, f.id FROM person p, friend f WHERE (p.name, p.company) < (f.name, 'c1') ORDER BY 1, 2",
 ]
 
+COMPARED += [
+    "SELECT id FROM person WHERE name >= ALL (SELECT name FROM friend WHERE name IS NOT NULL) ORDER BY id",
+    "SELECT id FROM person WHERE born < ANY (SELECT DISTINCT f.born FROM friend f) ORDER BY id",
+    "SELECT id FROM person WHERE name < (SELECT max(name) FROM friend) ORDER BY id",
+]
+
 REFUSED = [
     ("SELECT id FROM person ORDER BY name || nick", "0A000"),
     (

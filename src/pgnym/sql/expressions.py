@@ -32,6 +32,7 @@ from pgnym.sql.ordering import (
     collation_named,
     comparable,
     compare_rows,
+    compare_subquery,
     ranking,
     result_type,
     same_order,
@@ -521,7 +522,7 @@ def _subquery(run: Run, node: Node, scope: Scope) -> Kind:
             against: Kind = kinds[0] if len(kinds) == 1 else Row(tuple(f.name for f in columns), kinds)
             if name in _EQUALITY:
                 compare(tested, against, what, at)
-            else:
+            elif name not in _ORDER or not compare_subquery(run, node, (tested, against), what, at):
                 require_plain(tested, what, at)
                 require_plain(against, what, at)
             return BOOLEAN

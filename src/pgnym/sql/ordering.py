@@ -259,6 +259,20 @@ def compare_rows(
             require_plain(right, what, position)
 
 
+def compare_subquery(run: Run, node: Node, kinds: tuple[Kind, Kind], what: str, position: int | None) -> bool:
+    """``c > ALL (SELECT d FROM …)``: both by key, if the subquery's column is an expression whose place is known."""
+    query = node["subselect"].get("SelectStmt", {})
+    targets = query.get("targetList", ())
+    built = query.get("op", "SETOP_NONE") != "SETOP_NONE" or "sortClause" in query or "valuesLists" in query
+    if built or len(targets) != 1 or not comparable(kinds):
+        return False
+    value = targets[0]["ResTarget"]["val"]
+    if any("A_Star" in part for part in value.get("ColumnRef", {}).get("fields", ())):
+        return False
+    by_key(run, [node["testexpr"], value], kinds, what, position)
+    return True
+
+
 def _place(run: Run, node: Node, kind: Open, found: Ranking, what: str, position: int | None) -> None:
     """Put the place of a constant or parameter among the ranks in its place."""
     root = kind.root()

@@ -484,3 +484,11 @@ SELECT 1 FROM customer WHERE (email, customer_id) > (company, 1)
 -- rows from a subquery
 SELECT 1 FROM customer WHERE (email, customer_id) > (SELECT email, employee_id FROM employee LIMIT 1)
 --! 0A000 operator > on protected column public.customer.email is not supported @ ['> (SELECT email, emp']
+
+-- a column beside those of a subquery
+SELECT 1 FROM customer WHERE email > ALL (SELECT e.email FROM employee e WHERE e.email IS NOT NULL)
+--> SELECT 1 FROM customer WHERE rank<email ranks>(email) > ALL (SELECT rank<email ranks>(e.email) FROM employee e WHERE e.email IS NOT NULL)
+
+-- a column beside those of a union
+SELECT 1 FROM customer WHERE email > ANY (SELECT email FROM employee UNION SELECT billing_email FROM invoice)
+--! 0A000 > (subquery) on protected column public.customer.email is not supported @ ['> ANY (SELECT email ']
