@@ -305,9 +305,16 @@ def _place(run: Run, node: Node, kind: Open, found: Ranking, what: str, position
 def result_type(catalog: Catalog, first: Token, *, varchar: bool) -> bytes | None:
     """The type that min or GREATEST gives on the server, None for text. ``varchar``: whether it leaves that as it is.
 
-    ``first``: the first argument. Of types that can stand for each other, its type is the common one.
+    ``first``: the first argument. Of types that can stand for each other, its type is the common one. Raises Refused where
+    it may be either of text and varchar.
     """
     stored = first.protection.stored_oid
+    if varchar and not first.whole and VARCHAR in {p.stored_oid for p in first.lineage}:
+        raise Refused(
+            f"picking by order from {describe(first)}, computed by an expression, is not supported",
+            detail="It isn't known whether its type is text or varchar.",
+            hint="Pick from the column itself, or use min() or max().",
+        )
     if stored == VARCHAR:
         return b"varchar" if varchar else None
     if stored == BPCHAR:
