@@ -412,13 +412,7 @@ STEPS.refused |= {
     "update with a computed value": "the server would compute a value of tokens (limits.md)",
     "json key of a protected document": "the document is protected as a whole; protect the path instead",
     "where concat of two columns": "a predicate on two columns has no candidates in one domain",
-    **dict.fromkeys(
-        ("date year", "date month", "date date_trunc", "date cast to text", "timestamp as a date"), PARTS
-    ),
+    **dict.fromkeys(("date year", "date month", "date date_trunc", "date cast to text"), PARTS),
     "extract": PARTS,
-    **dict.fromkeys(
-        ("where length", "where substr", "where split_part"),
-        "a parameter declared as smallint, cast to integer",
-    ),
 }
 STEPS.check()
