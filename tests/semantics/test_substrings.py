@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_values import Maker
 
 from pgnym.semantics.ctype import ctype
-from pgnym.semantics.evaluate import compile_expression
+from pgnym.semantics.evaluate import EvaluationError, compile_expression
 from pgnym.semantics.expression import Call, Collation, Constant, Expression, Value
 from pgnym.semantics.folding import UNSETTLED, fold
 from pgnym.semantics.substrings import MOST_ALTERNATIVES, alternatives, required
@@ -145,3 +146,28 @@ def test_what_matches_has_the_parts(
             assert all(part in folded for part in required(test, constants)), (test, constants)
             sets = alternatives(test, constants)
             assert not sets or any(all(part in folded for part in parts) for parts in sets), (test, constants)
+
+
+@pytest.mark.parametrize("seed", [1, *[pytest.param(n, marks=pytest.mark.long) for n in range(2, 12)]])
+def test_no_match_is_lost(seed: int) -> None:
+    """Random conditions of every kind, over values of the same few letters: whatever matches has the parts."""
+    make = Maker(seed)
+    found = 0
+    for _ in range(4000):
+        collation = make.random.choice((C, UNICODE, FULL))
+        subject: Expression = Value(make.random.choice((TEXT, BPCHAR)), 4 + 6, collation)
+        sign = make.random.choice(("~~", "~~*", "~", "~*", "=", "^@"))
+        if make.random.random() < 0.3:
+            subject = Call(make.random.choice(("lower", "upper", "btrim")), (subject,), TEXT)
+        test = Call(sign, (subject, Constant(0, TEXT)), BOOL)
+        constants = [make.regex().encode() if "~" in sign and len(sign) < 3 else make.text().encode()]
+        try:
+            matches = compile_expression(test, constants)
+            wanted = required(test, constants)
+            for value in [make.text().encode() for _ in range(6)] + [constants[0], constants[0].lower()]:
+                if matches(value) == b"t":
+                    found += 1
+                    assert all(part in fold(value) for part in wanted), (test, constants, value)
+        except EvaluationError:
+            continue
+    assert found > 2000
