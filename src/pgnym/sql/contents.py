@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from pgnym.semantics.expression import Call, Collation, Constant, Expression, Value
 from pgnym.semantics.signatures import resolve
+from pgnym.sql.content_expressions import holds_value, is_strict, is_whole, types_of_constants, with_default
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Applied, Fixed, Fold
 from pgnym.sql.fold import Constant as FoldedConstant
@@ -61,7 +62,7 @@ class _Taken:
 
     def typed_parameters(self, expression: Expression) -> tuple[tuple[int, int, int], ...]:
         """(number, type, where) of the client parameters in an expression."""
-        types = _constant_types(expression)
+        types = types_of_constants(expression)
         return tuple((n, declared or types[index], where) for n, index, where, declared in self.parameters)
 
 
@@ -148,7 +149,7 @@ def _build(run: Run, nodes: list[Node], operator: str | None, scope: Scope) -> _
     test = parts[0] if operator is None else Call(operator, tuple(parts), _BOOL)
     collation = taken.value.protection.collation
     if collation is not None and collation.name == "default":
-        test = _with_default(test, collation)
+        test = with_default(test, collation)
     return _Built(taken, taken.value, test)
 
 
@@ -180,18 +181,18 @@ def computed(run: Run, node: Node, scope: Scope) -> Computed | None:
     except (_Unfit, Refused):
         return None
     taken, expression = builder.taken, part.expression
-    if taken.value is None or isinstance(expression, Value) or not _holds_value(expression):
+    if taken.value is None or isinstance(expression, Value) or not holds_value(expression):
         return None
     own = taken.value.protection.collation
     if own is not None and own.name == "default":
-        expression = _with_default(expression, own)
+        expression = with_default(expression, own)
     return Computed(
         taken.value,
         taken.kept,
         expression,
         part.type_oid,
         part.collation,
-        not _strict(expression, loose=False),
+        not is_strict(expression, loose=False),
         tuple(taken.constants),
         taken.typed_parameters(expression),
         tuple(taken.starts),
@@ -204,7 +205,7 @@ def _record(run: Run, built: _Built, place: tuple[int, int], loose: bool) -> Non
         run.occurrences.pop(at, None)
     columns = built.value.columns
     run.compared |= columns
-    nulls = not _strict(built.test, loose)
+    nulls = not is_strict(built.test, loose)
     constants = tuple(taken.constants)
     run.searches[place[0]] = Search(
         *place,
@@ -212,56 +213,6 @@ def _record(run: Run, built: _Built, place: tuple[int, int], loose: bool) -> Non
         LookupHole(Answer.MATCHES, protection, columns, built.test, constants, nulls, loose),
         taken.typed_parameters(built.test),
     )
-
-
-def _constant_types(expression: Expression) -> dict[int, int]:
-    if isinstance(expression, Constant):
-        return {expression.index: expression.type_oid}
-    if isinstance(expression, Call):
-        return {i: t for argument in expression.arguments for i, t in _constant_types(argument).items()}
-    return {}
-
-
-def _strict(expression: Expression, loose: bool) -> bool:
-    """Whether an expression is NULL wherever the value is, whatever its constants are.
-
-    Over an empty array ANY is false and ALL is true, also for NULL. Only where that matters it is told by the answer;
-    elsewhere an empty array is refused when it comes.
-    """
-    if not isinstance(expression, Call):
-        return isinstance(expression, Value)
-    name, arguments = expression.function, expression.arguments
-    if name in ("is null", "is not null", "coalesce", "greatest", "least"):
-        return False
-    if name in ("and", "or"):
-        return all(_strict(argument, loose) for argument in arguments)
-    if name.startswith("all "):
-        return not loose
-    if name == "nullif":
-        return _strict(arguments[0], loose)
-    return any(_strict(argument, loose) for argument in arguments)
-
-
-def _with_default(expression: Expression, collation: Collation) -> Expression:
-    """What is computed of constants alone has the database's default collation."""
-    if not isinstance(expression, Call):
-        return expression
-    arguments = tuple(_with_default(argument, collation) for argument in expression.arguments)
-    own = expression.collation if _holds_value(expression) else expression.collation or collation
-    return replace(expression, arguments=arguments, collation=own)
-
-
-def _holds_value(expression: Expression) -> bool:
-    if isinstance(expression, Call):
-        return any(_holds_value(argument) for argument in expression.arguments)
-    return isinstance(expression, Value)
-
-
-def _is_whole(expression: Expression) -> bool:
-    """Whether an expression gives the value itself or a constant in its place: on tokens it works just as well."""
-    if isinstance(expression, Call) and expression.function in ("coalesce", "nullif"):
-        return _is_whole(expression.arguments[0])
-    return isinstance(expression, Value)
 
 
 class _Builder:
@@ -283,7 +234,7 @@ class _Builder:
                 return Call(operator, tuple(self.test(a) for a in fields["args"]), _BOOL)
             case "NullTest":
                 inner = self.part(fields["arg"])
-                if _is_whole(inner.expression) or not _holds_value(inner.expression):
+                if is_whole(inner.expression) or not holds_value(inner.expression):
                     raise _Unfit  # the server can tell
                 negated = fields.get("nulltesttype") == "IS_NOT_NULL"
                 return Call("is not null" if negated else "is null", (inner.expression,), _BOOL)
@@ -291,7 +242,7 @@ class _Builder:
                 return self._comparison(fields)
             case "FuncCall":
                 part = self._call(fields)
-                if part.type_oid != _BOOL or not _holds_value(part.expression):
+                if part.type_oid != _BOOL or not holds_value(part.expression):
                     raise _Unfit
                 return part.expression
             case _:
@@ -392,12 +343,12 @@ class _Builder:
         token = self.taken.value
         if token is None or token.protection.randomized:
             return
-        if _is_whole(left.expression) or _is_whole(right.expression):
+        if is_whole(left.expression) or is_whole(right.expression):
             raise _Unfit
 
     @staticmethod
     def _looks(part: _Part) -> Expression:
-        if part.type_oid != _BOOL or not _holds_value(part.expression):
+        if part.type_oid != _BOOL or not holds_value(part.expression):
             raise _Unfit
         return part.expression
 
