@@ -238,7 +238,10 @@ def not_built(config: Config) -> Iterator[tuple[str, str, str]]:
             path = f"tables.{name}.columns.{column}"
             for search in options.search or ():
                 if search == "order":
-                    yield f"{path}.search", "the order index", "leave it out"
+                    hint = (
+                        "leave it out: up to vault.scan_limit values of a domain are sorted without an index"
+                    )
+                    yield f"{path}.search", "the order index", hint
             if options.normalize in ("email", "phone"):
                 yield f"{path}.normalize", options.normalize, "use none or casefold"
             if options.paths:
