@@ -96,7 +96,8 @@ def test_what_commits_late_is_not_missed(postgres: Cluster, database: str) -> No
                 await writer.execute("BEGIN")
                 sealed = _sealed(tenant, token, b"person %d" % n)
                 await writer.execute(
-                    "INSERT INTO vault.value (tenant, token, generation, ciphertext, domain) VALUES ($1, $2, $3, $4, 'pn1aaf')",
+                    "INSERT INTO vault.value (tenant, token, generation, ciphertext, domain)"
+                    " VALUES ($1, $2, $3, $4, 'pn1aaf')",
                     tenant.id, token.decode(), tenant.keys.generation, sealed,
                 )  # fmt: skip
                 assert (await tenant.domain_values(PREFIX)).values == expected

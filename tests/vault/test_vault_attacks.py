@@ -30,7 +30,8 @@ def test_row_level_security_binds_the_gateway(postgres: Cluster, database: str) 
                 token = next(iter(some(one, 1))).decode()
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     await gateway.execute(
-                        "INSERT INTO vault.value (tenant, token, generation, ciphertext, domain) VALUES ($1, 'x', 1, '', 'x')",
+                        "INSERT INTO vault.value (tenant, token, generation, ciphertext, domain)"
+                        " VALUES ($1, 'x', 1, '', 'x')",
                         one.id,
                     )
                 assert await gateway.execute("DELETE FROM vault.value WHERE token = $1", token) == "DELETE 0"
@@ -109,7 +110,8 @@ def test_a_tampered_row_does_not_open(postgres: Cluster, database: str, what: st
                         two.id,
                     )
                     await owner.execute(
-                        "INSERT INTO vault.value (tenant, token, generation, ciphertext, domain) VALUES ($1, $2, 1, $3, left($2, 6))",
+                        "INSERT INTO vault.value (tenant, token, generation, ciphertext, domain)"
+                        " VALUES ($1, $2, 1, $3, left($2, 6))",
                         one.id,
                         alice.decode(),
                         old,
