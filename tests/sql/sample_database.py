@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from sample_catalog import BPCHAR, CITEXT, DATE, INT4, NUMERIC, RELATIONS, TEXT, TIMESTAMP, VARCHAR
 
-from pgnym.gateway.deferred import Computation, Deferrals, DeferredContext, IsNull
+from pgnym.gateway.deferred import Computation, Deferrals, DeferredContext
 from pgnym.gateway.marks import Marks
 from pgnym.onboard.storage import array_check
 from pgnym.sql.catalog import Column, Protection, Relation
@@ -17,7 +17,7 @@ from pgnym.sql.plan import Container, OutputColumn
 from pgnym.vault.tokens import TOKEN_PATTERN
 from pgnym.wire.arrays import map_array_text
 from pgnym.wire.codecs import CANONICAL
-from pgnym.wire.containers import Revealed, Wrap, inside, substitute
+from pgnym.wire.containers import IsNull, Revealed, Wrap, inside, substitute
 
 _TYPES = {
     INT4: "int4", TEXT: "text", VARCHAR: "varchar", BPCHAR: "char", DATE: "date", NUMERIC: "numeric",

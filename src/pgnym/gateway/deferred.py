@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from pgnym.gateway.marks import Marked, Marks, Part
+from pgnym.gateway.marks import Marked, Marks, Part, index_of
 from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.session import Session
 from pgnym.policy.sight import Sight
@@ -20,20 +20,16 @@ from pgnym.sql.plan import Deferral, Given, OutputColumn, StatementPlan
 from pgnym.vault.tokens import TOKEN_PATTERN
 from pgnym.wire import codecs
 from pgnym.wire.codecs import Settings
-from pgnym.wire.containers import Context, Revealed
+from pgnym.wire.containers import Context, IsNull, Revealed
 
 _TEXTS = frozenset((25, 1043))
 _MOST_COMPILED = 512
 
 
-class IsNull(Exception):
-    """The function of a whole value is NULL: there is nothing to put in its place."""
-
-
 class Computation:
     """One deferred function, ready to be evaluated. Raises ``EvaluationError`` for constants that it can't be given."""
 
-    __slots__ = ("_compiled", "_constants", "_deferral", "_fixed", "_varying", "type_oid", "value_oid")
+    __slots__ = ("_compiled", "_constants", "_deferral", "_varying", "fixed", "type_oid", "value_oid")
 
     def __init__(self, deferral: Deferral, settings: Settings) -> None:
         self._deferral = deferral
@@ -44,13 +40,13 @@ class Computation:
             (i, g.enclosed, g.type_oid) for i, g in enumerate(deferral.constants) if g.enclosed is not None
         ]
         self._compiled: dict[tuple[bytes, ...], Evaluator] = {}
-        self._fixed = None if self._varying else compile_expression(deferral.expression, self._constants)
+        self.fixed = None if self._varying else compile_expression(deferral.expression, self._constants)
 
     def __call__(self, operands: Sequence[Callable[[int], bytes | None]]) -> bytes | None:
         """The result. ``operands``: each gives its canonical value as one of a type. Raises ``EvaluationError``."""
         value = operands[0](self.value_oid)
-        if self._fixed is not None:
-            return self._fixed(value)
+        if self.fixed is not None:
+            return self.fixed(value)
         others = [operands[place](type_oid) for _, place, type_oid in self._varying]
         if value is None or None in others:
             return None
@@ -140,18 +136,40 @@ class DeferredContext(Context):
 
     def whole(self, value: bytes) -> Revealed | None:
         """What replaces a value that is one token, one marked part, or plain. Raises ``IsNull``."""
-        assert self.deferrals is not None
-        parts = self.deferrals.marks.read(value)
+        deferrals = self.deferrals
+        assert deferrals is not None
+        found = deferrals.marks.single.fullmatch(value)
+        if found is not None:
+            result = self._single(index_of(found[1]), found[2])
+            if result is not None:
+                return result
+        parts = deferrals.marks.read(value)
         if len(parts) == 1 and isinstance(parts[0], Marked):
             return self._result(parts[0])
         if any(isinstance(part, Marked) for part in parts):
             return Revealed(self._text(parts))
         if TOKEN_PATTERN.fullmatch(value):
             return self.reveal(value)
-        if self.deferrals.plain_oid:
-            oid = self.deferrals.plain_oid
+        if deferrals.plain_oid:
+            oid = deferrals.plain_oid
             return Revealed(codecs.canonical_from_text(oid, -1, value, self.settings), oid)
         return None
+
+    def _single(self, index: int, token: bytes) -> Revealed | None:
+        """The usual case: one token within one pair of marks. None where it isn't as usual after all."""
+        assert self.deferrals is not None
+        computations = self.deferrals.computations
+        computation = computations[index] if index < len(computations) else None
+        revealed = self.reveal(token)
+        if computation is None or computation.fixed is None or revealed is None:
+            return None
+        wanted = computation.value_oid
+        if revealed.oid != wanted and not (revealed.oid in _TEXTS and wanted in _TEXTS):
+            return None
+        result = computation.fixed(revealed.canonical)
+        if result is None:
+            raise IsNull(computation.type_oid)
+        return Revealed(result, computation.type_oid)
 
     def splice(self, value: bytes) -> bytes:
         """``value`` with its tokens and marked parts replaced by text."""
@@ -181,7 +199,7 @@ class DeferredContext(Context):
         operands = [self._operand(parts) for parts in marked.operands]
         result = computation(operands)
         if result is None:
-            raise IsNull
+            raise IsNull(computation.type_oid)
         return Revealed(result, computation.type_oid)
 
     def _operand(self, parts: list[Part]) -> Callable[[int], bytes | None]:

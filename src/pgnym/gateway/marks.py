@@ -39,7 +39,7 @@ Part = bytes | Marked
 class Marks:
     """The marks of one session."""
 
-    __slots__ = ("_nonce", "_single", "pattern", "shape")
+    __slots__ = ("_nonce", "pattern", "shape", "single")
 
     def __init__(self, nonce: bytes) -> None:
         self._nonce = nonce
@@ -47,9 +47,7 @@ class Marks:
         # Where neither is found, a value has nothing that concerns us.
         found = re.compile(TOKEN_PATTERN.pattern + b"|" + nonce)
         self.shape = TokenShape(found, TOKEN_LENGTH)
-        self._single = re.compile(
-            nonce + rb"o([a-z2-7]{2})(" + TOKEN_PATTERN.pattern + rb"|)" + nonce + rb"c", re.DOTALL
-        )
+        self.single = re.compile(nonce + rb"o([a-z2-7]{2})(" + TOKEN_PATTERN.pattern + rb")" + nonce + rb"c")
 
     @classmethod
     def fresh(cls) -> Marks:
@@ -66,9 +64,6 @@ class Marks:
 
     def read(self, value: bytes) -> list[Part]:
         """A value as text and marked parts. Raises ``GatewayError`` XX000 for marks that don't match."""
-        single = self._single.fullmatch(value)
-        if single is not None:
-            return [Marked(_number(single[1]), [[single[2]] if single[2] else []])]
         current: list[Part] = []
         open_marks: list[tuple[Marked, list[Part]]] = []
         done = 0
@@ -77,7 +72,7 @@ class Marks:
                 current.append(value[done : found.start()])
             done = found.end()
             if found[1] is not None:
-                open_marks.append((Marked(_number(found[1]), []), current))
+                open_marks.append((Marked(index_of(found[1]), []), current))
                 current = []
                 continue
             if not open_marks:
@@ -94,7 +89,8 @@ class Marks:
         return current
 
 
-def _number(digits: bytes) -> int:
+def index_of(digits: bytes) -> int:
+    """The index that two characters spell."""
     return _DIGITS.index(digits[0]) * len(_DIGITS) + _DIGITS.index(digits[1])
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pgnym.gateway.copy_in import copy_options
-from pgnym.gateway.deferred import Deferrals, DeferredContext, IsNull
+from pgnym.gateway.deferred import Deferrals, DeferredContext
 from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.session import Session
 from pgnym.gateway.slots import Slot
@@ -21,7 +21,7 @@ from pgnym.sql.plan import OutputColumn
 from pgnym.vault.tokens import PREFIX_LENGTH, TOKEN_LENGTH, TOKEN_PATTERN
 from pgnym.wire.codecs import codec_for, element_oid
 from pgnym.wire.codecs.base import Codec, Settings
-from pgnym.wire.containers import Revealed, Wrap, inside, substitute
+from pgnym.wire.containers import IsNull, Revealed, Wrap, inside, substitute
 from pgnym.wire.copy import Batch, CopyOptions, CopyRows, Value, copy_codec
 from pgnym.wire.datarow import Collected, Replacement, TokenColumn, TokenShape, collect, rebuild
 from pgnym.wire.frames import HEADER
@@ -105,7 +105,10 @@ class ColumnReveal:
 
     def forms(self, tokens: set[bytes], values: Mapping[bytes, bytes]) -> Replacement:
         """What replaces each token (whole columns), or each value."""
-        if self.wraps or self.deferrals is not None:
+        if self.deferrals is not None:
+            context = self._context(self.deferrals, values)
+            return lambda value: self._computed(value, context)
+        if self.wraps:
             return lambda value: self.substitute(value, values)
         forms = ((token, self.form(token, values)) for token in tokens)
         return {token: form for token, form in forms if form is not None}
@@ -127,7 +130,14 @@ class ColumnReveal:
 
     def substitute(self, value: bytes, values: Mapping[bytes, bytes]) -> bytes | None:
         """One value with the tokens in it replaced; None for NULL, which a deferred function may give."""
+        if self.deferrals is not None:
+            return self._computed(value, self._context(self.deferrals, values))
+        reveal = self._revealing(values)
+        return substitute(
+            value, self.format, self.wraps, TOKEN_PATTERN, reveal, self.settings, self.shown_oid
+        )
 
+    def _revealing(self, values: Mapping[bytes, bytes]) -> Callable[[bytes], Revealed | None]:
         def reveal(token: bytes) -> Revealed | None:
             opened = self.opened.get(token[:PREFIX_LENGTH])
             canonical = values.get(token)
@@ -135,12 +145,13 @@ class ColumnReveal:
                 return None
             return Revealed(opened.value(canonical), opened.codec.oid, opened.typmod)
 
-        deferrals = self.deferrals
-        if deferrals is None:
-            return substitute(
-                value, self.format, self.wraps, TOKEN_PATTERN, reveal, self.settings, self.shown_oid
-            )
-        context = DeferredContext(deferrals.marks.shape.pattern, reveal, inside, self.settings, deferrals)
+        return reveal
+
+    def _context(self, deferrals: Deferrals, values: Mapping[bytes, bytes]) -> DeferredContext:
+        pattern = deferrals.marks.shape.pattern
+        return DeferredContext(pattern, self._revealing(values), inside, self.settings, deferrals)
+
+    def _computed(self, value: bytes, context: DeferredContext) -> bytes | None:
         try:
             return inside(value, self.format, self.wraps, context, self.shown_oid)
         except IsNull:

@@ -7,6 +7,7 @@ token as it is; what would change the value is refused.
 
 from __future__ import annotations
 
+from pgnym.sql.deferred import defer_cast
 from pgnym.sql.infer import Node, Run, expression, infer, location, split
 from pgnym.sql.kinds import (
     ArrayOf,
@@ -66,6 +67,8 @@ def _cast(run: Run, node: Node, scope: Scope) -> Kind:
         cast = _cast_array(run, node, known, oid, typmod, is_array)
         if cast is not None:
             return cast
+    if isinstance(known, Text) and not is_array:
+        return _deferred(run, node, known, oid, typmod)
     raise unsupported(known, f"cast to {name}", location(node))
 
 
@@ -159,7 +162,7 @@ def _cast_token(run: Run, node: Node, token: Token, oid: int, typmod: int) -> Ki
     if original == "text":
         # char(n) loses its trailing blanks when it becomes text
         if not to_text or BPCHAR in (oid, protection.type_oid) or typmod not in (-1, token.typmod):
-            raise unsupported(token, f"cast to {name}", at)
+            return _deferred(run, node, token, oid, typmod)
         if typmod == -1:
             # the column's own modifier goes, as it would with PostgreSQL's relabelling
             if protection.stored_oid == protection.type_oid or oid in (TEXT, VARCHAR):
@@ -169,22 +172,31 @@ def _cast_token(run: Run, node: Node, token: Token, oid: int, typmod: int) -> Ki
         return token
     if to_text:
         if typmod != -1:
-            raise unsupported(token, f"cast to {name}", at)
+            return _deferred(run, node, token, oid, typmod)
         what = f"the text form of column {', '.join(sorted(token.columns))}"
         return Text((token,), Container.TEXT, what, exact=True, fixed=True)
     if oid == protection.type_oid and typmod in (-1, token.typmod):
         _retype(run, node)
         return token
-    raise unsupported(token, f"cast to {name}", at)
+    return _deferred(run, node, token, oid, typmod)
 
 
 def _cast_deferred(run: Run, node: Node, known: Deferred, oid: int, typmod: int) -> Kind:
     """The result of a deferred function as text; a text stays what it is."""
     if family(run.catalog, oid) != "text" or oid == BPCHAR or typmod != -1:
-        raise unsupported(known, f"cast to {type_name_parts(node['typeName'])[1]}", location(node))
+        return _deferred(run, node, known, oid, typmod)
     if known.type_oid in (TEXT, VARCHAR):
         return known
     return Text((known,), Container.TEXT, f"the text form of {known.of}", exact=True)
+
+
+def _deferred(run: Run, node: Node, kind: Kind, oid: int, typmod: int) -> Kind:
+    """A cast that changes the value, where it can be made after the reveal. Raises Refused where it can't."""
+    what = f"cast to {type_name_parts(node['typeName'])[1]}"
+    found = defer_cast(run, {"TypeCast": node}, kind, oid, what) if typmod == -1 else None
+    if found is None:
+        raise unsupported(kind, what, location(node))
+    return found
 
 
 def _retype(run: Run, node: Node, name: bytes = b"text") -> None:

@@ -38,14 +38,16 @@ from pgnym.sql.places import Span, expression_span
 from pgnym.sql.plan import Container, Deferral, Given, MarkPart, MarkPiece, OutputColumn
 from pgnym.sql.rewrite import MarkHole
 from pgnym.sql.splices import MARK, TEXT_FORM, Around
-from pgnym.sql.types import TEXT, VARCHAR
+from pgnym.sql.types import BPCHAR, TEXT, UNKNOWN, VARCHAR
 
 _INT4, _INT8, _NUMERIC = 23, 20, 1700
 _MOST_MARKS = 1024  # an index has two characters of 32
 # Results that the gateway has a codec for (``wire/codecs``); a test holds the two together.
 SHOWABLE = frozenset({20, 21, 23, 25, 1043, 700, 701, 1700, 1082, 1114, 1184, 2950, 17, 869, 650, 114, 3802})
+# Types of unprotected operands: sent as text beside the protected ones, and read again under the session's settings.
+_PLAIN_OPERANDS = frozenset({20, 21, 23, 25, 1043, 1082, 1114, 1700})
 # Strict functions that may give NULL for a value all the same.
-_NULLABLE = frozenset({"substring", "regexp_substr", "regexp_match", "nullif"})
+_NULLABLE = frozenset({"regexp_substr", "regexp_match", "extract", "date_part"})
 _TEXTS = frozenset({TEXT, VARCHAR})
 
 
@@ -98,6 +100,28 @@ def defer(
     return Deferred((mark,), signature.result_type, of, nullable, collation=result_collation)
 
 
+def defer_cast(run: Run, node: Node, kind: Kind, type_oid: int, what: str) -> Deferred | None:
+    """The deferred kind of a cast of a protected value, None when it can't be deferred. ``node``: the tagged TypeCast."""
+    if not run.deferring or run.view_depth or run.arguments is not None or type_oid not in SHOWABLE:
+        return None
+    known = shape(kind)
+    if not isinstance(known, Token | Text | Deferred):
+        return None
+    _, fields = split(node)
+    operand = _enclosed(run, known, fields["arg"])
+    if operand is None or signatures.resolve("cast", (operand.type_oid, type_oid)) is None:
+        return None
+    reach = expression_span(run.lexed, node)
+    mark = _mark(run, reach, location(fields))
+    _lay_out(run, mark, reach, [operand])
+    typmod = known.protection.typmod if isinstance(known, Token) else -1
+    expression = Call("cast", (Value(operand.type_oid, typmod, operand.collation),), type_oid)
+    mark.deferral = Deferral(expression, (), frozenset(), type_oid, what)
+    nullable = isinstance(known, Deferred) and known.nullable
+    collation = operand.collation if type_oid in _TEXTS else None
+    return Deferred((mark,), type_oid, f"the result of {what}", nullable, collation=collation)
+
+
 # -- operands -----------------------------------------------------------------------------------------------------
 
 
@@ -107,6 +131,12 @@ def _operand(run: Run, kind: Kind, node: Node) -> _Operand | None:
         return _enclosed(run, known, node)
     if isinstance(kind, Open):
         return _constant(run, kind, node)
+    if isinstance(known, Plain):
+        tag, fields = split(node)
+        if tag == "A_Const" and "sval" in fields:  # the field of extract(): a word, not a constant in quotes
+            return _Operand(known, 0, given=Given(0, text=fields["sval"].get("sval", "")))
+        if known.type_oid in _PLAIN_OPERANDS:
+            return _Operand(known, known.type_oid, expression_span(run.lexed, node))
     return None
 
 
@@ -295,6 +325,15 @@ def beside(run: Run, kinds: list[Kind], nodes: list[Node]) -> list[Kind]:
         return kinds
     return [Deferred(d.marks, d.type_oid, d.of, d.nullable, True, d.collation) if isinstance(d, Deferred) else k
             for k, d in ((k, shape(k)) for k in result)]  # fmt: skip
+
+
+def is_number(kind: Kind) -> bool:
+    """Whether a value is known to be of another type than text."""
+    if isinstance(kind, Open):
+        return any(o.numeric for o in kind.occurrences)
+    if isinstance(kind, Plain | Deferred):
+        return kind.type_oid not in (0, TEXT, VARCHAR, BPCHAR, UNKNOWN)
+    return isinstance(kind, Token) and kind.protection.codec_oid not in (TEXT, VARCHAR, BPCHAR)
 
 
 # -- parameters --------------------------------------------------------------------------------------------------

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pgnym.semantics.expression import Collation
 from pgnym.sql.contents import take
-from pgnym.sql.deferred import beside, defer
+from pgnym.sql.deferred import beside, defer, is_number
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import FOLDABLE, Applied, Constant, Fixed, Fold
 from pgnym.sql.infer import Node, Run, expression, infer, infer_all, location, mark_filter, open_at, split
@@ -21,6 +20,7 @@ from pgnym.sql.kinds import (
     Text,
     Token,
     array_of_kind,
+    collated,
     protected,
     shape,
     unsized,
@@ -41,7 +41,16 @@ from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope, column_named, field_of, names_in, row_of, source_named
 from pgnym.sql.select import note_named, query_columns
 from pgnym.sql.types import element_of
-from pgnym.sql.unify import compare, conflict, element, flow, require_plain, require_same_nulls, unsupported
+from pgnym.sql.unify import (
+    compare,
+    conflict,
+    describe,
+    element,
+    flow,
+    require_plain,
+    require_same_nulls,
+    unsupported,
+)
 
 BOOLEAN = Plain("a boolean", 16)
 _EQUALITY = frozenset({"=", "<>", "!="})
@@ -248,6 +257,13 @@ def concatenate(run: Run, node: Node, left: Kind, right: Kind) -> Kind:
     for kind in (one, other):
         if isinstance(kind, Text) and kind.container is Container.JSON:
             return Text((one, other), Container.JSON, kind.of)
+    if any(isinstance(k, Deferred) for k in (one, other)) and is_number(one) and is_number(other):
+        raise Refused(
+            f"operator does not exist: {describe(one)} || {describe(other)}",
+            sqlstate="42883",
+            hint="Cast one of the two to text.",
+            position=at,
+        )
     fixed = fixed_text([left, right], [node["lexpr"], node["rexpr"]])
     return Text((left, right), Container.TEXT, "text built by ||", fixed=fixed)
 
@@ -490,19 +506,7 @@ def _collate(run: Run, node: Node, scope: Scope) -> Kind:
         return replace(known, collations=frozenset((found,)))
     if (found is None or not found.deterministic) and names[-1] not in _BYTEWISE_COLLATIONS:
         require_plain(kind, what, at)
-    return kind if found is None else _collated(known, found)
-
-
-def _collated(kind: Kind, collation: Collation) -> Kind:
-    """Text under a collation: a function of it follows that."""
-    known = shape(kind)
-    if isinstance(known, Text):
-        return replace(known, parts=tuple(_collated(part, collation) for part in known.parts))
-    if isinstance(known, Token):
-        return replace(known, collations=frozenset((collation,)))
-    if isinstance(known, Deferred):
-        return replace(known, collation=collation)
-    return kind
+    return kind if found is None else collated(known, found)
 
 
 @expression("SubLink")
@@ -536,9 +540,13 @@ def _subquery(run: Run, node: Node, scope: Scope) -> Kind:
             raise Refused(f"subquery is not supported: {form}", position=at)
 
 
+_VALUE_TYPES = {"current_date": 1082, "localtimestamp": 1114}
+
+
 @expression("SQLValueFunction")
 def _value_function(run: Run, node: Node, scope: Scope) -> Kind:
-    return Plain(node.get("op", "SVFOP_").removeprefix("SVFOP_").lower())
+    name = node.get("op", "SVFOP_").removeprefix("SVFOP_").lower()
+    return Plain(name, _VALUE_TYPES.get(name, 0))
 
 
 @expression("SetToDefault")

@@ -353,6 +353,9 @@ def _json(call: Call) -> Kind:
     arguments = list(call.arguments)
     if call.variadic:
         arguments[-1] = element(arguments[-1], call.what, call.position)
+    if call.name.endswith("strict"):
+        for kind in arguments:
+            require_same_nulls(kind, call.what, call.position)
     return Text(tuple(arguments), Container.JSON, f"JSON built by {call.name}()")
 
 
@@ -362,6 +365,8 @@ def _json(call: Call) -> Kind:
 )  # fmt: skip
 def _json_object(call: Call) -> Kind:
     for index, kind in enumerate(call.arguments):
+        if index % 2 == 0 or call.name.endswith("strict"):
+            require_same_nulls(kind, call.what, call.position)
         # keys of jsonb are sorted and made unique; those of json are not, unless asked
         if (
             index % 2 == 0
@@ -460,6 +465,8 @@ def _check_output(node: Node, kinds: list[Kind], position: int | None) -> None:
 
     Without it the result is jsonb if an argument is, else json: the server must not judge by the token.
     """
+    for kind in kinds:
+        require_same_nulls(kind, "SQL/JSON", position)  # ABSENT ON NULL leaves them out
     output = node.get("output")
     if output is None:
         for kind in kinds:

@@ -190,23 +190,24 @@ def shape(kind: Kind) -> Kind:
     return kind
 
 
-def tokens(kind: Kind) -> Iterator[Token]:
-    """All tokens within a kind."""
+def tokens(kind: Kind, seen: frozenset[int] = frozenset()) -> Iterator[Token]:
+    """All tokens within a kind. ``seen``: marks that it is within, as a recursive query may put a function into itself."""
     kind = shape(kind)
     if isinstance(kind, Token):
         yield kind
     elif isinstance(kind, Text):
         for part in kind.parts:
-            yield from tokens(part)
+            yield from tokens(part, seen)
     elif isinstance(kind, Deferred):
         for mark in kind.marks:
-            for part in mark.operands:
-                yield from tokens(part)
+            if mark.index not in seen:
+                for part in mark.operands:
+                    yield from tokens(part, seen | {mark.index})
     elif isinstance(kind, ArrayOf):
-        yield from tokens(kind.element)
+        yield from tokens(kind.element, seen)
     elif isinstance(kind, Row):
         for part in kind.fields:
-            yield from tokens(part)
+            yield from tokens(part, seen)
 
 
 def protected(kind: Kind) -> bool:
@@ -255,3 +256,15 @@ def lineage_of(protection: Protection) -> frozenset[Protection]:
 def array_of_kind(element: Kind) -> Kind:
     """An array of values of a kind. An array of arrays is one array with more dimensions, of the same type."""
     return element if isinstance(shape(element), ArrayOf) else ArrayOf(element)
+
+
+def collated(kind: Kind, collation: Collation) -> Kind:
+    """Text under a collation: a function of it follows that."""
+    known = shape(kind)
+    if isinstance(known, Text):
+        return replace(known, parts=tuple(collated(part, collation) for part in known.parts))
+    if isinstance(known, Token):
+        return replace(known, collations=frozenset((collation,)))
+    if isinstance(known, Deferred):
+        return replace(known, collation=collation)
+    return kind

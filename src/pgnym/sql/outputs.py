@@ -9,7 +9,7 @@ from pgnym.sql.errors import Refused
 from pgnym.sql.kinds import ArrayOf, Deferred, Kind, Row, Text, Token, frozen, shape, tokens
 from pgnym.sql.plan import Container, Deferral, Lineage, OutputColumn
 from pgnym.sql.resolve import Field
-from pgnym.sql.types import array_of, family
+from pgnym.sql.types import TEXT, array_of, family
 from pgnym.sql.unify import unsupported
 
 # Families whose JSON form is a string that is the canonical value itself, and those that have a form of their own in JSON:
@@ -65,7 +65,7 @@ def _deferrals(catalog: Catalog, placed: list[Placed]) -> tuple[Deferral | None,
 
     for stack, part in placed:
         if isinstance(part, Deferred):
-            if stack and part.nullable:
+            if part.nullable and Container.TEXT in stack:
                 raise unsupported(part, "building a value", part.marks[0].place)
             visit(part)
     return tuple(found.get(index) for index in range(max(found, default=-1) + 1))
@@ -119,11 +119,11 @@ def _shown_type(catalog: Catalog, kind: Kind) -> tuple[int | None, int | None]:
         if protection.type_oid != protection.stored_oid or kind.typmod != -1:
             return protection.type_oid, kind.typmod
         return None, None  # an expression: the server knows best
-    if isinstance(kind, Deferred) and kind.type_oid not in _PLAIN_TEXT:
+    if isinstance(kind, Deferred) and kind.type_oid != TEXT:
         return kind.type_oid, -1
     if isinstance(kind, ArrayOf):
         element = shape(kind.element)
-        if isinstance(element, Deferred) and element.type_oid not in _PLAIN_TEXT:
+        if isinstance(element, Deferred) and element.type_oid != TEXT:
             return array_of(catalog, element.type_oid) or None, -1
         if isinstance(element, Token) and not element.mixed:
             protection = element.protection

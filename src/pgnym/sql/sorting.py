@@ -114,8 +114,11 @@ def order_by(
 
 
 def distinct_on(run: Run, node: Node, scope: Scope, each: Key, columns: tuple[Field, ...]) -> None:
-    """An item of DISTINCT ON in a query that is sorted: it must be what ORDER BY is, so the rank where that has it."""
-    if isinstance(shape(each.kind), Token) and "sortClause" in node:
+    """An item of DISTINCT ON in a query that is sorted: it must be what ORDER BY is, so the rank where that has it.
+
+    What is computed from a value is told apart by its rank in any case: equal results have equal ranks.
+    """
+    if each.computed is not None or (isinstance(shape(each.kind), Token) and "sortClause" in node):
         _sort(run, node, scope, each, columns, "DISTINCT ON")
 
 

@@ -173,29 +173,30 @@ def carry(kind: Kind) -> None:
             _meet(node, known, Use.CARRY, "a result", None)
 
 
-def _opens(kind: Kind) -> Iterator[Open]:
+def _opens(kind: Kind, seen: frozenset[int] = frozenset()) -> Iterator[Open]:
     """The variables that a value may come from."""
     if isinstance(kind, Open):
         root = kind.root()
         if root.bound is None:
             return
         yield root
-        yield from _opens(root.bound)
+        yield from _opens(root.bound, seen)
     elif isinstance(kind, Token):
         for node in kind.carried:
-            yield from _opens(node)
+            yield from _opens(node, seen)
     elif isinstance(kind, Text):
         for part in kind.parts:
-            yield from _opens(part)
+            yield from _opens(part, seen)
     elif isinstance(kind, Deferred):
         for mark in kind.marks:
-            for part in mark.operands:
-                yield from _opens(part)
+            if mark.index not in seen:
+                for part in mark.operands:
+                    yield from _opens(part, seen | {mark.index})
     elif isinstance(kind, ArrayOf):
-        yield from _opens(kind.element)
+        yield from _opens(kind.element, seen)
     elif isinstance(kind, Row):
         for part in kind.fields:
-            yield from _opens(part)
+            yield from _opens(part, seen)
 
 
 def _join(left: Open, right: Open) -> None:
@@ -464,7 +465,7 @@ def _flow_deferred(
     for part in rest:
         built = isinstance(part, Text) and part.container is not Container.TEXT
         typed = isinstance(part, Token) and not _is_text(part.protection)
-        if first.type_oid not in (TEXT, VARCHAR) or built or typed or isinstance(part, ArrayOf | Row):
+        if first.type_oid != TEXT or built or typed or isinstance(part, ArrayOf | Row):
             raise conflict(first, part, what, position)
     return Text(tuple(kinds), Container.TEXT, f"{first.of} beside other text")
 

@@ -106,7 +106,8 @@ SELECT upper(company), length(first_name) FROM customer
 
 -- beside an unprotected column
 SELECT left(first_name, customer_id) FROM customer
---! 0A000 function left() on protected column public.customer.first_name is not supported @ ['left(first_name, cus']
+--> SELECT («0||(first_name)::text||¦||(customer_id)::text||») AS "left" FROM customer
+--| first_name[0=left(value, ¦1)]
 
 -- of a subquery
 SELECT upper((SELECT e.first_name FROM employee e WHERE e.employee_id = c.support_rep_id)) FROM customer c
@@ -398,3 +399,89 @@ SELECT left(first_name) FROM customer
 -- with FILTER
 SELECT upper(first_name) FILTER (WHERE true) FROM customer
 --! 0A000 function upper() on protected column public.customer.first_name is not supported @ ['upper(first_name) FI']
+
+-- arithmetic
+SELECT loyalty_no + 1, -loyalty_no, 100 - loyalty_no, length(first_name) + length(last_name), loyalty_no * customer_id FROM customer
+--> SELECT («0||(loyalty_no)::text||») AS "?column?", («1||(loyalty_no)::text||») AS "?column?", («2||(loyalty_no)::text||») AS "?column?", («5||((«3||(first_name)::text||»))::text||¦||((«4||(last_name)::text||»))::text||») AS "?column?", («6||(loyalty_no)::text||¦||(customer_id)::text||») AS "?column?" FROM customer
+--| loyalty:23[0=(value + '1')] loyalty:23[1=(- value)] loyalty:23[2=('100' - value)] first_name+last_name:23[3=length(value); 4=length(value); 5=(value + ¦1)] loyalty:23[6=(value * ¦1)]
+
+-- parts of a date
+SELECT extract(year FROM birth_date), extract(DOW from birth_date), date_trunc('day', last_seen) FROM customer, account
+--> SELECT («0||(birth_date)::text||») AS "extract", («1||(birth_date)::text||») AS "extract", («2||(last_seen)::text||») AS "date_trunc" FROM customer, account
+--| birth:1700[0=extract('year', value)] birth:1700[1=extract('dow', value)] seen:1114[2=date_trunc('day', value)]
+
+-- dates and days
+SELECT birth_date + 30, current_date - birth_date, birth_date - date '2000-01-01', birth_date::timestamp FROM customer
+--> SELECT («0||(birth_date)::text||») AS "?column?", («1||(current_date)::text||¦||(birth_date)::text||») AS "?column?", («2||(birth_date)::text||») AS "?column?", («3||(birth_date)::text||») AS "birth_date" FROM customer
+--| birth:1082[0=(value + '30')] birth:23[1=(value - ¦1)] birth:23[2=(value - '2000-01-01')] birth:1114[3=cast(value)]
+
+-- casts
+SELECT first_name::int, loyalty_no::bigint, loyalty_no::numeric, country::varchar, (first_name || '1')::date FROM customer WHERE customer_id < 0
+--> SELECT («0||(first_name)::text||») AS "first_name", («1||(loyalty_no)::text||») AS "loyalty_no", («2||(loyalty_no)::text||») AS "loyalty_no", («3||(country)::text||») AS "country", («4||(first_name || '1')::text||») AS "date" FROM customer WHERE customer_id < 0
+--| first_name:23[0=cast(value)] loyalty:20[1=cast(value)] loyalty:1700[2=cast(value)] country:1043[3=cast(value)] first_name:1082[4=cast(value)]
+
+-- a cast to boolean
+SELECT first_name::boolean FROM customer
+--! 0A000 cast to bool on protected column public.customer.first_name is not supported @ ['::boolean FROM custo']
+
+-- what may be NULL in an array and in JSON
+SELECT array_agg(extract(year FROM birth_date)), json_agg(extract(year FROM birth_date)) FROM customer
+--> SELECT array_agg((«0||(birth_date)::text||»)) AS "array_agg", json_agg((«1||(birth_date)::text||»)) AS "json_agg" FROM customer
+--| birth/array:1231[0=extract('year', value)] birth/json[1=extract('year', value)]
+
+-- what may be NULL in text
+SELECT 'born ' || extract(year FROM birth_date) FROM customer
+--! 0A000 building a value on the result of extract() of protected column public.customer.birth_date is not supported @ ['extract(year FROM bi']
+
+-- what may be NULL in COALESCE
+SELECT COALESCE(extract(year FROM birth_date), 0) FROM customer
+--! 0A000 COALESCE on the result of extract() of protected column public.customer.birth_date is not supported @ ['COALESCE(extract(yea']
+
+-- what may be NULL and is counted
+SELECT count(extract(year FROM birth_date)) FROM customer
+--! 0A000 function count() on the result of extract() of protected column public.customer.birth_date is not supported @ ['count(extract(year F']
+
+-- an unprotected operand first
+SELECT replace(company, first_name, '?'), lpad(first_name, 20, company) FROM customer
+--> SELECT («0||(company)::text||¦||(first_name)::text||») AS "replace", («1||(first_name)::text||¦||(company)::text||») AS "lpad" FROM customer
+--| first_name[0=replace(value, ¦1, '?')] first_name[1=lpad(value, '20', ¦1)]
+
+-- a function of an expression whose type isn't known
+SELECT left(first_name, customer_id - 1) FROM customer
+--! 0A000 function left() on protected column public.customer.first_name is not supported @ ['left(first_name, cus']
+
+-- DISTINCT ON
+SELECT DISTINCT ON (upper(first_name)) first_name FROM customer
+--> SELECT DISTINCT ON (rank<first_name ranks upper(value)>(first_name)) first_name FROM customer
+--| first_name:1043(44)
+
+-- in a recursive query
+WITH RECURSIVE w AS (SELECT upper(first_name) u, 1 n FROM customer UNION ALL SELECT lower(u), n + 1 FROM w WHERE n < 3) SELECT u, n FROM w
+--> WITH RECURSIVE w AS (SELECT («0||(first_name)::text||») u, 1 n FROM customer UNION ALL SELECT («1||(u)::text||») AS "lower", n + 1 FROM w WHERE n < 3) SELECT u, n FROM w
+--| first_name[0=upper(value); 1=lower(value)] -
+
+-- two numbers are no text
+SELECT length(first_name) || length(last_name) FROM customer
+--! 42883 operator does not exist: the result of length() || the result of length() @ ['|| length(last_name)']
+
+-- a number and a text are
+SELECT first_name || length(last_name) FROM customer
+--> SELECT first_name || («0||(last_name)::text||») AS "?column?" FROM customer
+--| first_name+last_name/text[0=length(value)]
+
+-- ORDER BY in a subquery around
+SELECT u FROM (SELECT upper(first_name) AS u FROM customer) s ORDER BY u
+--! 0A000 ORDER BY on the result of upper() of protected column public.customer.first_name is not supported @ ['u']
+
+-- PARTITION BY
+SELECT row_number() OVER (PARTITION BY upper(first_name)) FROM customer
+--! 0A000 PARTITION BY on the result of upper() of protected column public.customer.first_name is not supported @ ['(PARTITION BY upper(']
+
+-- a join
+SELECT 1 FROM customer a JOIN customer b ON upper(a.first_name) = upper(b.first_name)
+--! 0A000 operator = on the result of upper() of protected column public.customer.first_name is not supported @ ['= upper(b.first_name']
+
+-- LATERAL VALUES
+SELECT t.x FROM customer c, LATERAL (VALUES (upper(c.first_name)), (c.last_name)) t(x)
+--> SELECT t.x FROM customer c, LATERAL (VALUES ((«0||(c.first_name)::text||»)), (c.last_name)) t(x)
+--| first_name+last_name/text[0=upper(value)]

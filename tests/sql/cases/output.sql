@@ -282,7 +282,8 @@ SELECT email::varchar(3) FROM customer
 
 -- cast to another type
 SELECT birth_date::timestamp FROM customer
---! 0A000 cast to timestamp on protected column public.customer.birth_date is not supported @ ['::timestamp FROM cus']
+--> SELECT («0||(birth_date)::text||») AS "birth_date" FROM customer
+--| birth:1114[0=cast(value)]
 
 -- count
 SELECT count(email), count(DISTINCT email), count(*) FILTER (WHERE email = 'a') FROM customer

@@ -12,7 +12,7 @@ import re
 
 from pgnym.wire.codecs import CANONICAL, Settings, element_oid
 from pgnym.wire.containers import arrays, jsontext, records
-from pgnym.wire.containers.reveal import Context, Reveal, Revealed, Wrap
+from pgnym.wire.containers.reveal import Context, IsNull, Reveal, Revealed, Wrap
 from pgnym.wire.errors import CodecError
 
 JSONB = 3802
@@ -78,4 +78,4 @@ def _text(value: bytes, rest: tuple[Wrap, ...], context: Context) -> bytes:
         ) from None
 
 
-__all__ = ["Context", "Reveal", "Revealed", "Wrap", "inside", "substitute"]
+__all__ = ["Context", "IsNull", "Reveal", "Revealed", "Wrap", "inside", "substitute"]

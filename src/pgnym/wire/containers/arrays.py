@@ -6,7 +6,7 @@ import re
 import struct
 
 from pgnym.wire.codecs import element_oid
-from pgnym.wire.containers.reveal import Context, Wrap
+from pgnym.wire.containers.reveal import Context, IsNull, Wrap
 from pgnym.wire.errors import CodecError
 
 _BOUNDS = re.compile(rb"(?:\[[+-]?[0-9]+:[+-]?[0-9]+\])+=")
@@ -14,6 +14,7 @@ _PIECE = re.compile(rb'([{},])|"([^"\\]*(?:\\.[^"\\]*)*)"|([^{},"\\]+)', re.DOTA
 _NEEDS_QUOTES = re.compile(rb'[{},"\\ \t\n\r\v\f]')
 _UNESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _ESCAPE = re.compile(rb'(["\\])')
+_NULL = b"NULL"
 MAX_DIMENSIONS = 6
 """MAXDIM."""
 _head = struct.Struct("!iiI")
@@ -51,8 +52,8 @@ def replace(value: bytes, rest: tuple[Wrap, ...], context: Context, oid: int) ->
         elif search(found.group()):
             quoted = found.group(2)
             element = found.group(3) if quoted is None else _UNESCAPE.sub(rb"\1", quoted)
-            new = context.inside(element, 0, rest, context, oid)
-            parts.append(found.group() if new == element else quote(new))
+            new = _element(element, rest, context, oid)
+            parts.append(found.group() if new == element else _NULL if new is None else quote(new))
             continue
         parts.append(found.group())
     if depth or end == 0:
@@ -64,8 +65,15 @@ def _plain(element: bytes, rest: tuple[Wrap, ...], context: Context, oid: int) -
     """An unquoted element of the usual array: one dimension, nothing quoted."""
     if not context.pattern.search(element):
         return element
-    new = context.inside(element, 0, rest, context, oid)
-    return element if new == element else quote(new)
+    new = _element(element, rest, context, oid)
+    return element if new == element else _NULL if new is None else quote(new)
+
+
+def _element(element: bytes, rest: tuple[Wrap, ...], context: Context, oid: int) -> bytes | None:
+    try:
+        return context.inside(element, 0, rest, context, oid)
+    except IsNull:
+        return None
 
 
 def quote(element: bytes) -> bytes:
@@ -104,7 +112,11 @@ def replace_binary(value: bytes, rest: tuple[Wrap, ...], context: Context, shown
         element = value[pos : pos + length]
         pos += length
         if not rest:
-            revealed = context.whole(element)
+            try:
+                revealed = context.whole(element)
+            except IsNull:
+                parts.append(b"\xff\xff\xff\xff")
+                continue
             if revealed is None:
                 left = True
             else:

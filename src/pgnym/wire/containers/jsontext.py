@@ -6,7 +6,7 @@ import json
 import re
 
 from pgnym.wire.codecs.jsons import VERSION, Jsonb, escape, escape_bytes
-from pgnym.wire.containers.reveal import Context, Wrap
+from pgnym.wire.containers.reveal import Context, IsNull, Wrap
 from pgnym.wire.errors import CodecError
 
 STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -83,7 +83,10 @@ def splice(value: bytes, context: Context) -> bytes:
 def _string(content: bytes, rest: tuple[Wrap, ...], context: Context, *, key: bool) -> bytes | None:
     """The JSON that replaces a string with this ``content`` (still escaped), None to leave it."""
     if not rest:
-        revealed = context.whole(_unescaped(content))
+        try:
+            revealed = context.whole(_unescaped(content))
+        except IsNull:
+            return b"null"
         if revealed is None:
             return None
         shown = context.json(revealed)

@@ -7,7 +7,7 @@ import struct
 
 from pgnym.wire.codecs import array_oid
 from pgnym.wire.containers import arrays
-from pgnym.wire.containers.reveal import Context, Wrap
+from pgnym.wire.containers.reveal import Context, IsNull, Wrap
 from pgnym.wire.errors import CodecError
 
 _FIELD = re.compile(rb'"([^"\\]*(?:(?:""|\\.)[^"\\]*)*)"|([^(),"\\]*)', re.DOTALL)
@@ -37,8 +37,11 @@ def replace(value: bytes, rest: tuple[Wrap, ...], context: Context) -> bytes:
         if search(text):
             quoted = found.group(1)
             field = text if quoted is None else _UNESCAPE.sub(_one, quoted)
-            new = context.inside(field, 0, rest, context, 0)
-            text = text if new == field else quote(new)
+            try:
+                new = context.inside(field, 0, rest, context, 0)
+                text = text if new == field else quote(new)
+            except IsNull:
+                text = b""
         parts.append(text)
         if pos == end:
             break
@@ -82,7 +85,11 @@ def replace_binary(value: bytes, rest: tuple[Wrap, ...], context: Context) -> by
         pos += length
         if search(field):
             if not rest:
-                revealed = context.whole(field)
+                try:
+                    revealed = context.whole(field)
+                except IsNull as null:
+                    parts.append(_field.pack(null.oid, -1))
+                    continue
                 if revealed is not None:
                     oid, field = revealed.oid, context.form(revealed, 1)
             else:

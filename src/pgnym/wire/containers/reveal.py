@@ -38,6 +38,17 @@ class Revealed:
     typmod: int = -1
 
 
+class IsNull(Exception):
+    """What stands in place of a whole value is NULL. Raised by ``Context.whole``, caught by what holds the value.
+
+    ``oid``: the type that it is a NULL of.
+    """
+
+    def __init__(self, oid: int) -> None:
+        super().__init__("NULL")
+        self.oid = oid
+
+
 Reveal = Callable[[bytes], Revealed | None]
 """Token → its value, or None to leave the token. Usually the ``get`` of a dict."""
 
