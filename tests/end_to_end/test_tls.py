@@ -53,10 +53,6 @@ def test_tls_on_each_leg(
     root = str(system_postgres.certificates.authority) if upstream == "verify-full" else None
     with Gateway(with_upstream(app, sslmode=upstream, sslrootcert=root)) as gateway:
         url = f"{gateway.url()}?sslmode={client}&sslrootcert={certificates.authority}&gssencmode=disable"
-        if client != "disable" and upstream != "disable":
-            with pytest.raises(psycopg.OperationalError, match="channel_binding=disable"):
-                psycopg.connect(url)
-            url += "&channel_binding=disable"
         with psycopg.connect(url, autocommit=True) as connection:
             assert connection.pgconn.ssl_in_use == (client != "disable")
             encrypted = connection.execute(
@@ -81,7 +77,7 @@ def test_an_upstream_with_another_certificate_is_refused(app: Deployment, certif
 
 def test_a_large_result_over_tls_on_both_legs(app: Deployment, certificates: Certificates) -> None:
     with Gateway(app) as gateway:
-        url = f"{gateway.url()}?sslmode=verify-full&sslrootcert={certificates.authority}&channel_binding=disable"
+        url = f"{gateway.url()}?sslmode=verify-full&sslrootcert={certificates.authority}"
         with psycopg.connect(url) as connection:
             rows = connection.execute("SELECT repeat('x', 1000) FROM generate_series(1, 20000)").fetchall()
             assert len(rows) == 20_000
@@ -90,3 +86,73 @@ def test_a_large_result_over_tls_on_both_legs(app: Deployment, certificates: Cer
             seen = connection.execute("SELECT id, email FROM person ORDER BY id").fetchall()
             assert seen == [(n, f"{n}@x.org") for n in range(2000)]
             connection.rollback()
+
+
+def tls_url(gateway: Gateway, certificates: Certificates, **options: str) -> str:
+    more = "".join(f"&{key}={value}" for key, value in options.items())
+    return f"{gateway.url()}?sslmode=verify-full&sslrootcert={certificates.authority}{more}"
+
+
+@pytest.mark.parametrize("binding", ["require", "prefer", "disable"])
+def test_scram_ends_in_the_gateway_with_tls_on_both_legs(
+    app: Deployment, certificates: Certificates, binding: str
+) -> None:
+    with Gateway(app) as gateway:
+        with psycopg.connect(tls_url(gateway, certificates, channel_binding=binding)) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+            assert connection.pgconn.used_password
+        said = gateway.stderr_text()
+        assert "SCRAM" not in said
+        assert "correct horse" not in said
+
+
+def test_who_may_not_log_in(system_postgres: Cluster, app: Deployment, certificates: Certificates) -> None:
+    """As without a gateway: a wrong password, an unknown user, an expired one, one without, one that may not log in."""
+    system_postgres.psql(
+        "CREATE ROLE expired LOGIN PASSWORD 'p' VALID UNTIL '2001-01-01'; CREATE ROLE nologin PASSWORD 'p';"
+        "CREATE ROLE no_password LOGIN"
+    )
+    try:
+        with Gateway(app) as gateway:
+            for user, password, said in (
+                ("postgres", "wrong", "password authentication failed for user"),
+                ("nobody_knows", "p", "password authentication failed for user"),
+                ("expired", "p", "password authentication failed for user"),
+                ("no_password", "p", "password authentication failed for user"),
+                ("nologin", "p", "is not permitted to log in"),
+            ):
+                url = gateway.url(user=user, password=password)
+                with pytest.raises(psycopg.OperationalError) as caught:
+                    psycopg.connect(f"{url}?sslmode=verify-full&sslrootcert={certificates.authority}")
+                assert said in str(caught.value)
+                assert f'"{user}"' in str(caught.value)
+    finally:
+        system_postgres.psql("DROP ROLE expired, nologin, no_password")
+
+
+def test_a_changed_password_counts_at_once(
+    system_postgres: Cluster, app: Deployment, certificates: Certificates
+) -> None:
+    system_postgres.psql("CREATE ROLE changing LOGIN PASSWORD 'one'")
+    try:
+        with Gateway(app) as gateway:
+            tail = f"?sslmode=verify-full&sslrootcert={certificates.authority}"
+            psycopg.connect(gateway.url(user="changing", password="one") + tail).close()
+            system_postgres.psql("ALTER ROLE changing PASSWORD 'two'")
+            psycopg.connect(gateway.url(user="changing", password="two") + tail).close()
+            with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+                psycopg.connect(gateway.url(user="changing", password="one") + tail)
+    finally:
+        system_postgres.psql("DROP ROLE changing")
+
+
+def test_verifiers_are_for_the_gateway_alone(system_postgres: Cluster, app: Deployment) -> None:
+    system_postgres.psql("CREATE ROLE curious LOGIN PASSWORD 'p'", "tls_app")
+    try:
+        with (
+            psycopg.connect(system_postgres.url("tls_app", user="curious", password="p")) as connection,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        ):
+            connection.execute("SELECT pgnym.scram_verifier('postgres')")
+    finally:
+        system_postgres.psql("DROP ROLE curious", "tls_app")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from pgnym.audit.records import AuditRecord
+from pgnym.gateway.binding import end_point
 from pgnym.gateway.effects import Cancel, Lookup, Refresh, Resolve, Store, Work
 from pgnym.gateway.login import Login, LoginRefused
 from pgnym.gateway.reports import ErrorReport, GatewayError, report_of
@@ -63,6 +64,11 @@ class Leg(asyncio.BufferedProtocol):
         self.transport: asyncio.Transport | None = None
         self.gate = ReadGate()
         self._out: list[Bytes] = []
+
+    @property
+    def tls(self) -> bool:
+        """Whether it is encrypted."""
+        return self.transport is not None and self.transport.get_extra_info("ssl_object") is not None
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """asyncio: where to read into."""
@@ -423,10 +429,11 @@ class ClientConnection(Leg):
 class ServerConnection(Leg):
     """The server's leg."""
 
-    @property
-    def tls(self) -> bool:
-        """Whether it is encrypted."""
-        return self.transport is not None and self.transport.get_extra_info("ssl_object") is not None
+    def end_point(self) -> bytes | None:
+        """Channel binding data of the server's certificate, if there is one."""
+        tls = None if self.transport is None else self.transport.get_extra_info("ssl_object")
+        certificate = None if tls is None else tls.getpeercert(binary_form=True)
+        return None if certificate is None else end_point(certificate)
 
     def __init__(self, client: ClientConnection) -> None:
         super().__init__()

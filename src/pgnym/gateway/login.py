@@ -1,4 +1,8 @@
-"""From the StartupMessage to the first ReadyForQuery. Authentication is between client and server: it is relayed."""
+"""From the StartupMessage to the first ReadyForQuery.
+
+Authentication is between client and server: it is relayed. Except SCRAM with TLS on both legs, where it can't be: there the
+gateway plays the server to the client and the client to the server (``wire/scram.py``).
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from pgnym.gateway.reports import ErrorReport, GatewayError
 from pgnym.gateway.session import Actor, Session
+from pgnym.wire.auth import SASLInitialResponse, SASLResponse, sasl
 from pgnym.wire.errors import ProtocolViolation
 from pgnym.wire.frames import BACKEND, FRONTEND, Backend, Frontend, walk
 from pgnym.wire.messages import Authentication, AuthKind, ParameterStatus
+from pgnym.wire.scram import PLAIN, PLUS, ScramClient, ScramError, ScramServer, Verifier, WrongProof
 from pgnym.wire.startup import BackendKeyData, StartupMessage, parse_options
 
 if TYPE_CHECKING:
@@ -48,6 +54,10 @@ class Login:
         self._session: Session | None = None
         self._authenticated = False
         self._sasl = False
+        self._verifier: Verifier | None = None
+        self._server_side: ScramServer | None = None
+        self._client_side: ScramClient | None = None
+        self._offered: tuple[bytes, ...] = ()
 
     def _read_options(self, request: StartupMessage) -> dict[str, str]:
         """The ``pgnym.*`` settings among the start-up parameters and ``options``. Only two exist for clients."""
@@ -88,6 +98,8 @@ class Login:
             purpose=self._options.get("pgnym.purpose"),
         )
         self._session = await runtime.session(actor, self._connection, self._settings())
+        if self._connection.tls and runtime.verifiers is not None and runtime.connector.context is not None:
+            self._verifier = await runtime.verifiers.of(self.user)
 
     def _settings(self) -> dict[str, str]:
         """The settings that the session begins with, as far as the client names them. ``options`` come first."""
@@ -110,6 +122,9 @@ class Login:
             if kind != Frontend.PASSWORD:
                 raise ProtocolViolation("expected a password or SASL response")
             message = bytes(buffer[start:end])
+            if self._server_side is not None:
+                self._proof_from_client(self._server_side, message)
+                continue
             self._check_binding(message)
             self._connection.to_server(message)
         del buffer[:rest]
@@ -150,6 +165,14 @@ class Login:
             authentication = Authentication.parse(message)
             if authentication.kind == AuthKind.OK:
                 self._authenticated = True
+            elif self._client_side is not None:
+                return self._proof_to_server(self._client_side, authentication)
+            elif (
+                authentication.kind == AuthKind.SASL
+                and self._verifier is not None
+                and self._connection.server.tls
+            ):
+                return self._offer(authentication, self._verifier)
             elif authentication.kind == AuthKind.SASL:
                 # Channel binding would bind to the server's certificate, which the client never sees (RFC 5929).
                 self._sasl = True
@@ -162,6 +185,54 @@ class Login:
             self._connection.key = key
             self._connection.runtime.remember_key(key, self._connection)
         return message
+
+    # -- SCRAM that ends here ----------------------------------------------------------------------------
+
+    def _offer(self, authentication: Authentication, verifier: Verifier) -> bytes:
+        """What the client is offered in place of the server's mechanisms: binding to the gateway's own certificate."""
+        self._offered = authentication.mechanisms
+        binding = self._connection.runtime.end_point
+        self._server_side = ScramServer(verifier, binding)
+        return sasl((PLAIN,) if binding is None else (PLUS, PLAIN)).build()
+
+    def _proof_from_client(self, scram: ScramServer, message: bytes) -> None:
+        connection, verifier = self._connection, self._verifier
+        assert verifier is not None
+        try:
+            if not self._sasl:
+                self._sasl = True
+                initial = SASLInitialResponse.parse(message)
+                if initial.mechanism not in (PLAIN, PLUS) or initial.data is None:
+                    raise ScramError("client selected an invalid SASL authentication mechanism")
+                answer = scram.first(initial.mechanism, initial.data)
+                connection.to_client(Authentication(AuthKind.SASL_CONTINUE, answer).build())
+                return
+            if self._client_side is not None:
+                raise ScramError("expected nothing more of the client")
+            client_key = scram.final(SASLResponse.parse(message).data)
+        except WrongProof:
+            raise LoginRefused("28P01", f'password authentication failed for user "{self.user}"') from None
+        except ScramError as error:
+            raise LoginRefused("08P01", str(error)) from None
+        binding = connection.server.end_point() if PLUS in self._offered else None
+        self._client_side = ScramClient(verifier, client_key, binding)
+        connection.to_server(SASLInitialResponse(*self._client_side.first()).build())
+
+    def _proof_to_server(self, scram: ScramClient, authentication: Authentication) -> bytes:
+        """The server's side of the exchange with the gateway; what of it the client gets."""
+        try:
+            if authentication.kind == AuthKind.SASL_CONTINUE:
+                self._connection.to_server(SASLResponse(scram.final(authentication.data)).build())
+                return b""
+            if authentication.kind == AuthKind.SASL_FINAL:
+                scram.check(authentication.data)
+                assert self._server_side is not None
+                return Authentication(AuthKind.SASL_FINAL, self._server_side.last()).build()
+        except WrongProof:
+            raise LoginRefused("28P01", f'password authentication failed for user "{self.user}"') from None
+        except ScramError as error:
+            raise LoginRefused("08P01", f"the server's part of the login failed: {error}") from None
+        raise ProtocolViolation("the server asks for something else than it began with")
 
     def _ready(self, before: bytes, rest: bytes) -> None:
         if not self._authenticated or self._session is None:

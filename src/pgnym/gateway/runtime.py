@@ -23,6 +23,7 @@ from pgnym.gateway.resolver import Resolver, with_findings
 from pgnym.gateway.server_flow import ServerFlow
 from pgnym.gateway.session import Actor, Session
 from pgnym.gateway.upstream import Connector, send_cancel
+from pgnym.gateway.verifiers import Verifiers
 from pgnym.policy.budget import Budget, StatementBudget
 from pgnym.policy.roles import Policy
 from pgnym.sql.catalog import Catalog
@@ -62,6 +63,8 @@ class Runtime:
         self.audit: AuditLog | None = None
         self.audit_keeper: AuditKeeper | None = None
         self.sealing: Sealing | None = None
+        self.verifiers: Verifiers | None = None
+        self.end_point: bytes | None = None  # channel binding data of the gateway's own certificate
         self.connections: set[ClientConnection] = set()
         self.draining = False
         self.log = logging.getLogger("pgnym.gateway")
@@ -264,6 +267,8 @@ class Runtime:
     async def close(self) -> None:
         """End what is shared. Raises ``AuditUnavailable`` if records could not be written."""
         await self.catalogs.close()
+        if self.verifiers is not None:
+            self.verifiers.close()
         if self._posted:
             await asyncio.wait(self._posted, timeout=10)
         try:

@@ -25,6 +25,7 @@ from pgnym.config.errors import ConfigError
 from pgnym.config.model import Config, Tls
 from pgnym.config.secrets import master_key
 from pgnym.gateway.audit_keeper import AuditKeeper
+from pgnym.gateway.binding import end_point_of_file
 from pgnym.gateway.catalogs import Catalogs, Connect, signatures_of
 from pgnym.gateway.connection import ClientConnection
 from pgnym.gateway.listener import Listener, bind, server_context
@@ -34,6 +35,7 @@ from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.runtime import Runtime
 from pgnym.gateway.sealing import Sealing
 from pgnym.gateway.supervisor import FAILED, READY, SEALED, Supervisor, WorkerBus, frame
+from pgnym.gateway.verifiers import Verifiers
 from pgnym.semantics.folding import fold
 from pgnym.vault.errors import VaultError
 from pgnym.vault.keys import MasterKey
@@ -145,6 +147,7 @@ async def _serve(
 ) -> None:
     runtime = await starting
     contexts = _contexts(config)
+    _note_end_point(runtime, config)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: _unhandled(runtime, context))
     stop = asyncio.Event()
@@ -165,6 +168,7 @@ async def _serve(
 
     def hang_up() -> None:
         _reload_certificates(config, contexts)
+        _note_end_point(runtime, config)
         runtime.hang_up()
 
     loop.add_signal_handler(signal.SIGHUP, hang_up)
@@ -196,6 +200,16 @@ def _context(section: str, tls: Tls) -> ssl.SSLContext | None:
         return server_context(tls.cert, tls.key)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"{section}.tls", f"{tls.cert} and {tls.key} can't be used: {error}") from error
+
+
+def _note_end_point(runtime: Runtime, config: Config) -> None:
+    """What clients bind to, for SCRAM that ends here; unchanged if the certificate can't be read (then it isn't used)."""
+    if config.gateway.tls.cert is None:
+        return
+    try:
+        runtime.end_point = end_point_of_file(config.gateway.tls.cert)
+    except (OSError, ValueError) as error:
+        _LOG.error("gateway.tls: no channel binding: %s", type(error).__name__)
 
 
 def _reload_certificates(config: Config, contexts: _Contexts) -> None:
@@ -276,6 +290,7 @@ async def start_runtime(config: Config, environment: Mapping[str, str]) -> Runti
         audit = AuditLog(vault, Durability(config.audit.durability))
         return audit, AuditKeeper(audit, runtime.log, config.audit.checkpoint)
 
+    runtime.verifiers = Verifiers(connect)
     runtime.sealing = Sealing(runtime, open_vault, open_log)
     try:
         if secret is not None:

@@ -27,7 +27,7 @@ from pgnym.config import Config
 from pgnym.onboard import defaults, indexing, registry, rows, storage, survey, views
 from pgnym.onboard.clean import clean
 from pgnym.onboard.errors import OnboardError
-from pgnym.onboard.logins import ensure_login
+from pgnym.onboard.logins import ensure_login, ensure_verifiers
 from pgnym.onboard.minting import Cell, Mint, container
 from pgnym.onboard.model import (
     ColumnWork,
@@ -103,6 +103,11 @@ async def apply(plan: OnboardPlan, tools: Tools) -> list[str]:
             await registry.rename(tools.vault, identifier, schema, table, column)
         await indexing.declare(tools.vault, plan.indexes)
         advice: list[str] = []
+        if tls_on_both_legs(tools.config) and not await ensure_verifiers(tools.app, tools.config.vault.user):
+            advice.append(
+                "with TLS on both sides clients must connect with channel_binding=disable, since only a superuser can let"
+                " the gateway check SCRAM passwords (run apply as one)"
+            )
         tenant = await tools.open_tenant(tools.config.tenants.default)
         for group in plan.groups:
             advice += await protect(tools, group, tenant, plan.indexes)
@@ -110,6 +115,11 @@ async def apply(plan: OnboardPlan, tools: Tools) -> list[str]:
             advice += await finish(tools, plan.unfinished)
         await indexing.build(tools.vault, plan.indexes, tools.open_tenant, tools.report)
     return list(dict.fromkeys(advice))
+
+
+def tls_on_both_legs(config: Config) -> bool:
+    """Whether the gateway has to end SCRAM itself."""
+    return config.gateway.tls.cert is not None and config.upstream.sslmode != "disable"
 
 
 @asynccontextmanager

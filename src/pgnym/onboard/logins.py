@@ -23,3 +23,28 @@ async def ensure_login(app: Connection, user: str, password: str | None) -> None
         await app.execute(f"ALTER ROLE {quoted(user)}{secret}")
     database = await app.fetchval("SELECT current_database()")
     await app.execute(f"GRANT CONNECT ON DATABASE {quoted(database)} TO {quoted(user)}")
+
+
+_SCRAM = """
+CREATE SCHEMA IF NOT EXISTS pgnym;
+CREATE OR REPLACE FUNCTION pgnym.scram_verifier(name text) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$ SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname = $1 $$;
+REVOKE ALL ON FUNCTION pgnym.scram_verifier(text) FROM PUBLIC;
+"""
+
+
+async def ensure_verifiers(app: Connection, user: str) -> bool:
+    """Let the gateway check SCRAM passwords itself, which it has to with TLS on both legs; False where the owner may not.
+
+    Only the owner of the function, a superuser, can read ``pg_authid``; only ``user`` may call it.
+    """
+    if not await app.fetchval("SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')"):
+        return False
+    async with app.transaction():
+        await app.execute(_SCRAM)
+        await app.execute(
+            f"GRANT USAGE ON SCHEMA pgnym TO {quoted(user)};"
+            f"GRANT EXECUTE ON FUNCTION pgnym.scram_verifier(text) TO {quoted(user)}"
+        )
+    return True
