@@ -28,8 +28,9 @@ from playbook import (
     parse,
     query,
     row,
+    token,
 )
-from shop_catalog import INT4, TEXT, TEXTS
+from shop_catalog import EMAIL, INT4, TEXT, TEXTS
 
 from pgnym.gateway.effects import Cancel, Lookup
 from pgnym.gateway.marks import Marks
@@ -260,6 +261,20 @@ def test_a_constant_that_no_value_can_have_is_refused_before_anything_is_sent() 
     play = played() >> Client(query("SELECT left(email, 'x') FROM customer"))
     play << Refused("22P02", READY)
     play.nothing_more()
+
+
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("format", [0, 1])
+def test_what_functions_make_of_a_chunk_is_bounded(format: int, same: bool) -> None:
+    text = "SELECT repeat(email, 100000) FROM customer"
+    play = played() >> Client(parse("", text), bind("", "", results=(format,)), execute(""), SYNC)
+    rewritten = sent('SELECT {} AS "repeat" FROM customer', "email")
+    play << ToServer(parse("", rewritten), bind("", "", results=(format,)), execute(""), SYNC)
+    found = [ANN if same else token(EMAIL.prefix, b"%d" % n) for n in range(100)]
+    play.stores(*((each, b"ann@x.org") for each in found))
+    play >> Server(PARSED, BOUND, *(row(marked(each)) for each in found), complete("SELECT 100"), READY)
+    play << Starts(Lookup)
+    play >> Worked() << Starts(Cancel) << Refused("54000", before=PARSED + BOUND)
 
 
 # -- who sees what -----------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ planted in a free-text column stays a token.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,12 +23,14 @@ from pgnym.wire.codecs import codec_for, element_oid
 from pgnym.wire.codecs.base import Codec, Settings
 from pgnym.wire.containers import IsNull, Revealed, Wrap, inside, substitute
 from pgnym.wire.copy import Batch, CopyOptions, CopyRows, Value, copy_codec
-from pgnym.wire.datarow import Collected, Replacement, TokenColumn, TokenShape, collect, rebuild
+from pgnym.wire.datarow import Collected, Replacement, TokenColumn, TokenShape, collect, rebuild, too_large
 from pgnym.wire.frames import HEADER
 from pgnym.wire.messages import build_data_row, copy_data, parse_data_row
 from pgnym.wire.one_row import Spot, find_tokens, is_one_row, replace_tokens
 
 Masker = Callable[[bytes], bytes]
+_MOST_COMPUTED = 64 << 20
+"""What a chunk of rows may become through functions, which can make much of little (``repeat``)."""
 _SHAPE = TokenShape(TOKEN_PATTERN, TOKEN_LENGTH)
 
 
@@ -106,8 +108,7 @@ class ColumnReveal:
     def forms(self, tokens: set[bytes], values: Mapping[bytes, bytes]) -> Replacement:
         """What replaces each token (whole columns), or each value."""
         if self.deferrals is not None:
-            context = self._context(self.deferrals, values)
-            return lambda value: self._computed(value, context)
+            return self._computing(self.deferrals, values)
         if self.wraps:
             return lambda value: self.substitute(value, values)
         forms = ((token, self.form(token, values)) for token in tokens)
@@ -136,6 +137,31 @@ class ColumnReveal:
         return substitute(
             value, self.format, self.wraps, TOKEN_PATTERN, reveal, self.settings, self.shown_oid
         )
+
+    def substituted(self, old: Sequence[Value], values: Mapping[bytes, bytes]) -> list[Value]:
+        """Values of COPY data with the tokens in them replaced."""
+        if self.deferrals is None:
+            return [self.substitute(v, values) if isinstance(v, bytes) else v for v in old]
+        compute = self._computing(self.deferrals, values)
+        return [compute(v) if isinstance(v, bytes) else v for v in old]
+
+    def _computing(
+        self, deferrals: Deferrals, values: Mapping[bytes, bytes]
+    ) -> Callable[[bytes], bytes | None]:
+        """What computes the values of a chunk; it raises 54000 once they have become too large together."""
+        context = self._context(deferrals, values)
+        left = _MOST_COMPUTED
+
+        def compute(value: bytes) -> bytes | None:
+            nonlocal left
+            result = self._computed(value, context)
+            if result is not None:
+                left -= len(result)
+                if left < 0:
+                    raise too_large(_MOST_COMPUTED)
+            return result
+
+        return compute
 
     def _revealing(self, values: Mapping[bytes, bytes]) -> Callable[[bytes], Revealed | None]:
         def reveal(token: bytes) -> Revealed | None:
@@ -248,7 +274,7 @@ class RowReveal:
         if self._retyped:
             return self._rewrite(chunk, values)
         replacements = [c.forms(t, values) for c, t in zip(self._columns, self._found.tokens, strict=True)]
-        return rebuild(self._found, replacements)
+        return rebuild(self._found, replacements, _MOST_COMPUTED if self._deferred else None)
 
     def _wanted_in_row(self, spots: list[Spot]) -> tuple[Collection[bytes], dict[str, int]]:
         wanted: list[bytes] = []
@@ -263,7 +289,7 @@ class RowReveal:
     def _rewrite(self, chunk: bytes, values: Mapping[bytes, bytes]) -> bytes:
         """Row by row: slower, but it reaches values without tokens too."""
         out: list[bytes] = []
-        pos = 0
+        pos = size = 0
         while pos < len(chunk):
             end = pos + 1 + int.from_bytes(chunk[pos + 1 : pos + HEADER], "big")
             row = parse_data_row(chunk[pos:end])
@@ -272,6 +298,9 @@ class RowReveal:
                 if value is not None:
                     row[column.index] = column.substitute(value, values)
             out.append(build_data_row(row))
+            size += len(out[-1])
+            if self._deferred and size > _MOST_COMPUTED:
+                raise too_large(_MOST_COMPUTED)
             pos = end
         return b"".join(out)
 
@@ -351,7 +380,7 @@ class CopyReveal:
         if self._read is not None:
             new: list[list[Value]] = []
             for column, old in zip(self._columns, self._read.values, strict=True):
-                new.append([column.substitute(v, values) if isinstance(v, bytes) else v for v in old])
+                new.append(column.substituted(old, values))
             rows = self._read.build(new)
         out: list[bytes] = []
         done = 0

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import add, sub
 
-from pgnym.wire.errors import ProtocolViolation
+from pgnym.wire.errors import CodecError, ProtocolViolation
 from pgnym.wire.frames import Backend, Buffer
 
 _head = struct.Struct("!BIH").unpack_from
@@ -109,8 +109,10 @@ def collect(
     return found
 
 
-def rebuild(found: Collected, replacements: Sequence[Replacement]) -> bytes:
+def rebuild(found: Collected, replacements: Sequence[Replacement], most: int | None = None) -> bytes:
     """The chunk with new values; ``replacements`` has one per TokenColumn, in order.
+
+    ``most``: how many bytes it may become; ``CodecError`` 54000 beyond that, before they are put together.
 
     ``found`` stays usable. Raises what a callable among ``replacements`` raises.
     """
@@ -130,8 +132,19 @@ def rebuild(found: Collected, replacements: Sequence[Replacement]) -> bytes:
             new = _apply(replacement, old)
         sizes = list(map(add, sizes, map(sub, map(len, new), map(len, old))))
         parts[place] = new
+    if most is not None and sum(sizes) > most:
+        raise too_large(most)
     parts[1::stride] = map(_pack, sizes)
     return b"".join(parts)
+
+
+def too_large(most: int) -> CodecError:
+    """The error for rows that would become larger than they may."""
+    return CodecError(
+        "54000",
+        f"the rows that have come together would take more than {most >> 20} MB with the values in them",
+        "Compute such large texts in the application.",
+    )
 
 
 def _cut(chunk: bytes, columns: Sequence[TokenColumn], found: Collected) -> None:
