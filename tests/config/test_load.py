@@ -167,7 +167,6 @@ def test_nothing_at_all_is_a_configuration() -> None:
             "not supported yet",
             "casefold",
         ),
-        (column("{paths: {a: {}}}"), "tables.public.t.columns.c.paths", "not supported yet", ""),
         (column("{legal_basis: consent}"), "tables.public.t.columns.c.legal_basis", "not supported yet", ""),
         (
             column("{purposes: [x]}"),

@@ -67,7 +67,9 @@ def render_lookup(lookup: Lookup) -> str:
 
 
 def render_use(use: ValueUse) -> str:
-    """A use as mark, domain, and brackets for arrays."""
+    """A use as mark, domain, and brackets for arrays; of a document the domains of its paths."""
+    if use.leaves:
+        return f"{_MARKS[use.use]}json({'+'.join(sorted({leaf.protection.domain for leaf in use.leaves}))})"
     return f"{_MARKS[use.use]}{use.protection.domain}{'[]' if use.array else ''}"
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pgnym.semantics.documents import parse_path
 from pgnym.semantics.expression import Collation
-from pgnym.sql.catalog import Catalog, Column, Function, Protection, Relation, Signature, Type
+from pgnym.sql.catalog import Catalog, Column, Function, Leaf, Protection, Relation, Signature, Type
 
 INT4, TEXT, VARCHAR, BPCHAR, DATE, NUMERIC, TIMESTAMP, JSONB, BOOL, INT8 = (
     23,
@@ -36,6 +37,8 @@ PREFIXES = {
     "tag": b"pn1aak",
     "day": b"pn1aal",
     "secret": b"pn1aam",
+    "street": b"pn1aan",
+    "contact": b"pn1aao",
 }
 RANDOMIZED = frozenset({"notes", "secret"})
 ARRAY_OF = {TEXT: 1009, VARCHAR: 1015, BPCHAR: 1014, DATE: 1182, INT4: 1007}
@@ -65,6 +68,11 @@ def protection(
         COLLATION if (codec_oid or type_oid) in (TEXT, VARCHAR, BPCHAR) else None,
         id=_IDS.setdefault(column, len(_IDS) + 1),
     )
+
+
+def _leaf(path: str, domain: str, column: str = "profile") -> Leaf:
+    guard = _p("public.person", f"{column}.{path}", domain, type_oid=TEXT)
+    return Leaf(parse_path(path), replace(guard, path=parse_path(path)))
 
 
 def _relation(
@@ -216,6 +224,30 @@ RELATIONS = [
         "r",
         (Column("id", 1, INT4, -1), Column("secret", 2, TEXT, -1)),
         broken="column secret is registered but has no CHECK pgnym_99",
+    ),
+    Relation(
+        113,
+        "public",
+        "person",
+        "r",
+        (
+            Column("id", 1, INT4, -1),
+            Column(
+                "profile",
+                2,
+                JSONB,
+                -1,
+                leaves=(
+                    _leaf("email", "email"),
+                    _leaf("address.street", "street"),
+                    _leaf("contacts[*].email", "email"),
+                    _leaf("tags[*]", "tag"),
+                    _leaf("pin", "secret"),
+                ),
+            ),
+            Column("extra", 3, JSONB, -1, leaves=(_leaf("email", "email", "extra"),)),
+            Column("plain", 4, JSONB, -1),
+        ),
     ),
     _relation(
         112,

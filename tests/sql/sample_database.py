@@ -7,12 +7,13 @@ import re
 from base64 import b32encode
 from collections.abc import Iterator
 
-from sample_catalog import BPCHAR, CITEXT, DATE, INT4, NUMERIC, RELATIONS, TEXT, TIMESTAMP, VARCHAR
+from sample_catalog import BPCHAR, CITEXT, DATE, INT4, JSONB, NUMERIC, RELATIONS, TEXT, TIMESTAMP, VARCHAR
 
 from pgnym.gateway.deferred import Computation, Deferrals, DeferredContext
 from pgnym.gateway.marks import Marks
-from pgnym.onboard.storage import array_check
-from pgnym.sql.catalog import Column, Protection, Relation
+from pgnym.onboard.storage import array_check, path_check
+from pgnym.semantics.documents import map_leaves
+from pgnym.sql.catalog import Column, Leaf, Protection, Relation
 from pgnym.sql.plan import Container, OutputColumn
 from pgnym.vault.tokens import TOKEN_PATTERN
 from pgnym.wire.arrays import map_array_text
@@ -21,7 +22,7 @@ from pgnym.wire.containers import IsNull, Revealed, Wrap, inside, substitute
 
 _TYPES = {
     INT4: "int4", TEXT: "text", VARCHAR: "varchar", BPCHAR: "char", DATE: "date", NUMERIC: "numeric",
-    TIMESTAMP: "timestamp", CITEXT: "citext", 1009: "text[]",
+    TIMESTAMP: "timestamp", CITEXT: "citext", 1009: "text[]", JSONB: "jsonb",
 }  # fmt: skip
 MARKS = Marks.fresh()
 TOKEN = re.compile(r"pn1[a-z2-7]{27}")
@@ -54,6 +55,18 @@ _ROWS: dict[str, list[tuple[str | None, ...]]] = {
         ("2", "{}", '{b,NULL,""}', "{{0,7},{12,12}}", None, None, "{}"),
         ("3", '[0:1]={é,"a b"}', None, "{}", "{NULL,1970-01-01}", "{}", None),
         ("4", None, "{}", None, "{}", "{n1}", "{b}"),
+    ],
+    "public.person": [
+        (
+            "1",
+            '{"email": "a", "n": 1.50, "address": {"street": "s \\"1\\"", "no": 5}, "tags": ["a", "é"], "pin": "n1",'
+            ' "contacts": [{"email": "b", "k": 1}, {"k": 2}]}',
+            '{"email": "a@b"}',
+            '{"email": "a"}',
+        ),
+        ("2", '{"email": "", "contacts": [], "tags": []}', "{}", None),
+        ("3", None, '{"email": null, "more": "x"}', "{}"),
+        ("4", '{"email": "b", "age": 30}', None, "[]"),
     ],
     "public.account": [("1", "anna", "2020-01-01 00:00:00", "p"), ("2", "b", None, "q")],
 }
@@ -112,6 +125,13 @@ class Tokens:
             if token.startswith(prefix.decode())
         }
 
+    def document(self, leaves: tuple[Leaf, ...], value: str) -> str:
+        """A JSON text with tokens at the paths."""
+        paths = tuple(leaf.path for leaf in leaves)
+        return map_leaves(
+            value.encode(), paths, lambda i, v: self.token(leaves[i].protection, v.decode()).encode()
+        ).decode()
+
     def array(self, protection: Protection, value: str) -> str:
         """An array of tokens, from its text form."""
         return map_array_text(value.encode(), lambda v: self.token(protection, v.decode()).encode()).decode()
@@ -165,6 +185,8 @@ def rows(tokens: Tokens | None) -> Iterator[str]:
 def _value(value: str | None, column: Column, tokens: Tokens | None) -> str:
     if value is None:
         return "NULL"
+    if column.leaves and tokens is not None:
+        value = tokens.document(column.leaves, value)
     if column.protection is not None and tokens is not None:
         make = tokens.array if column.protection.array else tokens.token
         value = make(column.protection, value)
@@ -173,6 +195,10 @@ def _value(value: str | None, column: Column, tokens: Tokens | None) -> str:
 
 def _column(column: Column, tokens: bool) -> str:
     guard = column.protection
+    if column.leaves and tokens:
+        return f'"{column.name}" jsonb ' + " ".join(
+            f"CHECK ({path_check(column.name, leaf.path, leaf.protection.prefix)})" for leaf in column.leaves
+        )
     if guard is None:
         return f'"{column.name}" {_TYPES[column.type_oid]}'
     many = "[]" if guard.array else ""

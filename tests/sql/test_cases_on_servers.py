@@ -41,6 +41,7 @@ from pgnym.sql.plan import (
     ValueUse,
 )
 from pgnym.sql.planner import Planner
+from pgnym.sql.rewrite import document_literal
 from pgnym.wire import codecs
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ pytestmark = pytest.mark.server
 
 _ARGUMENTS: dict[int, Any] = {
     16: True, 20: 1, 21: 12, 23: 12, 25: "a", 1042: "a", 1043: "a", 1082: datetime.date(1962, 2, 18),
-    1009: ["a", "b"], 1015: ["a", "b"], 1182: [datetime.date(1962, 2, 18)], 1007: [12, -5],
+    3802: '{"email": "a", "tags": ["a"]}', 1009: ["a", "b"],
+    1015: ["a", "b"], 1182: [datetime.date(1962, 2, 18)], 1007: [12, -5],
 }  # fmt: skip
 # What differs between two databases, or between two runs: object identifiers, physical places.
 _INCOMPARABLE = ("ctid", "tableoid", "EXPLAIN", "CONCURRENTLY", "array_agg(DISTINCT", "TABLESAMPLE")
@@ -185,6 +187,8 @@ def encode(value: Any, use: ValueUse | None, tokens: Tokens) -> Any:
     """An argument as the gateway would send it."""
     if use is None or value is None:
         return value
+    if use.leaves:
+        return tokens.document(use.leaves, value)
     if use.array:
         return [encode(v, None if v is None else _scalar(use), tokens) for v in value]
     text = str(value)
@@ -273,6 +277,8 @@ def literal(piece: LiteralPiece | MarkPiece, tokens: Tokens) -> str:
     """A constant as the gateway would send it."""
     if isinstance(piece, MarkPiece):
         return MARKS.literal(piece).decode()
+    if piece.use.leaves:
+        return document_literal(tokens.document(piece.use.leaves, piece.value))
     if piece.use.array:
         value = tokens.array(piece.use.protection, piece.value)
     else:

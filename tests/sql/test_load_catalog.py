@@ -15,7 +15,7 @@ from pgnym.sql.mention import Mentions
 from pgnym.sql.plan import SessionScope
 from pgnym.sql.planner import Planner
 
-REGISTERED = (1, "public", "customer", "email", 5, "email", False, 1043, 64, 1043, False, "protected")
+REGISTERED = (1, "public", "customer", "email", 5, "email", False, 1043, 64, 1043, False, "protected", "")
 RELATIONS: list[tuple[Any, ...]] = [
     (10, "public", "customer", "p", None, []),
     (11, "public", "customer_1", "r", None, [10]),
@@ -79,7 +79,7 @@ def test_an_entry_without_check_breaks_the_table() -> None:
 @pytest.mark.parametrize("state", ["migrating", "undoing"])
 def test_what_a_killed_run_left_is_a_plain_table(state: str) -> None:
     """``migrating`` is written before there is a CHECK; ``undoing`` stays until after the CHECK is gone."""
-    customer = build([(*REGISTERED[:-1], state)], []).relations["public", "customer"]
+    customer = build([(*REGISTERED[:-2], state, "")], []).relations["public", "customer"]
     assert customer.broken is None
     assert not customer.protected
 
@@ -91,7 +91,7 @@ def test_an_entry_of_a_table_that_is_gone_breaks_nothing() -> None:
 
 def test_a_column_between_two_states_breaks_the_table() -> None:
     for state in ("migrating", "undoing"):
-        customer = build([(*REGISTERED[:-1], state)]).relations["public", "customer"]
+        customer = build([(*REGISTERED[:-2], state, "")]).relations["public", "customer"]
         assert customer.broken is not None
         assert state in customer.broken
         assert customer.columns[1].protection is None
@@ -208,7 +208,7 @@ def test_a_copy_goes_by_the_name_of_what_it_holds() -> None:
 
 
 def test_a_column_made_from_several_goes_by_all_of_them() -> None:
-    other = (2, "public", "invoice", "billing", 5, "email", False, 25, -1, 25, False, "protected")
+    other = (2, "public", "invoice", "billing", 5, "email", False, 25, -1, 25, False, "protected", "")
     checks = [(10, "pgnym_1", [3]), (10, "pgnym_2", [3]), (11, "pgnym_1", [1])]
     email = build([REGISTERED, other], checks).relations["public", "customer"].columns[1].protection
     assert email is not None
@@ -216,7 +216,7 @@ def test_a_column_made_from_several_goes_by_all_of_them() -> None:
 
 
 def test_checks_of_two_domains_on_one_column_are_an_error() -> None:
-    other = (2, "public", "invoice", "billing", 6, "other", False, 25, -1, 25, False, "protected")
+    other = (2, "public", "invoice", "billing", 6, "other", False, 25, -1, 25, False, "protected", "")
     customer = build([REGISTERED, other], [(10, "pgnym_1", [3]), (10, "pgnym_2", [3])]).by_oid[10]
     assert customer.broken is not None
     assert "several domains" in customer.broken

@@ -29,7 +29,7 @@ CREATE VIEW seen AS SELECT email FROM plain_parent;
 CREATE TABLE whole (id int, email text CONSTRAINT pgnym_1 {CHECK}) PARTITION BY LIST (id);
 CREATE TABLE part PARTITION OF whole FOR VALUES IN (1);
 """
-REGISTERED = (1, "public", "whole", "email", 5, "email", False, 25, -1, 25, False, "protected")
+REGISTERED = (1, "public", "whole", "email", 5, "email", False, 25, -1, 25, False, "protected", "")
 
 
 class Registry:

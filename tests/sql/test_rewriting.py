@@ -7,9 +7,11 @@ from case_files import SCOPE, all_cases
 from sample_catalog import sample_catalog
 
 from pgnym.gateway.marks import Marks
+from pgnym.semantics.documents import map_leaves
 from pgnym.sql.errors import Refused
 from pgnym.sql.plan import FollowPiece, LiteralPiece, LookupPiece, MarkPiece, Rewrite
 from pgnym.sql.planner import Planner
+from pgnym.sql.rewrite import document_literal
 from pgnym.wire.arrays import map_array_text
 
 MARKS = Marks.fresh()
@@ -34,6 +36,9 @@ def sent_text(rewrite: Rewrite) -> bytes:
         if isinstance(piece, LookupPiece):
             return b""  # not counted until its answer is there
         value = piece.value.encode()
+        if piece.use.leaves:
+            paths = tuple(leaf.path for leaf in piece.use.leaves)
+            return document_literal(map_leaves(value, paths, lambda _, v: token(v)).decode()).encode()
         return b"'" + (map_array_text(value, token) if piece.use.array else token(value)) + b"'"
 
     parts = []

@@ -15,7 +15,10 @@ from pgnym.config.errors import ConfigError
 from pgnym.config.locate import near
 from pgnym.config.model import Admin, Column, Config, Gateway, ProtectedColumn, Role, Tls, listeners
 
-PATTERN = re.compile(r"\*|[^.*\s]+\.\*|[^.*\s]+\.[^.*\s]+\.\*|[^.*\s]+\.[^.*\s]+\.[^.*\s]+")
+PATTERN = re.compile(r"\*|[^.*\s]+\.\*|[^.*\s]+\.[^.*\s]+\.\*|[^.*\s]+\.[^.*\s]+\.[^.*\s]+(?:\.\S+)?")
+# Steps of a path within jsonb: a key (in quotes where it has to be), and [*] for the elements of an array.
+_KEY = r'(?:[^.\[\]"*\s]+|"(?=[^"]*[.\[\]*\s\\])(?:[^"\\]|\\["\\])+")'
+PATH = re.compile(rf"{_KEY}(?:\[\*\])*(?:\.{_KEY}(?:\[\*\])*)*")
 DEFAULT_ROLE = "default"
 
 
@@ -114,6 +117,28 @@ def check_tables(config: Config) -> None:
             if "." in column:
                 raise ConfigError(f"{path}.columns.{column}", "names with a dot are not supported")
             check_column(options, f"{path}.columns.{column}")
+            check_paths(options, f"{path}.columns.{column}")
+
+
+def check_paths(options: Column, path: str) -> None:
+    """Paths are well formed, none lies within another, and the column has no options beside them."""
+    if not options.paths:
+        return
+    if options != Column(paths=options.paths):
+        raise ConfigError(path, "has options beside its paths", "give them to each path")
+    for name, of_path in options.paths.items():
+        place = f"{path}.paths.{name}"
+        if not PATH.fullmatch(name):
+            hint = (
+                'keys with dots between, [*] behind an array, odd keys in quotes: contacts[*].email, "a.b".c'
+            )
+            raise ConfigError(place, f"{name!r} is not a path", hint)
+        if of_path.paths:
+            raise ConfigError(f"{place}.paths", "a path can't have paths", f"write {name}.… beside it")
+        check_column(of_path, place)
+        for other in options.paths:
+            if other != name and other.startswith(name) and other[len(name)] in ".[":
+                raise ConfigError(place, f"{other} lies within it", "protect the one or the other")
 
 
 def check_column(options: Column, path: str) -> None:
@@ -138,7 +163,7 @@ def check_domains(config: Config) -> None:
             mine, theirs = getattr(column.options, option), getattr(other.options, option)
             if mine != theirs:
                 raise ConfigError(
-                    f"tables.{column.schema}.{column.table}.columns.{column.column}.{option}",
+                    f"{column.place}.{option}",
                     f"{mine}, but {other.name} of the same domain {column.domain} has {theirs}",
                     "columns of one domain must agree; or give this one a domain of its own",
                 )
@@ -163,14 +188,15 @@ def check_roles(config: Config) -> None:
 
 def check_patterns(role: Role, path: str, known: set[str]) -> None:
     """Each pattern is well formed and matches a configured column, and gives one sight."""
-    tables = {name.rsplit(".", 1)[0] for name in known}
+    known = known | {".".join(name.split(".")[:3]) for name in known}  # a column stands for its paths
+    tables = {".".join(name.split(".")[:2]) for name in known}
     schemas = {name.split(".", 1)[0] for name in known}
     sights: dict[str, str] = {}
     for verb in ("reveal", "mask", "tokens", "compare", "write"):
         for i, pattern in enumerate(getattr(role, verb)):
             place = f"{path}.{verb}.{i}"
             if not PATTERN.fullmatch(pattern):
-                hint = "use *, SCHEMA.*, SCHEMA.TABLE.* or SCHEMA.TABLE.COLUMN"
+                hint = "use *, SCHEMA.*, SCHEMA.TABLE.*, SCHEMA.TABLE.COLUMN or SCHEMA.TABLE.COLUMN.PATH"
                 raise ConfigError(place, f"{pattern!r} is not a pattern of columns", hint)
             if verb in ("reveal", "mask", "tokens"):
                 other = sights.setdefault(pattern, verb)
@@ -223,7 +249,7 @@ def check_purposes(config: Config) -> None:
         for i, purpose in enumerate(column.options.purposes):
             if purpose not in declared:
                 raise ConfigError(
-                    f"tables.{column.schema}.{column.table}.columns.{column.column}.purposes.{i}",
+                    f"{column.place}.purposes.{i}",
                     f"no role has the purpose {purpose}",
                     near(purpose, sorted(declared)) if declared else "declare it under roles.NAME.purposes",
                 )
@@ -234,21 +260,17 @@ def not_built(config: Config) -> Iterator[tuple[str, str, str]]:
     for name, table in config.tables.items():
         if table.retain is not None:
             yield f"tables.{name}.retain", "nothing would be erased on a schedule", "leave it out"
-        for column, options in table.columns.items():
-            path = f"tables.{name}.columns.{column}"
-            for search in options.search or ():
-                if search == "order":
-                    hint = (
-                        "leave it out: up to vault.scan_limit values of a domain are sorted without an index"
-                    )
-                    yield f"{path}.search", "the order index", hint
-            if options.normalize in ("email", "phone"):
-                yield f"{path}.normalize", options.normalize, "use none or casefold"
-            if options.paths:
-                yield f"{path}.paths", "paths within jsonb", "leave it out: the whole value is protected"
-            if options.legal_basis == "consent":
-                yield (
-                    f"{path}.legal_basis",
-                    "consent would not be enforced",
-                    "leave it out, or name another basis",
-                )
+    for column in config.columns():
+        path, options = column.place, column.options
+        for search in options.search or ():
+            if search == "order":
+                hint = "leave it out: up to vault.scan_limit values of a domain are sorted without an index"
+                yield f"{path}.search", "the order index", hint
+        if options.normalize in ("email", "phone"):
+            yield f"{path}.normalize", options.normalize, "use none or casefold"
+        if options.legal_basis == "consent":
+            yield (
+                f"{path}.legal_basis",
+                "consent would not be enforced",
+                "leave it out, or name another basis",
+            )

@@ -140,7 +140,7 @@ LegalBasis = Literal[
 
 
 class Column(Part, frozen=True):
-    """How one column is protected."""
+    """How one column is protected, or, of a jsonb column with ``paths``, what lies at one path."""
 
     domain: Annotated[str, Meta(min_length=1, max_length=200, pattern="^[^\\s]+$")] | None = None
     tokens: Literal["deterministic", "randomized"] = "deterministic"
@@ -150,7 +150,7 @@ class Column(Part, frozen=True):
     mask: MaskName | KeepMask = "all"
     purposes: tuple[Name, ...] = ()
     legal_basis: LegalBasis | None = None
-    paths: dict[str, object] = {}
+    paths: dict[str, Column] = {}
 
 
 class Retain(Part, frozen=True):
@@ -224,25 +224,35 @@ class Config(Part, frozen=True):
     functions: dict[str, Function] = {}
 
     def columns(self) -> Iterator[ProtectedColumn]:
-        """Every configured column, in the order of the file."""
+        """Every configured column, in the order of the file; of one with paths, each path."""
         for table_name, table in self.tables.items():
             schema, name = table_name.split(".")
             for column_name, options in table.columns.items():
-                yield ProtectedColumn(schema, name, column_name, options)
+                if not options.paths:
+                    yield ProtectedColumn(schema, name, column_name, options)
+                for path, of_path in options.paths.items():
+                    yield ProtectedColumn(schema, name, column_name, of_path, path)
 
 
 class ProtectedColumn(msgspec.Struct, frozen=True):
-    """A configured column with its place."""
+    """A configured column, or a path within one, with its place."""
 
     schema: str
     table: str
     column: str
     options: Column
+    path: str = ""
 
     @property
     def name(self) -> str:
-        """``schema.table.column``, as policies and messages name it."""
-        return f"{self.schema}.{self.table}.{self.column}"
+        """``schema.table.column``, as policies and messages name it; a path follows behind another dot."""
+        return f"{self.schema}.{self.table}.{self.column}" + (f".{self.path}" if self.path else "")
+
+    @property
+    def place(self) -> str:
+        """Where in the file its options stand."""
+        column = f"tables.{self.schema}.{self.table}.columns.{self.column}"
+        return f"{column}.paths.{self.path}" if self.path else column
 
     @property
     def domain(self) -> str:

@@ -5,12 +5,12 @@ Memory is bounded by a row and a CopyData message; each message is answered befo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pgnym.gateway.session import Session
 from pgnym.gateway.slots import Slot
 from pgnym.gateway.tokenize import Tokenizer, Tokens
-from pgnym.sql.plan import CopyPlan
+from pgnym.sql.plan import CopyPlan, ValueUse
 from pgnym.wire.copy import Batch, CopyCodec, CopyOptions, Value, copy_codec
 
 
@@ -40,12 +40,7 @@ class CopyIn:
         self._codec: CopyCodec = copy_codec(copy_options(plan, len(plan.columns), session))
         self._binary = plan.format == "binary"
         self._columns = [index for index, use in enumerate(plan.columns) if use is not None]
-        self._tokenizers = [Tokenizer(use, session) for use in plan.columns if use is not None]
-        # In binary format a value has the form of its column's own type.
-        self._declared = [
-            use.protection.codec_oid if self._binary else 0 for use in plan.columns if use is not None
-        ]
-        self._arrays = [use.array for use in plan.columns if use is not None]
+        self._convert = [self._converter(use, session) for use in plan.columns if use is not None]
 
     def feed(self, data: bytes) -> tuple[bytes, Tokens]:
         """The next bytes of the stream: what to send, and what to put first. Raises ``CodecError`` and what it tokenizes."""
@@ -61,21 +56,18 @@ class CopyIn:
             return batch.head + batch.tail, tokens
         rows = self._codec.read(batch.rows, self._columns)
         new: list[Sequence[Value]] = []
-        for tokenizer, declared, array, values in zip(
-            self._tokenizers, self._declared, self._arrays, rows.values, strict=True
-        ):
-            if array:
-                new.append([self._array(tokenizer, declared, v, tokens) for v in values])
-            else:
-                token = tokenizer.token
-                new.append(
-                    [token(v, declared, self._binary, tokens) if isinstance(v, bytes) else v for v in values]
-                )
+        for convert, values in zip(self._convert, rows.values, strict=True):
+            new.append([convert(v, tokens) if isinstance(v, bytes) else v for v in values])
         return b"".join((batch.head, *rows.build(new), batch.tail)), tokens
 
-    def _array(self, tokenizer: Tokenizer, declared: int, value: Value, tokens: Tokens) -> Value:
-        if not isinstance(value, bytes):
-            return value
-        if self._binary:
-            return tokenizer.array_binary(value, declared, tokens)
-        return tokenizer.array(value, 0, False, tokens)
+    def _converter(self, use: ValueUse, session: Session) -> Callable[[bytes, Tokens], bytes]:
+        """From a value of a column to what is sent. In binary format it has the form of the column's own type."""
+        tokenizer, binary = Tokenizer(use, session), self._binary
+        declared = use.protection.codec_oid if binary else 0
+        if use.leaves:
+            return lambda value, tokens: tokenizer.document(value, 0, binary, tokens)
+        if use.array and binary:
+            return lambda value, tokens: tokenizer.array_binary(value, declared, tokens)
+        if use.array:
+            return lambda value, tokens: tokenizer.array(value, 0, False, tokens)
+        return lambda value, tokens: tokenizer.token(value, declared, binary, tokens)

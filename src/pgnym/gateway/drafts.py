@@ -13,6 +13,7 @@ from pgnym.gateway.deferred import check_deferrals
 from pgnym.gateway.session import Session
 from pgnym.gateway.tokenize import Tokenizer, Tokens
 from pgnym.sql.plan import Answer, FollowPiece, Lookup, LookupPiece, MarkPiece, Rewrite
+from pgnym.sql.rewrite import document_literal
 
 _OIDS = {Answer.MATCHES: 1009, Answer.RANKS: 3802, Answer.ORDERED: 3802, Answer.PLACE: 25}
 
@@ -95,6 +96,10 @@ def draft(rewrite: Rewrite, session: Session, *, simple: bool) -> tuple[Draft, T
             continue
         tokenizer = Tokenizer(piece.use, session, piece.position)
         value = piece.value.encode()
+        if piece.use.leaves:
+            document = tokenizer.document(value, 0, False, tokens)
+            parts.append(document_literal(document.decode()).encode())
+            continue
         if piece.use.array:
             text = tokenizer.array(value, 0, False, tokens)
         else:

@@ -107,10 +107,7 @@ class FailureReveal:
         role, purpose = session.role, session.actor.purpose
         seen: dict[bytes, Protection] = {}
         hidden: set[bytes] = set()
-        for column in relation.columns:
-            protection = column.protection
-            if protection is None:
-                continue
+        for protection in (p for column in relation.columns for p in column.protections):
             seen[protection.prefix] = protection
             if role.combined(protection.columns, purpose) is not Sight.REVEAL:
                 hidden.add(

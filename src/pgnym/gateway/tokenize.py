@@ -14,14 +14,17 @@ from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.session import Session
 from pgnym.gateway.slots import Prepared
 from pgnym.policy.sight import Sight
+from pgnym.semantics.documents import map_leaves
+from pgnym.semantics.errors import EvaluationError
 from pgnym.sql.errors import Refused
 from pgnym.sql.plan import Use, ValueUse
 from pgnym.vault.tokens import TOKEN_PATTERN
 from pgnym.wire import codecs
 from pgnym.wire.arrays import array_text_from_binary, map_array_binary, map_array_text
+from pgnym.wire.codecs.jsons import VERSION
 from pgnym.wire.messages import Bind
 
-TEXT = 25
+TEXT, JSONB = 25, 3802
 _NAME = {Use.COMPARE: "compare with", Use.CARRY: "compare with", Use.WRITE: "write to"}
 
 
@@ -42,7 +45,9 @@ class Tokenizer:
     ``position``: of the constant in the client's text (bytes), for errors.
     """
 
-    __slots__ = ("_codec", "_passes_tokens", "_position", "_session", "_use", "_validations")
+    __slots__ = (
+        "_codec", "_leaves", "_passes_tokens", "_paths", "_position", "_session", "_use", "_validations",
+    )  # fmt: skip
 
     def __init__(self, use: ValueUse, session: Session, position: int | None = None) -> None:
         check_right(use, session)
@@ -58,6 +63,13 @@ class Tokenizer:
             for column in (use.columns if use.use is Use.WRITE else ())
             if (found := session.validation(column)) is not None
         ]
+        self._paths = tuple(leaf.path for leaf in use.leaves)
+        self._leaves = tuple(
+            Tokenizer(
+                ValueUse(use.use, leaf.protection, frozenset((leaf.protection.column,))), session, position
+            )
+            for leaf in use.leaves
+        )
 
     def token(self, value: bytes, declared: int, binary: bool, tokens: Tokens) -> bytes:
         """The token of one value, as the client sent it. ``declared``: the type OID it was sent as, 0 for unknown."""
@@ -117,6 +129,41 @@ class Tokenizer:
             if self._use.cast_typmod >= 0:
                 canonical = codecs.cast_truncate(cast, self._use.cast_typmod, canonical)
         return convert(canonical, source, target, self._use.use)
+
+    def document(self, value: bytes, declared: int, binary: bool, tokens: Tokens) -> bytes:
+        """JSON with the strings at the use's paths tokenized, in the format it came in.
+
+        ``declared``: the type it is sent as, 0 where the server takes it for jsonb.
+        """
+        jsonb = binary and (declared or self._use.cast_oid or JSONB) == JSONB
+        if jsonb and value[:1] != VERSION:
+            raise codecs.CodecError("22P03", "unsupported jsonb version number")
+        leaves = self._leaves
+
+        def leaf(index: int, part: bytes) -> bytes:
+            return leaves[index].leaf(part, tokens)
+
+        try:
+            mapped = map_leaves(value[1:] if jsonb else value, self._paths, leaf)
+        except EvaluationError as error:
+            if self._position is None:
+                raise GatewayError(error.sqlstate, error.message, hint=error.hint) from None
+            raise Refused(
+                error.message, sqlstate=error.sqlstate, hint=error.hint, position=self._position
+            ) from None
+        return VERSION + mapped if jsonb else mapped
+
+    def leaf(self, value: bytes, tokens: Tokens) -> bytes:
+        """The token of a string within a document."""
+        if self._use.use is not Use.WRITE and self._use.protection.randomized:
+            column = self._use.protection.column
+            raise GatewayError(
+                "0A000",
+                f"a comparison with randomized {column} is not supported",
+                detail=f"Equal values of {column} have different tokens.",
+                hint="Set `tokens: deterministic` for the path, and run `pgnym apply`.",
+            )
+        return self.token(value, 0, False, tokens)
 
     def array(self, value: bytes, element_oid: int, binary: bool, tokens: Tokens) -> bytes:
         """An array with its elements tokenized, in text format. ``element_oid``: as it was sent, 0 for unknown."""
@@ -201,7 +248,10 @@ def bind_values(prepared: Prepared, bind: Bind, session: Session) -> tuple[Bind,
         declared = prepared.declared[index] if index < len(prepared.declared) else 0
         declared = declared or shown.get(parameter.source, 0)
         tokenizer = Tokenizer(use, session)
-        if use.array:
+        if use.leaves:
+            values.append(tokenizer.document(value, declared, code == 1, tokens))
+            formats.append(code)
+        elif use.array:
             values.append(tokenizer.array(value, codecs.element_oid(declared), code == 1, tokens))
             formats.append(0)
         else:

@@ -17,7 +17,7 @@ The registry row is written first (state ``migrating``; without a CHECK it means
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -48,6 +48,7 @@ from pgnym.onboard.model import (
     silent,
 )
 from pgnym.onboard.planning import keys_between
+from pgnym.semantics.documents import Path, parse_path
 from pgnym.vault.migrations import migrate
 from pgnym.vault.tokens import prefix
 
@@ -171,7 +172,7 @@ async def protect(tools: Tools, group: Group, tenant: Tokens, indexes: Sequence[
     for work in group.tables:
         for column in work.columns:
             domain = await registry.domain_id(tools.vault, column.domain, column.randomized)
-            domains[work.table.oid, column.column.name] = domain
+            domains[work.table.oid, column.name] = domain
     await indexing.declare(tools.vault, indexes)  # of domains that are new: before their first value
     prefixes = {key: prefix(domain) for key, domain in domains.items()}
     mint = Mint(tenant, tools.identity)
@@ -179,7 +180,7 @@ async def protect(tools: Tools, group: Group, tenant: Tokens, indexes: Sequence[
     identifiers: dict[Key, int] = {}
     for work in group.tables:
         for column in work.columns:
-            key = (work.table.oid, column.column.name)
+            key = (work.table.oid, column.name)
             identifiers[key] = await registry.register(tools.vault, work.table, column, domains[key])
     try:
         async with survey.pinned(tools.app):
@@ -189,7 +190,7 @@ async def protect(tools: Tools, group: Group, tenant: Tokens, indexes: Sequence[
             materialized = await change(tools, group, mint, identifiers, prefixes)
     except (OnboardError, asyncpg.PostgresError):
         fresh = [
-            identifiers[w.table.oid, c.column.name]
+            identifiers[w.table.oid, c.name]
             for w in group.tables
             for c in w.columns
             if c.mode is Mode.PROTECT
@@ -212,7 +213,7 @@ async def fill_vault(tools: Tools, group: Group, mint: Mint, prefixes: Mapping[K
     """Put what is there now into the vault, while the application runs on."""
     async with survey.pinned(tools.app, "repeatable_read"):
         for work in group.tables:
-            cells = [cell(tools, work.table, c, prefixes, output(c)) for c in work.columns]
+            cells = cells_of(tools, work, prefixes, output)
             tick = rows.ticker(tools.report, Stage.VAULT, work.table.label, work.table.rows)
             for leaf in work.table.leaves:
                 await rows.preload(tools.app, leaf, cells, mint, tick)
@@ -253,7 +254,7 @@ async def change(
         await retype(app, work)
     for work in group.tables:
         await tokenize(tools, work, mint, prefixes)
-        cells = {c.column.name: cell(tools, work.table, c, prefixes, "") for c in work.columns}
+        cells = {c.name: c for c in cells_of(tools, work, prefixes, output)}
         for name, value in constants[work.table.oid].items():
             ((token,),) = await mint.tokens([cells[name]], [[value]])
             literal = "'" + (token or "").replace("'", "''") + "'"
@@ -270,10 +271,7 @@ async def change(
 async def tokenize(tools: Tools, work: TableWork, mint: Mint, prefixes: Mapping[Key, bytes]) -> None:
     """Replace the values of all rows of a table, without the application's triggers."""
     fired = await triggers_off(tools.app, work.table)
-    cells = [
-        cell(tools, work.table, c, prefixes, after_retype(c, prefixes[work.table.oid, c.column.name]))
-        for c in work.columns
-    ]
+    cells = cells_of(tools, work, prefixes, lambda c: after_retype(c, prefixes[work.table.oid, c.name]))
     tick = rows.ticker(tools.report, Stage.ROWS, work.table.label, work.table.rows)
     for leaf in work.table.leaves:
         await rows.tokenize(tools.app, leaf, cells, mint, tick)
@@ -285,19 +283,70 @@ def checks(work: TableWork, identifiers: Mapping[Key, int], prefixes: Mapping[Ke
     """The clauses that add the CHECKs of a table."""
     clauses = []
     for column in work.columns:
-        key = (work.table.oid, column.column.name)
-        make = storage.array_check if column.array else storage.check_expression
-        expression = make(column.column.name, prefixes[key], column.text_like)
+        key = (work.table.oid, column.name)
+        expression = check(column, prefixes[key])
         clauses.append(f"ADD CONSTRAINT {storage.check_name(identifiers[key])} CHECK ({expression})")
     return clauses
 
 
-def cell(tools: Tools, table: Table, work: ColumnWork, prefixes: Mapping[Key, bytes], read: str) -> Cell:
-    """How one column is read and changed."""
+def check(work: ColumnWork, domain: bytes) -> str:
+    """The condition that a column's CHECK asks for."""
+    if work.path:
+        return storage.path_check(work.column.name, parse_path(work.path), domain)
+    make = storage.array_check if work.array else storage.check_expression
+    return make(work.column.name, domain, work.text_like)
+
+
+def cells_of(
+    tools: Tools,
+    work: TableWork,
+    prefixes: Mapping[Key, bytes],
+    read: Callable[[ColumnWork], str],
+) -> list[Cell]:
+    """How the columns of a table are read and changed; the paths of one jsonb column together."""
+    cells: list[Cell] = []
+    documents: dict[str, list[ColumnWork]] = {}
+    for column in work.columns:
+        if column.path:
+            documents.setdefault(column.column.name, []).append(column)
+        else:
+            cells.append(cell(tools, work.table, column, prefixes, read(column)))
+    for name, paths in documents.items():
+        leaves = [cell(tools, work.table, c, prefixes, "") for c in paths]
+        cells.append(
+            document_cell(name, [(parse_path(c.path), x) for c, x in zip(paths, leaves, strict=True)])
+        )
+    return cells
+
+
+def document_cell(name: str, leaves: Sequence[tuple[Path, Cell]]) -> Cell:
+    """One jsonb column with what lies at its paths: rows that have nothing there are left alone."""
+    there = " OR ".join(
+        f"NOT ({storage.path_check(name, path, leaf.prefix)})"
+        if leaf.keep
+        else storage.path_exists(name, path)
+        for path, leaf in leaves
+    )
     return Cell(
-        name=work.column.name,
+        name=name,
+        read=f"CASE WHEN {there} THEN {quoted(name)}::text END",
+        prefix=b"",
+        randomized=False,
+        casefold=False,
+        codec_oid=storage.TEXT,
+        keep=True,
+        cast="::jsonb",
+        paths=tuple(path for path, _ in leaves),
+        leaves=tuple(leaf for _, leaf in leaves),
+    )
+
+
+def cell(tools: Tools, table: Table, work: ColumnWork, prefixes: Mapping[Key, bytes], read: str) -> Cell:
+    """How one column, or what lies at a path of one, is read and changed."""
+    return Cell(
+        name=work.name,
         read=read,
-        prefix=prefixes[table.oid, work.column.name],
+        prefix=prefixes[table.oid, work.name],
         randomized=work.randomized,
         casefold=work.casefold,
         codec_oid=storage.element(work.codec_oid),

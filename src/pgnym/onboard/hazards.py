@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator, Container, Iterator, Mapping
 from pgnym.onboard.expressions import inspected, is_constant, is_lower_of
 from pgnym.onboard.model import ColumnWork, Connection, Finding, Mode, TableWork, quoted
 from pgnym.onboard.proposals import bodies, proposed
-from pgnym.onboard.storage import JSONB, NUMERIC
+from pgnym.onboard.storage import JSONB, NUMERIC, no_string
 from pgnym.onboard.storage import element as storage_element
 from pgnym.onboard.survey import ForeignKey, foreign_keys
+from pgnym.semantics.documents import parse_path
 
 SHORTEST_FOUND = 4  # characters of a value that, found in a comment, are no accident
 SCALAR_METHODS = ("btree", "hash")
@@ -78,7 +79,7 @@ async def hazards(
     for column in work.columns:
         for verdict in of_column(column, work):
             yield verdict
-    for ask in (generated, checks, indexes, triggers, rules, policies, publications):
+    for ask in (generated, checks, indexes, triggers, rules, policies, publications, no_strings):
         async for verdict in ask(app, work, columns):
             yield verdict
     for key in await foreign_keys(app, work.table.oid):
@@ -149,7 +150,7 @@ async def indexes(app: Connection, work: TableWork, columns: Columns) -> Found:
             if unique and column.randomized:
                 text = f"{name} is unique, and each randomized token is: duplicates would be let in"
                 yield True, Finding(where, text, "use tokens: deterministic")
-            if column.array and method == "gin":
+            if (column.array or column.path) and method == "gin":
                 continue  # over elements, which are compared for equality only
             if row["exclusion"] or (method not in SCALAR_METHODS and column.retyped):
                 yield True, Finding(where, f"{name} ({method}) needs the value itself", drop)
@@ -159,6 +160,10 @@ async def indexes(app: Connection, work: TableWork, columns: Columns) -> Found:
             for used in sorted(inspected(expression, columns)):
                 column = columns[used]
                 where = f"{work.table.label}.{used}"
+                if column.path:
+                    text = f"index {name} over an expression of it: what lies at {column.path} can be found by = only"
+                    yield False, Finding(where, text)
+                    continue
                 if column.casefold and is_lower_of(expression, used):
                     continue
                 if unique or column.retyped:
@@ -259,6 +264,17 @@ async def functions(app: Connection, work: TableWork, columns: Columns, signed: 
                 else "without a signature under functions: it reveals nothing"
             )
         yield False, Finding(work.table.label, text, hint)
+
+
+async def no_strings(app: Connection, work: TableWork, columns: Columns) -> Found:
+    """Values at a protected path that are no strings."""
+    for column in work.columns:
+        if column.path:
+            condition = no_string(column.column.name, parse_path(column.path))
+            if await app.fetchval(f"SELECT EXISTS (SELECT FROM {work.table.sql} WHERE {condition})"):  # noqa: S608 - quoted
+                hint = "make it a string; for the elements of an array, end the path in [*]"
+                where = f"{work.table.label}.{column.name}"
+                yield True, Finding(where, "is in some rows neither a string nor null", hint)
 
 
 async def comments(app: Connection, work: TableWork, columns: Columns) -> Found:

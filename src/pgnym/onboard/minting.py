@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from pgnym.onboard.errors import OnboardError
 from pgnym.onboard.model import Containers, Each, Identity, Tokens
+from pgnym.semantics.documents import Path, map_leaves
+from pgnym.semantics.errors import EvaluationError
 from pgnym.vault.tokens import TOKEN_PATTERN
 
 REMEMBERED = 500_000  # values in all; some 200 bytes each
@@ -19,6 +21,7 @@ class Cell:
     ``read``: the SQL expression of its present value as text. ``keep``: NULL from ``read`` means leave it as it is, and
     tokens within stay. ``codec_oid``: the type of what becomes tokens. ``container``: how these are found within the value;
     None: they are the value. ``cast``: what makes the column's type of the new value's text; empty if it is text.
+    ``leaves``: of a jsonb column what stands at each of the ``paths``.
     """
 
     name: str
@@ -31,6 +34,13 @@ class Cell:
     container: Container | None = None
     cast: str = ""
     text_like: bool = True
+    paths: tuple[Path, ...] = ()
+    leaves: tuple[Cell, ...] = ()
+
+    @property
+    def nested(self) -> bool:
+        """Whether the values are within the column's."""
+        return self.container is not None or bool(self.leaves)
 
 
 Container = Callable[[bytes, Each], bytes]
@@ -41,10 +51,14 @@ def container(containers: Containers, array: bool) -> Container | None:
     return containers.array if array else None
 
 
-def within(cell: Cell, value: str, each: Each) -> str:
-    """A value with what is in it replaced."""
-    assert cell.container is not None
-    return cell.container(value.encode(), each).decode()
+def within(cell: Cell, value: str, each: Callable[[Cell, bytes], bytes]) -> str:
+    """A value with what is in it replaced; ``each`` is told which cell it is in. OnboardError for what is no string."""
+    if cell.container is not None:
+        return cell.container(value.encode(), lambda part: each(cell, part)).decode()
+    try:
+        return map_leaves(value.encode(), cell.paths, lambda i, part: each(cell.leaves[i], part)).decode()
+    except EvaluationError as error:
+        raise OnboardError(f"{cell.name}: {error.message}", error.hint) from None
 
 
 class Mint:
@@ -65,7 +79,7 @@ class Mint:
         learned: list[tuple[dict[str, str], dict[str, str]]] = []
         made: list[list[str | None]] = []
         for cell, values in zip(cells, columns, strict=True):
-            if cell.container is not None:
+            if cell.nested:
                 made.append([self._within(cell, value, new) if value else value for value in values])
                 continue
             if cell.randomized:
@@ -87,20 +101,19 @@ class Mint:
         return made
 
     def _within(self, cell: Cell, value: str, new: dict[bytes, bytes]) -> str:
-        make = self._random if cell.randomized else self._deterministic
-
-        def each(part: bytes) -> bytes:
+        def each(of: Cell, part: bytes) -> bytes:
             if not part:
                 return part
-            if cell.keep:
-                if TOKEN_PATTERN.fullmatch(part) and part.startswith(cell.prefix):
+            if of.keep:
+                if TOKEN_PATTERN.fullmatch(part) and part.startswith(of.prefix):
                     return part
-                if not cell.text_like:
+                if not of.text_like:
                     raise OnboardError(
-                        f"{cell.name}: an array without its CHECK holds both tokens and values",
+                        f"{of.name}: an array without its CHECK holds both tokens and values",
                         "replace the values by NULL, run it again, and write them through the gateway",
                     )
-            return make(cell, part.decode(), new).encode()
+            make = self._random if of.randomized else self._deterministic
+            return make(of, part.decode(), new).encode()
 
         return within(cell, value, each)
 

@@ -145,7 +145,7 @@ class Mode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ColumnWork:
-    """One column to be protected: what the registry will say of it."""
+    """One column to be protected, or what lies at ``path`` in a jsonb column: what the registry will say of it."""
 
     column: Column
     domain: str
@@ -158,6 +158,12 @@ class ColumnWork:
     stored_type: str
     text_like: bool
     mode: Mode = Mode.PROTECT
+    path: str = ""
+
+    @property
+    def name(self) -> str:
+        """The column's name, and the path within it if there is one."""
+        return f"{self.column.name}.{self.path}" if self.path else self.column.name
 
     @property
     def retyped(self) -> bool:

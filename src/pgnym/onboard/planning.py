@@ -58,6 +58,11 @@ class Draft:
         """Note something to know."""
         self.warnings.append(Finding(where, text, hint))
 
+    def path(self, binding: Binding) -> str:
+        """The path that a CHECK is about, empty for the column itself."""
+        row = self.registered.get(binding.id)
+        return "" if row is None else row.path
+
     def step(self, kind: StepKind, table: str, text: str) -> None:
         """Note something to do."""
         self.steps.append(Step(kind, table, text))
@@ -129,7 +134,7 @@ async def login_exists(connection: Connection, user: str) -> bool:
 
 async def read_tables(draft: Draft, app: Connection) -> None:
     """Each configured table and column beside what the database has."""
-    by_place = {(b.schema, b.table, b.column): b for b in draft.bindings.values()}
+    by_place = {(b.schema, b.table, b.column, draft.path(b)): b for b in draft.bindings.values()}
     configured: dict[str, list[ProtectedColumn]] = {}
     for column in draft.config.columns():
         configured.setdefault(f"{column.schema}.{column.table}", []).append(column)
@@ -166,7 +171,8 @@ async def read_tables(draft: Draft, app: Connection) -> None:
                 text = f"was made from {origin}, and is protected as that is"
                 draft.block(options.name, text, "leave it out of the configuration")
                 continue
-            work = examine(draft, table, found, options, by_place.get((table.schema, table.name, found.name)))
+            place = (table.schema, table.name, found.name, options.path)
+            work = examine(draft, table, found, options, by_place.get(place))
             if work is not None:
                 works.append(work)
         if works:
@@ -184,16 +190,23 @@ def examine(
     draft: Draft, table: Table, column: Column, options: ProtectedColumn, binding: Binding | None
 ) -> ColumnWork | None:
     """The work on one column, or None if there is none or it can't be done."""
-    row = draft.registered.get(binding.id) if binding is not None else at_place(draft, table, column)
+    row = (
+        draft.registered.get(binding.id)
+        if binding is not None
+        else at_place(draft, table, column, options.path)
+    )
     if binding is not None and row is None:
         text = f"has the CHECK {storage.check_name(binding.id)}, but the vault doesn't know it"
         draft.block(options.name, text, "is this the right vault, restored together with the database?")
         return None
-    base = (
-        (row.type_oid, row.typmod, row.type_name, row.codec_oid)
-        if held(row, binding) and row
-        else original(column)
-    )
+    if mixed(draft, table, column, options):
+        return None
+    if held(row, binding) and row:
+        base: tuple[int, int, str, int] | None = (row.type_oid, row.typmod, row.type_name, row.codec_oid)
+    elif options.path:
+        base = (storage.TEXT, -1, "jsonb", storage.TEXT)
+    else:
+        base = original(column)
     if base is None:
         names = ", ".join(storage.NAMES.values())
         what = "a domain, enum or composite type" if column.type_kind != "b" else "its type"
@@ -202,7 +215,8 @@ def examine(
         return None
     type_oid, typmod, type_name, codec_oid = base
     casefold = options.options.normalize == "casefold"
-    draft.domains[table.oid, column.attnum] = (options.domain, options.randomized)
+    if not options.path:
+        draft.domains[table.oid, column.attnum] = (options.domain, options.randomized)
     searches(draft, options, codec_oid, type_name)
     if not agrees(draft, options, column, codec_oid, type_name, casefold):
         return None
@@ -221,9 +235,12 @@ def examine(
         typmod=typmod,
         type_name=type_name,
         codec_oid=codec_oid,
-        stored_type=storage.stored_type(type_oid, typmod, type_name, codec_oid),
+        stored_type=storage.stored_type(type_oid, typmod, type_name, codec_oid)
+        if not options.path
+        else "jsonb",
         text_like=storage.text_like(codec_oid),
         mode=Mode.REPAIR if row is not None and held(row, binding) else Mode.PROTECT,
+        path=options.path,
     )
 
 
@@ -239,6 +256,25 @@ def searches(draft: Draft, options: ProtectedColumn, codec_oid: int, type_name: 
     draft.wanted[options.domain] = draft.wanted.get(options.domain, frozenset()) | search
 
 
+def mixed(draft: Draft, table: Table, column: Column, options: ProtectedColumn) -> bool:
+    """Whether paths stand in the way of the column, or the column in that of paths."""
+    place = (table.schema, table.name, column.name)
+    others = {
+        draft.path(b) for b in draft.bindings.values() if (b.schema, b.table, b.column) == place
+    }  # what is protected now
+    hint = f"pgnym undo --table {table.label}, then apply"
+    if options.path and "" in others:
+        draft.block(options.name, "is within a column that is protected as a whole", hint)
+    elif not options.path and others - {""}:
+        draft.block(options.name, "has paths that are protected by themselves", hint)
+    elif options.path and column.type_oid != storage.JSONB:
+        text = f"is a path within a column of type {column.type_name}"
+        draft.block(options.name, text, "paths are for jsonb: change the column's type, or protect all of it")
+    else:
+        return False
+    return True
+
+
 def held(row: Registered | None, binding: Binding | None) -> bool:
     """Whether the column holds tokens, as far as the registry and the CHECK tell.
 
@@ -248,12 +284,11 @@ def held(row: Registered | None, binding: Binding | None) -> bool:
     return binding is not None or (row is not None and row.state == "protected")
 
 
-def at_place(draft: Draft, table: Table, column: Column) -> Registered | None:
+def at_place(draft: Draft, table: Table, column: Column, path: str) -> Registered | None:
     """The registry row under this name that no CHECK anywhere is bound to."""
     place = (table.schema, table.name, column.name)
-    return next(
-        (r for r in draft.registered.values() if r.place == place and r.id not in draft.bindings), None
-    )
+    rows = (r for r in draft.registered.values() if r.place == place and r.path == path)
+    return next((r for r in rows if r.id not in draft.bindings), None)
 
 
 def original(column: Column) -> tuple[int, int, str, int] | None:
@@ -318,16 +353,17 @@ def follow(draft: Draft, table: Table, column: Column, row: Registered, binding:
 
 def orphans(draft: Draft) -> None:
     """Protected columns that the configuration doesn't name any more."""
-    configured = {(c.schema, c.table, c.column) for c in draft.config.columns()}
+    configured = {(c.schema, c.table, c.column, c.path) for c in draft.config.columns()}
     for identifier, binding in draft.bindings.items():
         if (
             binding.schema,
             binding.table,
             binding.column,
+            draft.path(binding),
         ) not in configured and identifier in draft.registered:
             text = "is protected, but not in the configuration"
             hint = f"pgnym undo --table {binding.schema}.{binding.table} gives it its plaintext back"
-            draft.warn(f"{binding.schema}.{binding.table}.{binding.column}", text, hint)
+            draft.warn(draft.registered[identifier].name, text, hint)
 
 
 async def group(app: Connection, works: Sequence[TableWork]) -> tuple[Group, ...]:
@@ -375,12 +411,9 @@ async def describe(app: Connection, draft: Draft, work: TableWork, each: Group) 
     for column in retyped:
         text = f"change the type of {column.column.name}: {column.column.type_name} → {column.stored_type}"
         draft.step(StepKind.TYPE, label, text)
-    for column in work.columns:
-        if column.column.default is not None:
-            draft.step(
-                StepKind.DEFAULT, label, f"put a token in place of the default of {column.column.name}"
-            )
-    names = ", ".join(c.column.name for c in work.columns)
+    for name in dict.fromkeys(c.column.name for c in work.columns if c.column.default is not None):
+        draft.step(StepKind.DEFAULT, label, f"put a token in place of the default of {name}")
+    names = ", ".join(c.name for c in work.columns)
     repair = any(c.mode is Mode.REPAIR for c in work.columns)
     what = "tokenize what is plaintext in" if repair else "tokenize"
     draft.step(StepKind.TOKENIZE, label, f"{what} {names} of about {table.rows} rows")

@@ -16,7 +16,12 @@ from pgnym.onboard import storage
 from pgnym.sql.load import CatalogRows
 
 _UNCHANGED = "its own type"
-_STORED = {"text": (25, -1), "text[]": (1009, -1), "character varying(30)": (1043, 34)}
+_STORED = {
+    "text": (25, -1),
+    "text[]": (1009, -1),
+    "character varying(30)": (1043, 34),
+    "character varying(30)[]": (1015, 34),
+}
 _FIRST_ID = 1_000_000_000  # beyond those that the registry gives
 
 
@@ -36,7 +41,8 @@ def project(config: Config, rows: CatalogRows) -> Projection:
     names = {(row[1], row[2]): row[0] for row in rows.relations if row[3] in ("r", "p", "f")}
     types = {row[0]: row for row in rows.types}
     columns = {(row[0], row[1]): row for row in rows.columns}
-    bound = {(oid, attnum) for oid, _, key in rows.checks for attnum in key or ()}
+    paths = {f"pgnym_{row[0]}": row[-1] for row in rows.registry}
+    bound = {(oid, attnum, paths.get(name, "")) for oid, name, key in rows.checks for attnum in key or ()}
     domains = {row[5]: row[4] for row in rows.registry}
     registry, checks = list(rows.registry), list(rows.checks)
     stored: dict[tuple[int, int], tuple[int, int]] = {}
@@ -48,11 +54,14 @@ def project(config: Config, rows: CatalogRows) -> Projection:
         if table is None or attribute is None:
             problems.append(f"{column.name} does not exist")
             continue
-        if (table, attribute[2]) in bound:
+        if (table, attribute[2], column.path) in bound:
             present.append(column.name)
             continue
         type_oid, typmod = attribute[3], attribute[4]
         codec = storage.codec(type_oid, types[type_oid][2])
+        if column.path:
+            codec = storage.TEXT if type_oid == storage.JSONB else None
+            type_oid, typmod = (storage.TEXT, -1) if codec is not None else (type_oid, typmod)
         if codec is None:
             problems.append(f"{column.name} has type {types[type_oid][2]}, which can't be protected")
             continue
@@ -63,7 +72,7 @@ def project(config: Config, rows: CatalogRows) -> Projection:
         for oid in _tree(rows, table):
             heir = columns[oid, column.column]
             checks.append((oid, f"pgnym_{number}", [heir[2]]))
-            if new is not None:
+            if new is not None and not column.path:
                 stored[oid, heir[2]] = new
     changed = [
         (row[0], row[1], row[2], *stored.get((row[0], row[2]), (row[3], row[4])), *row[5:])
@@ -80,7 +89,7 @@ def _entry(
     casefold = column.options.normalize == "casefold"
     return (
         number, column.schema, column.table, column.column, domain, column.domain, column.randomized, type_oid, typmod,
-        codec, casefold, "protected",
+        codec, casefold, "protected", column.path,
     )  # fmt: skip
 
 

@@ -14,15 +14,15 @@ DOMAINS = 32768  # 15 bits of the token
 
 READ = """
 SELECT p.id, p.schema_name, p.table_name, p.column_name, p.domain_id, d.name, d.randomized, p.type_name,
-  p.type_oid::bigint, p.typmod, p.codec_oid::bigint, p.stored_type, p.casefold, p.state
+  p.type_oid::bigint, p.typmod, p.codec_oid::bigint, p.stored_type, p.casefold, p.state, p.path
 FROM vault.protected_column p JOIN vault.domain d ON d.id = p.domain_id ORDER BY p.id
 """
 
 REGISTER = """
 INSERT INTO vault.protected_column (schema_name, table_name, column_name, domain_id, type_name, type_oid, typmod,
-  codec_oid, stored_type, casefold, state)
-VALUES ($1, $2, $3, $4, $5, $6::bigint::oid, $7, $8::bigint::oid, $9, $10, 'migrating')
-ON CONFLICT (schema_name, table_name, column_name) DO UPDATE SET
+  codec_oid, stored_type, casefold, path, state)
+VALUES ($1, $2, $3, $4, $5, $6::bigint::oid, $7, $8::bigint::oid, $9, $10, $11, 'migrating')
+ON CONFLICT (schema_name, table_name, column_name, path) DO UPDATE SET
   domain_id = excluded.domain_id, type_name = excluded.type_name, type_oid = excluded.type_oid,
   typmod = excluded.typmod, codec_oid = excluded.codec_oid, stored_type = excluded.stored_type,
   casefold = excluded.casefold,
@@ -49,6 +49,7 @@ class Registered:
     stored_type: str
     casefold: bool
     state: str
+    path: str
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -62,8 +63,8 @@ class Registered:
 
     @property
     def name(self) -> str:
-        """``schema.table.column``."""
-        return ".".join(self.place)
+        """``schema.table.column``, and the path within it if it has one."""
+        return ".".join((*self.place, self.path) if self.path else self.place)
 
 
 def places(registered: Mapping[int, Registered]) -> dict[int, tuple[str, str, str]]:
@@ -125,6 +126,7 @@ async def register(vault: Connection, table: Table, work: ColumnWork, domain: in
         work.codec_oid,
         work.stored_type,
         work.casefold,
+        work.path,
     )
     return identifier
 

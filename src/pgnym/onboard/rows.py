@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from pgnym.onboard.errors import OnboardError
 from pgnym.onboard.minting import Cell, Mint, within
@@ -33,13 +34,21 @@ async def preload(
     app: Connection, leaf: str, cells: Sequence[Cell], mint: Mint, tick: Callable[[int], None]
 ) -> None:
     """Put the values of the deterministic columns into the vault before the table is locked; changes no row."""
-    cells = [c for c in cells if not c.randomized]
+    cells = [found for c in cells if (found := deterministic(c)) is not None]
     if not cells:
         return
     query = f"SELECT {', '.join(c.read for c in cells)} FROM ONLY {leaf}"  # noqa: S608 - quoted names
     async for rows in batches(app, query):
         await mint.tokens(cells, list(zip(*rows, strict=True)))
         tick(len(rows))
+
+
+def deterministic(cell: Cell) -> Cell | None:
+    """The cell, less what gets a random token, which is made when it is needed."""
+    if not cell.leaves:
+        return None if cell.randomized else cell
+    kept = [(p, c) for p, c in zip(cell.paths, cell.leaves, strict=True) if not c.randomized]
+    return replace(cell, paths=tuple(p for p, _ in kept), leaves=tuple(c for _, c in kept)) if kept else None
 
 
 async def tokenize(
@@ -75,17 +84,25 @@ async def reveal(
 def tokens_in(cell: Cell, column: Sequence[str | None]) -> Iterator[bytes]:
     """All tokens of the cell's domain in the values of a column."""
     for value in column:
-        if value and cell.container is None:
+        if value and not cell.nested:
             yield value.encode()
         elif value:
-            yield from (t for t in TOKEN_PATTERN.findall(value.encode()) if t.startswith(cell.prefix))
+            found: list[bytes] = []
+
+            def each(of: Cell, part: bytes, found: list[bytes] = found) -> bytes:
+                if TOKEN_PATTERN.fullmatch(part) and part.startswith(of.prefix):
+                    found.append(part)
+                return part
+
+            within(cell, value, each)
+            yield from found
 
 
 def restored(cell: Cell, value: str, values: Mapping[bytes, bytes]) -> str:
     """What stood in a column before its tokens."""
-    if cell.container is None:
+    if not cell.nested:
         return values[value.encode()].decode()
-    return within(cell, value, lambda part: values.get(part, part))
+    return within(cell, value, lambda _, part: values.get(part, part))
 
 
 async def opened(tokens: set[bytes], tenants: Sequence[Tokens]) -> dict[bytes, bytes]:

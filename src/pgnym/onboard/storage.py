@@ -5,6 +5,9 @@ from __future__ import annotations
 from pgnym.sql.guard import array_check as array_check
 from pgnym.sql.guard import check_expression as check_expression
 from pgnym.sql.guard import check_name as check_name
+from pgnym.sql.guard import no_string as no_string
+from pgnym.sql.guard import path_check as path_check
+from pgnym.sql.guard import path_exists as path_exists
 from pgnym.sql.guard import pattern as pattern
 from pgnym.sql.types import ELEMENTS, TEXT_ARRAY, VARCHAR_ARRAY
 

@@ -6,17 +6,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import asyncpg
 
 from pgnym.onboard import defaults, indexing, registry, rows, storage, survey, views
-from pgnym.onboard.applying import Tools, exclusively, lock, triggers_off, triggers_on
+from pgnym.onboard.applying import Tools, document_cell, exclusively, lock, triggers_off, triggers_on
 from pgnym.onboard.clean import clean
 from pgnym.onboard.errors import OnboardError
 from pgnym.onboard.minting import Cell, container
 from pgnym.onboard.model import Column, Connection, Stage, Table, Tokens, quoted
 from pgnym.onboard.registry import Registered
+from pgnym.semantics.documents import Path, parse_path
 from pgnym.vault.tokens import prefix
 
 SESSION_SECONDS = 3.0
@@ -136,10 +137,14 @@ async def joined(tools: Tools, table: Table) -> list[Held]:
         columns = by_table.get((here.schema, here.name), [])
         if here.oid in found or not columns:
             continue
-        rows_of = {binding.column: registered[binding.id] for binding in columns}
+        rows_of = {
+            (b.column, row.path): row
+            for b in columns
+            for row in (as_held(here.columns[b.column], registered[b.id]),)
+        }
         held = found[here.oid] = Held(
             here,
-            tuple((here.columns[name], row) for name, row in rows_of.items()),
+            tuple((here.columns[name], row) for (name, _), row in rows_of.items()),
             tuple(binding.name for binding in columns),
             frozenset(
                 b.id for b in columns if bound.get(b.id) is None or bound[b.id].place[:2] != b.place[:2]
@@ -153,6 +158,13 @@ async def joined(tools: Tools, table: Table) -> list[Held]:
                 if other is not None:
                     waiting.append(other)
     return list(found.values())
+
+
+def as_held(column: Column, row: Registered) -> Registered:
+    """The row as it is meant of a column: text made of what lies at a path is text, not a document."""
+    if row.path and column.type_oid != storage.JSONB:
+        return replace(row, path="", type_name=column.type_name)
+    return row
 
 
 async def by_oid(app: Connection, oid: int) -> Table | None:
@@ -187,17 +199,18 @@ async def restore(tools: Tools, group: Sequence[Held], tenants: Sequence[Tokens]
         table = held.table
         drops = ", ".join(f"DROP CONSTRAINT {name}" for name in held.checks)
         await app.execute(f"ALTER TABLE {table.sql} {drops}")
-        tokens = await defaults.take_tokens(app, table, [column for column, _ in held.columns])
+        columns = {column.name: column for column, _ in held.columns}  # once, however many paths it has
+        tokens = await defaults.take_tokens(app, table, list(columns.values()))
         fired = await triggers_off(app, table)
         tick = rows.ticker(tools.report, Stage.REVEAL, table.label, table.rows)
         for leaf in table.leaves:
-            await rows.reveal(app, leaf, [cell(tools, c, r) for c, r in held.columns], tenants, tick)
+            await rows.reveal(app, leaf, list(cells_of(tools, held).values()), tenants, tick)
         await app.execute("SET CONSTRAINTS ALL IMMEDIATE")  # ALTER TABLE refuses while checks are pending
         await triggers_on(app, fired)
         clauses = [retype(c, r) for c, r in held.columns if original_type(c, r) != c.type_name]
         if clauses:
             await app.execute(f"ALTER TABLE {table.sql} {', '.join(clauses)}")
-        cells = {column.name: cell(tools, column, row) for column, row in held.columns}
+        cells = cells_of(tools, held)
         wanted = {t for name, value in tokens.items() for t in rows.tokens_in(cells[name], [value])}
         values = await rows.opened(wanted, tenants)
         if values.keys() != wanted:
@@ -215,6 +228,20 @@ def touches(key: survey.ForeignKey, group: Sequence[Held]) -> bool:
     """Whether a foreign key is over a protected column of the group."""
     ends = {(h.table.oid, c.attnum) for h in group for c, _ in h.columns}
     return any((key.table_oid, a) in ends or (key.referred_oid, b) in ends for a, b in key.pairs)
+
+
+def cells_of(tools: Tools, held: Held) -> dict[str, Cell]:
+    """How the columns of a table are read, by name; the paths of one jsonb column together."""
+    cells: dict[str, Cell] = {}
+    documents: dict[str, list[tuple[Path, Cell]]] = {}
+    for column, row in held.columns:
+        if row.path:
+            documents.setdefault(column.name, []).append((parse_path(row.path), cell(tools, column, row)))
+        else:
+            cells[column.name] = cell(tools, column, row)
+    for name, leaves in documents.items():
+        cells[name] = document_cell(name, leaves)
+    return cells
 
 
 def cell(tools: Tools, column: Column, row: Registered) -> Cell:

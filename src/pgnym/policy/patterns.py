@@ -7,11 +7,13 @@ from collections.abc import Iterable
 
 
 def specificity(pattern: str, column: str) -> int:
-    """How closely ``pattern`` names ``schema.table.column``: 4 exactly, 3 its table, 2 its schema, 1 all, 0
-    not."""
+    """How closely ``pattern`` names ``schema.table.column`` or a path within it: 5 exactly, 4 the path's column, 3 the
+    table, 2 its schema, 1 all, 0 not."""
     if pattern == "*":
         return 1
     if pattern == column:
+        return 5
+    if pattern.count(".") == 2 and not pattern.endswith("*") and column.startswith(f"{pattern}."):
         return 4
     if pattern.endswith(".*") and column.startswith(pattern[:-1]):
         return 1 + pattern.count(".")

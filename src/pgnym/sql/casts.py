@@ -12,6 +12,7 @@ from pgnym.sql.infer import Node, Run, expression, infer, location, split
 from pgnym.sql.kinds import (
     ArrayOf,
     Deferred,
+    Document,
     Kind,
     LateCast,
     Occurrence,
@@ -63,6 +64,11 @@ def _cast(run: Run, node: Node, scope: Scope) -> Kind:
         and not is_array
     ):
         return known
+    if isinstance(known, Document) and not is_array and typmod == -1:
+        if name in ("json", "jsonb"):
+            return known
+        if family(run.catalog, oid) == "text":
+            return Text((known,), Container.TEXT, f"the text of {known.of}", exact=True)
     if isinstance(known, ArrayOf):
         cast = _cast_array(run, node, known, oid, typmod, is_array)
         if cast is not None:

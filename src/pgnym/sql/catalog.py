@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pgnym.semantics.documents import Path
 from pgnym.semantics.expression import Collation
 
 
@@ -21,7 +22,8 @@ class Protection:
     shown; ``codec_oid`` is the built-in type whose text and binary formats it has (``citext`` has those of ``text``).
     ``stored_oid`` is the type the column has now. ``casefold``: values are stored and compared case-folded.
     ``collation``: the column's, None where its type has none. ``array``: the column is an array of such values; types and
-    modifier are those of its elements. ``id``: of the registry's row; the CHECK is named by it. ``union``: further columns
+    modifier are those of its elements. ``id``: of the registry's row; the CHECK is named by it. ``path``: of what lies
+    within a jsonb column. ``union``: further columns
     that the values may come from, where a table was made from a query that brought several together; who may see all of
     them may see the values. ``order_index``: ``pgnym.order_code(token)``, in the database, is in the order of the domain's
     values under this collation.
@@ -39,6 +41,7 @@ class Protection:
     collation: Collation | None = None
     array: bool = False
     id: int = 0
+    path: Path = ()
     union: tuple[Protection, ...] = ()
     order_index: bool = False
 
@@ -49,8 +52,19 @@ class Protection:
 
 
 @dataclass(frozen=True, slots=True)
+class Leaf:
+    """The strings at one path of a jsonb column. ``protection``: of such a string, which is text to all that reads it."""
+
+    path: Path
+    protection: Protection
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
-    """An attribute of a relation. ``attnum`` as in ``pg_attribute``; dropped columns are not listed."""
+    """An attribute of a relation. ``attnum`` as in ``pg_attribute``; dropped columns are not listed.
+
+    ``protection``: of the values; ``leaves``: of a jsonb column of which only some paths are protected.
+    """
 
     name: str
     attnum: int
@@ -58,6 +72,13 @@ class Column:
     typmod: int
     protection: Protection | None = None
     generated: bool = False
+    leaves: tuple[Leaf, ...] = ()
+
+    @property
+    def protections(self) -> tuple[Protection, ...]:
+        """Of whatever in the column are tokens."""
+        whole = () if self.protection is None else (self.protection,)
+        return whole + tuple(leaf.protection for leaf in self.leaves)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +102,7 @@ class Relation:
     @property
     def protected(self) -> bool:
         """Whether a column of the relation itself holds tokens (views are judged by their definition)."""
-        return any(c.protection is not None for c in self.columns)
+        return any(c.protections for c in self.columns)
 
 
 @dataclass(frozen=True, slots=True)

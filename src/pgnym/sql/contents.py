@@ -17,8 +17,9 @@ from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Applied, Fixed, Fold
 from pgnym.sql.fold import Constant as FoldedConstant
 from pgnym.sql.infer import Node, Run, infer, location, split
+from pgnym.sql.json_operators import string_taken_out
 from pgnym.sql.kinds import Kind, Open, Plain, Token, shape
-from pgnym.sql.places import expression_span
+from pgnym.sql.places import bare, expression_span
 from pgnym.sql.plan import Answer
 from pgnym.sql.resolve import Scope, names_in
 from pgnym.sql.rewrite import LookupHole
@@ -32,15 +33,8 @@ _EQUALITY = frozenset(("=", "<>", "!="))
 _BYTEWISE = frozenset(("C", "POSIX", "ucs_basic"))
 # citext compares without case (citext--1.4.sql); of what it does otherwise only this is offered.
 _CASELESS = {
-    "~~": "~~*",
-    "!~~": "!~~*",
-    "~": "~*",
-    "!~": "!~*",
-    "~~*": "~~*",
-    "!~~*": "!~~*",
-    "~*": "~*",
-    "!~*": "!~*",
-}
+    "~~": "~~*", "!~~": "!~~*", "~": "~*", "!~": "!~*", "~~*": "~~*", "!~~*": "!~~*", "~*": "~*", "!~*": "!~*",
+}  # fmt: skip
 
 
 class _Unfit(Exception):
@@ -365,7 +359,7 @@ class _Builder:
         tag, fields = split(node)
         match tag:
             case "ColumnRef":
-                return self._column(node, fields)
+                return self._value(node, names_in(fields))
             case "A_Const" | "ParamRef":
                 return self._constant(node, fields)
             case "TypeCast":
@@ -379,6 +373,8 @@ class _Builder:
             case "MinMaxExpr":
                 name = "least" if fields.get("op") == "IS_LEAST" else "greatest"
                 return self._apply(name, [self.part(a) for a in fields["args"]])
+            case "A_Expr" if string_taken_out(fields):
+                return self._value(node, [repr(bare(node))])
             case "A_Expr" if fields.get("kind") == "AEXPR_NULLIF":
                 return self._apply("nullif", [self.part(fields["lexpr"]), self.part(fields["rexpr"])])
             case "A_Expr" if fields.get("kind", "AEXPR_OP") == "AEXPR_OP":
@@ -389,8 +385,8 @@ class _Builder:
             case _:
                 raise _Unfit
 
-    def _column(self, node: Node, fields: Node) -> _Part:
-        names = names_in(fields)
+    def _value(self, node: Node, names: list[str]) -> _Part:
+        """The protected value, or one of its places; ``names`` tell it from others."""
         token = shape(infer(self._run, node, self._scope))
         if not isinstance(token, Token) or token.mixed or token.collations:
             raise _Unfit

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pgnym.sql.dml import Target
+from pgnym.sql.catalog import Leaf
+from pgnym.sql.dml import Place, Target
 from pgnym.sql.errors import Refused
 from pgnym.sql.infer import Node, Run, infer, location
 from pgnym.sql.outputs import output_columns, read_columns
@@ -69,12 +70,7 @@ def _copy_table(run: Run, node: Node, options: dict[str, Any]) -> Planned:
     at = location(node["relation"])
     uses: list[ValueUse | None] = []
     for name in names:
-        protection, label = target.column(name, at)
-        uses.append(
-            ValueUse(Use.WRITE, protection, frozenset((label,)), protection.array)
-            if protection is not None
-            else None
-        )
+        uses.append(_stored(target.column(name, at)))
     if incoming:
         return (
             StatementPlan(
@@ -96,6 +92,17 @@ def _copy_table(run: Run, node: Node, options: dict[str, Any]) -> Planned:
         copy=_copy_plan(options, False, (), names),
     )
     return plan, edits
+
+
+def _stored(place: Place) -> ValueUse | None:
+    """How the values that go into a column become tokens."""
+    if place.document is not None:
+        leaves = tuple(Leaf(path, token.protection) for path, token in place.document.leaves)
+        columns = frozenset(leaf.protection.column for leaf in leaves)
+        return ValueUse(Use.WRITE, leaves[0].protection, columns, leaves=leaves)
+    if place.protection is None:
+        return None
+    return ValueUse(Use.WRITE, place.protection, frozenset((place.label,)), place.protection.array)
 
 
 def _copy_plan(

@@ -9,7 +9,7 @@ from pgnym.sql.creating import refuse_exposure
 from pgnym.sql.errors import Refused
 from pgnym.sql.guard import CHECK_NAME
 from pgnym.sql.infer import Node, Run, infer, location, split
-from pgnym.sql.kinds import PLAIN, protected
+from pgnym.sql.kinds import PLAIN, ArrayOf, Document, Token, protected, shape
 from pgnym.sql.lexer import lex
 from pgnym.sql.plan import StatementPlan
 from pgnym.sql.resolve import Field, Scope, Source
@@ -64,15 +64,20 @@ def _index(run: Run, node: Node, touched: bool) -> Planned:
         element = item["IndexElem"]
         if "expr" in element:
             kind = infer(run, element["expr"], scope)
-            if protected(kind):
+            if isinstance(shape(kind), Token):  # a string of a jsonb value
+                groupable(kind, "an index", location(node["relation"]))
+            elif protected(kind):
                 raise unsupported(kind, "an index on an expression", None)
             continue
         kinds = [f.kind for f in source.fields if f.name == element["name"]]
         if not kinds:
             raise Refused(f'column "{element["name"]}" does not exist', sqlstate="42703")
         if protected(kinds[0]):
-            groupable(kinds[0], "an index", location(node["relation"]))
-            if node.get("accessMethod", "btree") not in _INDEX_METHODS:
+            method = node.get("accessMethod", "btree")
+            within = method == "gin" and isinstance(shape(kinds[0]), ArrayOf | Document)
+            if not within:
+                groupable(kinds[0], "an index", location(node["relation"]))
+            if method not in _INDEX_METHODS and not within:
                 raise unsupported(
                     kinds[0], f"an index of type {node['accessMethod']}", location(node["relation"])
                 )

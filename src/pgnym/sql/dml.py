@@ -5,17 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from pgnym.sql import documents
 from pgnym.sql.catalog import Protection, Relation
 from pgnym.sql.errors import Refused
 from pgnym.sql.expressions import subscript
 from pgnym.sql.infer import Node, Run, infer, infer_filter, location, split
-from pgnym.sql.kinds import ArrayOf, Kind, Row, Token, lineage_of, protected, shape
+from pgnym.sql.json_operators import subscripted
+from pgnym.sql.kinds import ArrayOf, Document, Kind, Plain, Row, Token, lineage_of, protected, shape
 from pgnym.sql.resolve import Field, Item, Scope, Source
 from pgnym.sql.select import from_clause, query_columns, targets, with_clause
 from pgnym.sql.sources import from_item, relation_fields, table_item
-from pgnym.sql.unify import assign, require_plain, unsupported
+from pgnym.sql.unify import assign, groupable, require_plain, unsupported
 
 Change = Callable[[Run, Node, Scope], tuple[Field, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A column that is written to. ``document``: of a jsonb column with protected paths."""
+
+    label: str
+    protection: Protection | None = None
+    document: Document | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +36,8 @@ class Target:
     relation: Relation
     fields: tuple[Field, ...]
 
-    def column(self, name: str, position: int | None) -> tuple[Protection | None, str]:
-        """(protection, label) of a column. Raises Refused 42703 in PostgreSQL's words."""
+    def column(self, name: str, position: int | None) -> Place:
+        """A column. Raises Refused 42703 in PostgreSQL's words."""
         for field in self.fields:
             if field.name == name:
                 label = f"{self.relation.schema}.{self.relation.name}.{name}"
@@ -39,10 +50,12 @@ class Target:
                     and token.protection.array == isinstance(kind, ArrayOf)
                 ):
                     own = token.protection
-                    return own, label if own.union else own.column
+                    return Place(label if own.union else own.column, own)
+                if isinstance(kind, Document) and all(len(t.lineage) == 1 for _, t in kind.leaves):
+                    return Place(label, document=kind)
                 if protected(kind):
                     raise unsupported(kind, "a change through a view's computed column", position)
-                return None, label
+                return Place(label)
         raise Refused(
             f'column "{name}" of relation "{self.relation.name}" does not exist',
             sqlstate="42703",
@@ -66,7 +79,17 @@ def _store(
     subscripts: tuple[Node, ...] = (),
 ) -> None:
     """``kind`` goes into a column; with ``subscripts``, into the element or slice of it that they name."""
-    protection, label = target.column(name, position)
+    place = target.column(name, position)
+    protection, label = place.protection, place.label
+    if place.document is not None:
+        run.writes |= {column for _, token in place.document.leaves for column in token.columns}
+        stored: Kind = subscripted(run, place.document, list(subscripts)) if subscripts else place.document
+        if isinstance(stored, Document):
+            documents.assign(stored, label, kind, what, position)
+            return
+        if not isinstance(stored, Plain):
+            raise unsupported(stored, "assignment at a key that isn't constant", position)
+        label = f"a part of {label}"
     if protection is not None:
         run.writes |= protection.columns
     typmod = protection.typmod if protection is not None else -1
@@ -78,7 +101,7 @@ def _store(
 def _subscripts(run: Run, target: Target, column: Node, scope: Scope) -> tuple[Node, ...]:
     """The subscripts of ``a[1] = …``. Raises Refused for another part of a protected column (a field)."""
     steps = [split(step) for step in column.get("indirection", ())]
-    protection = target.column(column["name"], location(column))[0] if steps else None
+    protection = target.column(column["name"], location(column)).protection if steps else None
     for tag, fields in steps:
         if tag == "A_Indices":
             subscript(run, fields, scope)
@@ -145,7 +168,10 @@ def _on_conflict(run: Run, node: Node, scope: Scope, target: Target, source: Sou
     for element in arbiter.get("indexElems", ()):
         index = element["IndexElem"]
         if "name" in index:
-            protection, label = target.column(index["name"], location(index))
+            place = target.column(index["name"], location(index))
+            protection, label = place.protection, place.label
+            if place.document is not None:
+                groupable(place.document, "ON CONFLICT", location(node))
             if protection is not None and protection.randomized:
                 raise Refused(
                     f"ON CONFLICT on randomized column {label} is not supported",
@@ -154,7 +180,9 @@ def _on_conflict(run: Run, node: Node, scope: Scope, target: Target, source: Sou
                     position=location(node),
                 )
         else:
-            require_plain(infer(run, index["expr"], level), "ON CONFLICT (expression)", location(node))
+            kind = infer(run, index["expr"], level)
+            check = groupable if isinstance(shape(kind), Token) else require_plain
+            check(kind, "ON CONFLICT (expression)", location(node))
     if "whereClause" in arbiter:
         infer(run, arbiter["whereClause"], level)
     if node.get("action") != "ONCONFLICT_UPDATE":

@@ -9,10 +9,12 @@ from pgnym.sql.deferred import beside, defer, is_number
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import FOLDABLE, Applied, Constant, Fixed, Fold
 from pgnym.sql.infer import Node, Run, expression, infer, infer_all, location, mark_filter, open_at, split
+from pgnym.sql.json_operators import json_operator, subscripted
 from pgnym.sql.kinds import (
     PLAIN,
     ArrayOf,
     Deferred,
+    Document,
     Kind,
     Open,
     Plain,
@@ -156,6 +158,10 @@ def _operator(run: Run, node: Node, scope: Scope) -> Kind:
         rights = infer_all(run, right_node["List"]["items"], scope)
     else:
         rights = [infer(run, right_node, scope)]
+    if form == "AEXPR_OP" and left is not None:
+        made = json_operator(run, name, left, rights[0], (node["lexpr"], right_node), at)
+        if made is not None:
+            return made
     match form:
         case "AEXPR_OP" if left is not None and name in _EQUALITY:
             compare(left, rights[0], f"operator {name}", at)
@@ -462,6 +468,9 @@ def _indirection(run: Run, node: Node, scope: Scope) -> Kind:
             subscript(run, fields, scope)
             if after == "A_Indices":
                 continue  # a[1][2] is one subscript of one array
+            if isinstance(known, Document):
+                kind = subscripted(run, known, [f for t, f in steps if t == "A_Indices"])
+                continue
             if not any(f.get("is_slice") for t, f in steps if t == "A_Indices"):
                 kind = element(known, "subscript", None) if isinstance(known, ArrayOf) else _subscript(known)
         elif tag == "A_Star":

@@ -80,7 +80,9 @@ Builtin = Callable[[Call], Kind]
 _BUILTINS: dict[str, Builtin] = {}
 
 
-def _builtin(*names: str) -> Callable[[Builtin], Builtin]:
+def builtin(*names: str) -> Callable[[Builtin], Builtin]:
+    """Register the function that infers the kind of calls of these functions."""
+
     def register(function: Builtin) -> Builtin:
         for name in names:
             _BUILTINS[name] = function
@@ -121,7 +123,7 @@ def _call(run: Run, node: Node, scope: Scope) -> Kind:
         folded = _fold(call, node)
         if folded is not None:
             return folded
-    return _other(call, schema)
+    return other(call, schema)
 
 
 def _fold(call: Call, node: Node) -> Kind | None:
@@ -150,7 +152,7 @@ def _fold(call: Call, node: Node) -> Kind | None:
     return fold_constants(call.run, call.name, call.arguments, (call.position, lexed.ends[closing]))
 
 
-def _other(call: Call, schema: str | None) -> Kind:
+def other(call: Call, schema: str | None) -> Kind:
     """A function that isn't known to take tokens: plain arguments, and no protected relation within."""
     run = call.run
     # column(row): PostgreSQL lets a field be written as a function of its row
@@ -262,33 +264,33 @@ def _check_declared(call: Call, function: Function, place: int, protection: Prot
         )
 
 
-@_builtin("min", "max")
+@builtin("min", "max")
 def _extreme(call: Call) -> Kind:
     if not isinstance(shape(call.arguments[0]), Token) or len(call.arguments) != 1:
-        return _other(call, "pg_catalog")
+        return other(call, "pg_catalog")
     return extreme(Aggregate(call.run, call.node, call.name, call.arguments))
 
 
-@_builtin("count", "num_nulls", "num_nonnulls")
+@builtin("count", "num_nulls", "num_nonnulls")
 def _count(call: Call) -> Kind:
     for kind in call.arguments:
         require_same_nulls(kind, call.what, call.position)
     return Plain(f"the result of {call.what}", 20)
 
 
-@_builtin("array_agg")
+@builtin("array_agg")
 def _array_agg(call: Call) -> Kind:
     return array_of_kind(unsized(call.arguments[0]))
 
 
-@_builtin("any_value", "first_value", "last_value", "nth_value")
+@builtin("any_value", "first_value", "last_value", "nth_value")
 def _same(call: Call) -> Kind:
     for kind in call.arguments[1:]:
         require_plain(kind, call.what, call.position)
     return unsized(call.arguments[0])
 
 
-@_builtin("lag", "lead")
+@builtin("lag", "lead")
 def _shifted(call: Call) -> Kind:
     if len(call.arguments) > 1:
         require_plain(call.arguments[1], call.what, call.position)
@@ -296,7 +298,7 @@ def _shifted(call: Call) -> Kind:
     return unsized(flow(kinds, call.what, call.position))
 
 
-@_builtin("string_agg", "concat", "concat_ws")
+@builtin("string_agg", "concat", "concat_ws")
 def _text(call: Call) -> Kind:
     if call.name != "string_agg" and not call.variadic:
         folded = _constants(call)
@@ -317,7 +319,7 @@ def _constants(call: Call) -> Kind | None:
     return _fold(call, {}) if call.name == "concat" else None
 
 
-@_builtin("format")
+@builtin("format")
 def _format(call: Call) -> Kind:
     if not any(protected(k) or isinstance(shape(k), Open) for k in call.arguments[1:]):
         require_plain(call.arguments[0], call.what, call.position)
@@ -348,7 +350,7 @@ _JSON_VALUES = (
 )  # fmt: skip
 
 
-@_builtin(*_JSON_VALUES)
+@builtin(*_JSON_VALUES)
 def _json(call: Call) -> Kind:
     arguments = list(call.arguments)
     if call.variadic:
@@ -356,10 +358,11 @@ def _json(call: Call) -> Kind:
     if call.name.endswith("strict"):
         for kind in arguments:
             require_same_nulls(kind, call.what, call.position)
-    return Text(tuple(arguments), Container.JSON, f"JSON built by {call.name}()")
+    fixed = call.name == "to_jsonb" and len(arguments) == 1
+    return Text(tuple(arguments), Container.JSON, f"JSON built by {call.name}()", fixed=fixed)
 
 
-@_builtin(
+@builtin(
     "json_build_object", "jsonb_build_object", "json_object_agg", "jsonb_object_agg",
     "json_object_agg_strict", "jsonb_object_agg_strict", "json_object_agg_unique", "jsonb_object_agg_unique",
 )  # fmt: skip
@@ -394,25 +397,25 @@ def _scalar_key(kind: Kind) -> bool:
     return isinstance(known, Token) and known.protection.codec_oid != _JSONB
 
 
-@_builtin("unnest")
+@builtin("unnest")
 def _unnest(call: Call) -> Kind:
     if len(call.arguments) != 1:
         return PLAIN
     return unsized(element(call.arguments[0], call.what, call.position))
 
 
-@_builtin(
+@builtin(
     "cardinality", "array_length", "array_ndims", "array_upper", "array_lower", "array_dims", "generate_subscripts"
 )  # fmt: skip
 def _array_size(call: Call) -> Kind:
     if not isinstance(shape(call.arguments[0]), ArrayOf):
-        return _other(call, "pg_catalog")
+        return other(call, "pg_catalog")
     for kind in call.arguments[1:]:
         require_plain(kind, call.what, call.position)
     return Plain(f"the result of {call.what}")
 
 
-@_builtin("array_position", "array_positions", "array_remove")
+@builtin("array_position", "array_positions", "array_remove")
 def _array_search(call: Call) -> Kind:
     inner = element(call.arguments[0], call.what, call.position)
     if len(call.arguments) > 1:
@@ -424,7 +427,7 @@ def _array_search(call: Call) -> Kind:
     )
 
 
-@_builtin("array_replace")
+@builtin("array_replace")
 def _array_replace(call: Call) -> Kind:
     inner = element(call.arguments[0], call.what, call.position)
     if len(call.arguments) == 3:
@@ -432,16 +435,16 @@ def _array_replace(call: Call) -> Kind:
     return array_of_kind(unsized(flow([inner, *call.arguments[2:]], call.what, call.position)))
 
 
-@_builtin("trim_array", "array_sample", "array_shuffle", "array_reverse")
+@builtin("trim_array", "array_sample", "array_shuffle", "array_reverse")
 def _array_part(call: Call) -> Kind:
     if not isinstance(shape(call.arguments[0]), ArrayOf):
-        return _other(call, "pg_catalog")
+        return other(call, "pg_catalog")
     for kind in call.arguments[1:]:
         require_plain(kind, call.what, call.position)
     return unsized(call.arguments[0])
 
 
-@_builtin("array_append", "array_prepend", "array_cat")
+@builtin("array_append", "array_prepend", "array_cat")
 def _array_grow(call: Call) -> Kind:
     elements: list[Kind] = []
     for index, kind in enumerate(call.arguments):
@@ -450,11 +453,11 @@ def _array_grow(call: Call) -> Kind:
     return array_of_kind(unsized(flow(elements, call.what, call.position)))
 
 
-@_builtin("array_to_string")
+@builtin("array_to_string")
 def _array_to_string(call: Call) -> Kind:
     known = shape(call.arguments[0])
     if not isinstance(known, ArrayOf):
-        return _other(call, "pg_catalog")
+        return other(call, "pg_catalog")
     for kind in call.arguments[1:]:
         require_plain(kind, call.what, call.position)
     return Text((known.element,), Container.TEXT, "text built by array_to_string()")

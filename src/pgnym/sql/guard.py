@@ -12,9 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from pgnym.semantics.documents import Path, jsonpath
 from pgnym.sql.catalog import Protection
 from pgnym.sql.errors import Refused
-from pgnym.sql.kinds import ArrayOf, Kind, Token, protected, shape
+from pgnym.sql.kinds import ArrayOf, Document, Kind, Token, protected, shape
 from pgnym.sql.resolve import Field
 from pgnym.sql.unify import describe
 
@@ -59,6 +60,35 @@ def array_check(column: str, prefix: bytes, empty: bool) -> str:
     return f"{quoted(column)} IS NULL OR {text} OPERATOR(pg_catalog.~) '{form}'"
 
 
+def path_exists(column: str, path: Path) -> str:
+    """Whether a document has something at a path, be it only null."""
+    return f"pg_catalog.jsonb_path_exists({quoted(column)}, {_jsonpath(jsonpath(path))})"
+
+
+def no_string(column: str, path: Path) -> str:
+    """Whether a document has something at a path that can't become a token."""
+    test = f'{jsonpath(path)}.type() ? (@ != "string" && @ != "null")'
+    return f"pg_catalog.jsonb_path_exists({quoted(column)}, {_jsonpath(test)})"
+
+
+def path_check(column: str, path: Path, prefix: bytes) -> str:
+    """Admits documents in which each value at the path is null, the empty string or a token of the domain.
+
+    ``.type()`` is asked first, since a filter looks into arrays, and a comparison with what is no string is unknown.
+    """
+    place = jsonpath(path)
+    test = (
+        f'!exists({place}.type() ? (@ != "string" && @ != "null")) && '
+        f'!exists({place} ? (@.type() == "string" && !(@ == "" || @ like_regex "{pattern(prefix)}")))'
+    )
+    return f"{quoted(column)} IS NULL OR pg_catalog.jsonb_path_match({quoted(column)}, {_jsonpath(test)})"
+
+
+def _jsonpath(text: str) -> str:
+    """A constant of type jsonpath."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def pattern(prefix: bytes) -> str:
     """The regular expression of the domain's tokens."""
     return f"^{prefix.decode('ascii')}[a-z2-7]{{24}}$"
@@ -76,6 +106,13 @@ def guards(columns: Sequence[Field], position: int | None, *, copied: bool = Tru
     checks: dict[str, str] = {}
     for column in columns:
         token = guardable(column.kind)
+        if token is None and isinstance(document := shape(column.kind), Document) and _as_it_was(document):
+            for path, leaf in document.leaves:
+                for origin in origins(leaf):
+                    copy = used.get(origin.id, 1 if copied else 0)
+                    used[origin.id] = copy + 1
+                    checks[check_name(origin.id, copy)] = path_check(column.name, path, origin.prefix)
+            continue
         if token is None:
             if copied and protected(column.kind):
                 raise _unguarded(column.name, describe(column.kind), position)
@@ -97,6 +134,11 @@ def guardable(kind: Kind) -> Token | None:
     if not isinstance(token, Token) or token.mixed or token.protection.array != isinstance(kind, ArrayOf):
         return None
     return token
+
+
+def _as_it_was(document: Document) -> bool:
+    """Whether all paths are where they are in the columns that they come from: the registry knows no other place."""
+    return all(origin.path == path for path, leaf in document.leaves for origin in origins(leaf))
 
 
 def origins(token: Token) -> list[Protection]:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from pgnym.semantics.documents import Path
 from pgnym.semantics.expression import Collation
-from pgnym.sql.catalog import Protection
+from pgnym.sql.catalog import Leaf, Protection
 from pgnym.sql.plan import Container, Deferral, Use
 
 
@@ -53,7 +54,8 @@ class Text:
     """Text or JSON in which the ``parts`` are embedded. ``of``: what was built, for refusals.
 
     ``exact``: nothing stands around the one part; it is its text form (a cast). ``fixed``: what stands around the parts is
-    the same in every row, so that texts are equal when the parts are.
+    the same in every row, so that texts are equal when the parts are. ``loose``: text of a part of a jsonb value (``->>``),
+    which is JSON, or a string of it without its quotes.
     """
 
     parts: tuple[Kind, ...]
@@ -61,6 +63,7 @@ class Text:
     of: str
     exact: bool = False
     fixed: bool = False
+    loose: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -98,6 +101,18 @@ class ArrayOf:
     """An array whose elements are of one kind."""
 
     element: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A jsonb value whose strings at the paths of ``leaves`` are tokens; never without leaves.
+
+    ``of``: what it is, for refusals. ``carried``: constants and parameters that parts of it may come from instead.
+    """
+
+    leaves: tuple[tuple[Path, Token], ...]
+    of: str
+    carried: tuple[Open, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +190,7 @@ class Open:
         return node
 
 
-Kind = Plain | Token | Text | Deferred | ArrayOf | Row | Open
+Kind = Plain | Token | Text | Deferred | ArrayOf | Document | Row | Open
 
 PLAIN = Plain()
 
@@ -203,6 +218,8 @@ def tokens(kind: Kind, seen: frozenset[int] = frozenset()) -> Iterator[Token]:
             if mark.index not in seen:
                 for part in mark.operands:
                     yield from tokens(part, seen | {mark.index})
+    elif isinstance(kind, Document):
+        yield from (token for _, token in kind.leaves)
     elif isinstance(kind, ArrayOf):
         yield from tokens(kind.element, seen)
     elif isinstance(kind, Row):
@@ -240,6 +257,12 @@ def frozen(kind: Kind) -> Kind:
     if isinstance(kind, Row):
         return Row(kind.names, tuple(map(frozen, kind.fields)))
     return kind
+
+
+def document_kind(label: str, leaves: tuple[Leaf, ...]) -> Document:
+    """The kind of a jsonb column with protected paths."""
+    found = tuple((leaf.path, Token(frozenset((leaf.protection,)), leaf.protection)) for leaf in leaves)
+    return Document(found, f"jsonb column {label}")
 
 
 def column_kind(protection: Protection) -> Token | ArrayOf:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pgnym.semantics.documents import parse_path
 from pgnym.semantics.expression import Collation
-from pgnym.sql.catalog import Catalog, Column, Function, Protection, Relation, Signature, Type
+from pgnym.sql.catalog import Catalog, Column, Function, Leaf, Protection, Relation, Signature, Type
 from pgnym.sql.collating import COLUMN_COLLATIONS, Collations, build_collations
 from pgnym.sql.guard import CHECK_NAME
 from pgnym.sql.types import ELEMENTS
@@ -65,7 +66,7 @@ SELECT c.conrelid::pg_catalog.int8, c.conname::pg_catalog.text, c.conkey::pg_cat
 # On the vault's connection; the vault may lie on another server.
 REGISTRY = """
 SELECT c.id, c.schema_name, c.table_name, c.column_name, d.id, d.name, d.randomized,
-       c.type_oid::pg_catalog.int8, c.typmod, c.codec_oid::pg_catalog.int8, c.casefold, c.state
+       c.type_oid::pg_catalog.int8, c.typmod, c.codec_oid::pg_catalog.int8, c.casefold, c.state, c.path
   FROM vault.protected_column c JOIN vault.domain d ON d.id = c.domain_id
  ORDER BY c.id
 """
@@ -86,6 +87,7 @@ SNAPSHOT = (
 SNAPSHOT_PARTS = ("relations", "columns", "types", "functions", "checks", "column_collations")
 
 _TEXTS = frozenset({25, 1043})
+_JSONB = 3802
 _BASE32 = b"abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -140,6 +142,7 @@ class _Registered:
     codec_oid: int
     casefold: bool
     state: str
+    path: str
 
     def protection(
         self, stored_oid: int, stored_typmod: int, collation: Collation | None, types: Mapping[int, Type]
@@ -152,8 +155,9 @@ class _Registered:
         elif stored_oid in _TEXTS and codec_oid in _TEXTS and (stored_oid != type_oid or stored_typmod == -1):
             # made by a query with a cast, say: text keeps its own type and length (see guard.py)
             type_oid, typmod, codec_oid = stored_oid, stored_typmod, stored_oid
+        place = f"{self.schema}.{self.table}.{self.column}"
         return Protection(
-            f"{self.schema}.{self.table}.{self.column}",
+            f"{place}.{self.path}" if self.path else place,
             self.domain,
             domain_prefix(self.domain_id),
             self.randomized,
@@ -165,6 +169,7 @@ class _Registered:
             collation,
             array=bool(element),
             id=self.id,
+            path=parse_path(self.path) if self.path else (),
         )
 
 
@@ -207,13 +212,18 @@ def build_catalog(
     by_relation: dict[int, list[Column]] = {}
     collations = collations or Collations()
     for oid, name, attnum, type_oid, typmod, generated in columns:
-        protections = []
+        protections: list[Protection] = []
+        leaves: list[Leaf] = []
         for row in bound.get((oid, attnum), ()):
             collation = collations.of_column(oid, attnum, ELEMENTS.get(row.codec_oid, row.codec_oid))
-            protections.append(row.protection(type_oid, typmod, collation, found_types))
+            if row.path and type_oid == _JSONB:
+                leaf = row.protection(row.type_oid, row.typmod, collation, found_types)
+                leaves.append(Leaf(leaf.path, leaf))
+            else:
+                protections.append(row.protection(type_oid, typmod, collation, found_types))
         protection = _united(protections) if protections else None
         by_relation.setdefault(oid, []).append(
-            Column(name, attnum, type_oid, typmod, protection, bool(generated))
+            Column(name, attnum, type_oid, typmod, protection, bool(generated), tuple(leaves))
         )
     named: dict[tuple[str, str], Relation] = {}
     by_oid: dict[int, Relation] = {}
@@ -266,7 +276,9 @@ def _bindings(checks: Rows, registered: Mapping[int, _Registered]) -> tuple[Boun
             broken[oid] = f"column {row.column} is in state {row.state}"
         else:
             origins = bound.setdefault((oid, key[0]), [])
-            if any(origin.domain_id != row.domain_id for origin in origins):
+            if any(
+                origin.domain_id != row.domain_id and not (origin.path and row.path) for origin in origins
+            ):
                 broken[oid] = f"column number {key[0]} has CHECK constraints of several domains"
             elif row not in origins:
                 origins.append(row)
@@ -349,9 +361,11 @@ def exposure(child: Relation, parent: Relation) -> str | None:
     """Why a parent or partitioned table must not be read while ``child`` is below it; None when it may."""
     if child.broken is not None:
         return f"its child {child.schema}.{child.name} is not in order: {child.broken}"
-    plain = {c.name for c in parent.columns if c.protection is None}
+    plain = {c.name for c in parent.columns if not c.protections}
+    leaves = {(c.name, leaf.path) for c in parent.columns for leaf in c.leaves}
     for column in child.columns:
-        if column.protection is not None and column.name in plain:
+        missing = [leaf for leaf in column.leaves if (column.name, leaf.path) not in leaves]
+        if (column.protections and column.name in plain) or missing:
             return f"column {column.name} is protected in its child {child.schema}.{child.name}, but not in itself"
     return None
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pgnym.sql.catalog import Catalog, Protection
 from pgnym.sql.errors import Refused
-from pgnym.sql.kinds import ArrayOf, Deferred, Kind, Row, Text, Token, frozen, shape, tokens
+from pgnym.sql.kinds import ArrayOf, Deferred, Document, Kind, Row, Text, Token, frozen, shape, tokens
 from pgnym.sql.plan import Container, Deferral, Lineage, OutputColumn
 from pgnym.sql.resolve import Field
 from pgnym.sql.types import TEXT, array_of, family
@@ -162,11 +162,20 @@ def _placed(kind: Kind) -> list[Placed]:
         return _within(Container.ARRAY, _placed(kind.element))
     if isinstance(kind, Row):
         return _within(Container.RECORD, [p for f in kind.fields for p in _placed(f)])
+    if isinstance(kind, Document):
+        return [((Container.JSON,), token) for _, token in kind.leaves]
     if not isinstance(kind, Text):
         return []
     if kind.container is Container.JSON:
         return [p for part in kind.parts for p in _placed_in_json(part)]
     inner = [p for part in kind.parts for p in _placed(part)]
+    if (
+        not kind.exact
+        and any(isinstance(p := shape(part), Text) and p.loose for part in kind.parts)
+        and inner
+    ):
+        # Whether to escape a value depends on whether it stands within JSON there, which the text doesn't tell.
+        raise unsupported(kind, "text around a part of a jsonb value", None)
     if kind.exact and not any(stack == () for stack, _ in inner):
         return inner  # the text of JSON is that JSON
     return [(stack if stack[:1] == (Container.TEXT,) else (Container.TEXT, *stack), t) for stack, t in inner]
@@ -179,7 +188,7 @@ def _placed_in_json(kind: Kind) -> list[Placed]:
         return _placed_in_json(kind.element)
     if isinstance(kind, Row):
         return [p for f in kind.fields for p in _placed_in_json(f)]
-    if isinstance(kind, Text) and kind.container is Container.JSON:
+    if isinstance(kind, Document) or (isinstance(kind, Text) and kind.container is Container.JSON):
         return _placed(kind)
     return _within(Container.JSON, _placed(kind))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from pgnym.semantics.expression import Expression
-from pgnym.sql.catalog import Protection
+from pgnym.sql.catalog import Leaf, Protection
 
 
 class Use(Enum):
@@ -30,6 +30,7 @@ class ValueUse:
     ``protection`` gives domain, original type and length; ``array``: the value is an array whose elements are tokenized.
     ``cast_typmod``: an explicit cast around it (``'x'::varchar(3)``) truncates or rounds first, as the cast would; -1: none.
     ``cast_oid``: the type of that cast, 0: none. ``columns``: all columns (``schema.table.column``) the value meets.
+    ``leaves``: the value is a JSON document, whose strings at these paths are tokenized.
     """
 
     use: Use
@@ -38,6 +39,7 @@ class ValueUse:
     array: bool = False
     cast_oid: int = 0
     cast_typmod: int = -1
+    leaves: tuple[Leaf, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

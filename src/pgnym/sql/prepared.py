@@ -180,6 +180,9 @@ def _arguments(run: Run, arguments: list[Node], inner: StatementPlan) -> list[Ed
             added.append(hole)
             continue
         start = occurrence.start
+        if use.leaves:
+            edits.append(Edit(start, occurrence.end, hole))
+            continue
         if occurrence.cast_span is not None and occurrence.cast_span[0] < start:
             start = occurrence.cast_span[0]
         edits.append(Edit(start, occurrence.end, hole))
@@ -235,6 +238,8 @@ def _not_constant(argument: Node, number: int, what: str) -> Refused:
 
 
 def _with_cast(run: Run, use: ValueUse, occurrence: Occurrence) -> ValueUse:
+    if use.leaves:
+        return use
     original = family(run.catalog, use.protection.type_oid)
     if occurrence.numeric and original not in ("number", "text"):
         raise Refused(

@@ -10,6 +10,8 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 
+from pgnym.semantics.documents import map_leaves
+from pgnym.semantics.errors import EvaluationError
 from pgnym.semantics.expression import Expression
 from pgnym.sql.catalog import Protection
 from pgnym.sql.errors import Refused
@@ -147,7 +149,10 @@ class Template:
                     refusal.position = start
                     raise
                 pieces.append(LiteralPiece(value, new.use, start))
-                sent += _literal_length(value, is_array=new.use.array)
+                if new.use.leaves:
+                    sent += _document_length(value, new.use)
+                else:
+                    sent += _literal_length(value, is_array=new.use.array)
             positions.append((sent, end))
             last = end
         pieces.append(text[last:])
@@ -183,6 +188,23 @@ def _lookup(hole: LookupHole, cuts: Cuts, standard_strings: bool, position: int)
 def mark_length(part: MarkPart) -> int:
     """How many bytes a mark has as a quoted literal: the nonce, a letter, and two for the index where it opens."""
     return 2 + NONCE_LENGTH + (3 if part is MarkPart.OPEN else 1)
+
+
+def document_literal(text: str) -> str:
+    """A constant of JSON text, right whatever standard_conforming_strings is. The space keeps it from a word before it."""
+    escaped = text.replace("'", "''")
+    return " E'" + escaped.replace("\\", "\\\\") + "'" if "\\" in text else f"'{escaped}'"
+
+
+def _document_length(value: str, use: ValueUse) -> int:
+    """How many bytes the constant has that is sent for a document; without meaning if it is refused for what it holds."""
+    try:
+        sent = map_leaves(
+            value.encode(), tuple(leaf.path for leaf in use.leaves), lambda _, __: b"t" * _TOKEN_LENGTH
+        )
+    except EvaluationError:
+        sent = value.encode()
+    return len(document_literal(sent.decode()).encode())
 
 
 def _literal_length(value: str, *, is_array: bool) -> int:

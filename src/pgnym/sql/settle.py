@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pgnym.sql.casts import cast_fits
-from pgnym.sql.catalog import Protection
+from pgnym.sql.catalog import Leaf, Protection
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Applied, Constant, Fixed
 from pgnym.sql.infer import Run
-from pgnym.sql.kinds import ArrayOf, LateCast, Occurrence, Open, Token, shape
+from pgnym.sql.kinds import ArrayOf, Document, LateCast, Occurrence, Open, Token, shape
 from pgnym.sql.literals import decode
 from pgnym.sql.plan import Parameter, Use, ValueUse
 from pgnym.sql.rewrite import Edit, Hole, LookupHole
@@ -146,6 +146,8 @@ def value_use(run: Run, occurrence: Occurrence) -> ValueUse | None:
     """How a constant or parameter becomes a token, None when it stays as it is."""
     token, is_array = _token_of(occurrence)
     uses = _uses(occurrence)
+    if uses and occurrence.open is not None and isinstance(document := shape(occurrence.open), Document):
+        return _document_use(occurrence, document, uses)
     if token is None or not uses:
         return None
     use, strongest = max(uses, key=lambda u: _STRENGTH[u[0]])
@@ -179,6 +181,22 @@ def value_use(run: Run, occurrence: Occurrence) -> ValueUse | None:
         max(occurrence.cast_oid, 0),
         occurrence.cast_typmod if occurrence.cast_oid else -1,
     )
+
+
+def _document_use(occurrence: Occurrence, document: Document, uses: list[tuple[Use, Token]]) -> ValueUse:
+    """How a JSON document becomes one with tokens: its own text and cast stay, but for the strings at the paths."""
+    if occurrence.cast_typmod != -1 or occurrence.cast_array:
+        detail = "What the cast makes of the document can't be told, as its strings are replaced before."
+        raise Refused(
+            f"cast to {occurrence.cast_name} does not fit {document.of}",
+            detail=detail,
+            hint="Cast to jsonb, or leave the cast out.",
+            position=occurrence.start,
+        )
+    use = max((use for use, _ in uses), key=lambda u: _STRENGTH[u])
+    leaves = tuple(Leaf(path, token.protection) for path, token in document.leaves)
+    columns = frozenset(c for _, met in uses for c in met.columns)
+    return ValueUse(use, leaves[0].protection, columns, cast_oid=max(occurrence.cast_oid, 0), leaves=leaves)
 
 
 def _takes_number(codec_oid: int, original: str, use: Use) -> bool:
@@ -256,6 +274,8 @@ def _constant_edits(run: Run, occurrence: Occurrence, use: ValueUse) -> list[Edi
     fold = occurrence.fold
     if not isinstance(fold, Constant | Fixed | Applied):
         raise Refused("constant is not supported here", position=occurrence.start)
+    if use.leaves:
+        return [Edit(occurrence.start, occurrence.end, Hole(fold, use))]
     span = occurrence.cast_span
     name = run.type_named.get(span[0]) if span is not None else None
     if span is not None and span[0] < occurrence.start and span[1] <= occurrence.start:
@@ -302,7 +322,7 @@ def _key(use: ValueUse | None) -> object:
     if use is None:
         return None
     p = use.protection
-    return p.prefix, p.type_oid, p.typmod, use.array, use.cast_oid, use.cast_typmod
+    return p.prefix, p.type_oid, p.typmod, use.array, use.cast_oid, use.cast_typmod, use.leaves
 
 
 def _settle_parameters(run: Run, occurrences: list[Occurrence], settled: Settled) -> None:
@@ -408,16 +428,14 @@ def _stronger(one: ValueUse | None, other: ValueUse | None) -> ValueUse | None:
     if one is None or other is None:
         return one
     best = max(one, other, key=lambda u: _STRENGTH[u.use])
-    return ValueUse(
-        best.use, best.protection, one.columns | other.columns, best.array, best.cast_oid, best.cast_typmod
-    )
+    return replace(best, columns=one.columns | other.columns)
 
 
 def _group_edits(run: Run, group: _Group, settled: Settled) -> None:
     for occurrence in group.occurrences:
         if group.number != occurrence.parameter:
             settled.edits.append(Edit(occurrence.start, occurrence.end, b"$%d" % group.number))
-        if group.use is not None:
+        if group.use is not None and not group.use.leaves:
             last = retyped(occurrence, group.use.array, settled.edits)
             span = occurrence.cast_span
             name = run.type_named.get(span[0]) if span is not None else None
@@ -428,7 +446,7 @@ def _group_edits(run: Run, group: _Group, settled: Settled) -> None:
 
 def _group_types(run: Run, number: int, group: _Group, settled: Settled) -> None:
     use = group.use
-    if use is None:
+    if use is None or use.leaves:
         return
     protection = use.protection
     declared = run.parameter_types[number - 1] if number <= len(run.parameter_types) else 0

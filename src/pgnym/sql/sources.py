@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pgnym.sql.catalog import Relation
+from pgnym.sql.catalog import Column, Relation
 from pgnym.sql.errors import Refused
 from pgnym.sql.infer import Node, Run, infer, infer_all, infer_filter, location, split
-from pgnym.sql.kinds import PLAIN, Kind, Plain, Row, column_kind, protected, shape, unsized
+from pgnym.sql.kinds import (
+    PLAIN,
+    Kind,
+    Plain,
+    Row,
+    column_kind,
+    document_kind,
+    protected,
+    shape,
+    unsized,
+)
 from pgnym.sql.resolve import Field, Item, Scope, Source
 from pgnym.sql.select import note_named, query_columns
 from pgnym.sql.unify import compare, flow, require_plain
@@ -19,13 +29,13 @@ def relation_fields(run: Run, relation: Relation) -> tuple[Field, ...]:
     if relation.view_sql is not None and run.concerned(relation):
         return view_fields(run, relation)
     label = f"{relation.schema}.{relation.name}"
-    return tuple(
-        Field(
-            c.name,
-            column_kind(c.protection) if c.protection else Plain(f"column {label}.{c.name}", c.type_oid),
-        )
-        for c in relation.columns
-    )
+    return tuple(Field(c.name, _column_kind(c, f"{label}.{c.name}")) for c in relation.columns)
+
+
+def _column_kind(column: Column, label: str) -> Kind:
+    if column.leaves:
+        return document_kind(label, column.leaves)
+    return column_kind(column.protection) if column.protection else Plain(f"column {label}", column.type_oid)
 
 
 def from_item(run: Run, node: Node, scope: Scope) -> Item:
@@ -235,7 +245,7 @@ def _scalar_columns(run: Run, name: str, kind: Kind, alias: Node) -> tuple[list[
         names = _TABLE_FUNCTIONS[name]
         if names is None:
             return [Field(single, kind)], False
-        return [Field(n, PLAIN) for n in names], False
+        return [Field(n, kind if len(names) == 1 else PLAIN) for n in names], False
     for overloads in [run.catalog.functions.get(name, ())]:
         if len(overloads) == 1:
             function = overloads[0]

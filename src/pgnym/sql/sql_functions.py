@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pgnym.sql.catalog import Function
 from pgnym.sql.errors import Refused
 from pgnym.sql.infer import Run
-from pgnym.sql.kinds import PLAIN, Kind, Row, Token, protected, shape, unsized
+from pgnym.sql.kinds import PLAIN, Document, Kind, Row, Token, protected, shape, unsized
 from pgnym.sql.lexer import lex
 from pgnym.sql.resolve import Field, Scope
 from pgnym.sql.select import query_columns
@@ -72,6 +72,8 @@ def derive(run: Run, function: Function, arguments: list[Kind]) -> Kind:
             raise Refused("its body casts protected values")
         for occurrence in inner.occurrences.values():
             settled = shape(occurrence.open) if occurrence.open is not None else None
+            if isinstance(settled, Document):
+                raise Refused(f"its body compares {settled.of} with a plain constant")
             if isinstance(settled, Token):
                 must_be_token(occurrence.fold, settled, lexed.cuts)
     for kind, type_oid in zip(arguments, function.arguments, strict=True):

@@ -19,6 +19,7 @@ from pgnym.sql.kinds import (
     PLAIN,
     ArrayOf,
     Deferred,
+    Document,
     Kind,
     Open,
     Plain,
@@ -54,6 +55,8 @@ def describe(kind: Kind) -> str:
         return kind.of
     if isinstance(kind, ArrayOf):
         return f"an array of {describe(kind.element)}"
+    if isinstance(kind, Document):
+        return kind.of
     if isinstance(kind, Row):
         return "a row"
     return "a constant or parameter"
@@ -72,9 +75,14 @@ def conflict(left: Kind, right: Kind, what: str, position: int | None) -> Refuse
     )
 
 
+_NAMED = 3  # columns that a refusal names; a jsonb column may have many paths
+
+
 def unsupported(kind: Kind, what: str, position: int | None) -> Refused:
     """The refusal of an operation that looks into a protected value."""
     found = sorted({c for t in tokens(kind) for c in t.columns})
+    if len(found) > _NAMED:
+        found = [*found[:_NAMED], f"{len(found) - _NAMED} more"]
     columns = ", ".join(found) or "a protected column"
     known = shape(kind)
     if isinstance(known, Deferred):
@@ -109,7 +117,8 @@ def same_domain(left: Token, right: Token) -> bool:
     return one.prefix == other.prefix and one.casefold == other.casefold
 
 
-def _check_equality(token: Token, what: str, position: int | None) -> None:
+def check_equality(token: Token, what: str, position: int | None) -> None:
+    """Raise Refused unless equal values have equal tokens, and nothing but these is among the values."""
     if token.protection.randomized:
         raise randomized(token, what, position)
     if token.mixed:
@@ -124,7 +133,7 @@ def bind(node: Open, kind: Kind) -> None:
     root.bound = kind
 
 
-def _meet(node: Open, token: Token, use: Use, what: str, position: int | None) -> None:
+def meet(node: Open, token: Token, use: Use, what: str, position: int | None) -> None:
     """A variable meets a token: it takes the domain, and remembers the columns."""
     root = node.root()
     _check_spelling(root, token, use, what, position)
@@ -170,7 +179,9 @@ def carry(kind: Kind) -> None:
         known = shape(node)
         if isinstance(known, Token):
             node.shown = True
-            _meet(node, known, Use.CARRY, "a result", None)
+            meet(node, known, Use.CARRY, "a result", None)
+        elif isinstance(known, Document):
+            documents.use_again(node, Use.CARRY)
 
 
 def _opens(kind: Kind, seen: frozenset[int] = frozenset()) -> Iterator[Open]:
@@ -181,7 +192,7 @@ def _opens(kind: Kind, seen: frozenset[int] = frozenset()) -> Iterator[Open]:
             return
         yield root
         yield from _opens(root.bound, seen)
-    elif isinstance(kind, Token):
+    elif isinstance(kind, Token | Document):
         for node in kind.carried:
             yield from _opens(node, seen)
     elif isinstance(kind, Text):
@@ -199,7 +210,8 @@ def _opens(kind: Kind, seen: frozenset[int] = frozenset()) -> Iterator[Open]:
             yield from _opens(part, seen)
 
 
-def _join(left: Open, right: Open) -> None:
+def join(left: Open, right: Open) -> None:
+    """Two variables are one from now on."""
     one, other = left.root(), right.root()
     if one is other:
         return
@@ -214,25 +226,28 @@ def _join(left: Open, right: Open) -> None:
 def compare(left: Kind, right: Kind, what: str, position: int | None) -> None:
     """Two values are tested for equality. Raises Refused when tokens can't answer that."""
     one, other = shape(left), shape(right)
+    if isinstance(one, Document) or isinstance(other, Document):
+        documents.compare(left, right, what, position)
+        return
     if isinstance(one, Token) and isinstance(other, Token):
-        _check_equality(one, what, position)
-        _check_equality(other, what, position)
+        check_equality(one, what, position)
+        check_equality(other, what, position)
         if not same_domain(one, other):
             raise conflict(one, other, what, position)
         if isinstance(left, Open):
-            _meet(left, other, Use.COMPARE, what, position)
+            meet(left, other, Use.COMPARE, what, position)
         if isinstance(right, Open):
-            _meet(right, one, Use.COMPARE, what, position)
+            meet(right, one, Use.COMPARE, what, position)
     elif isinstance(one, Token) and isinstance(other, Open):
-        _check_equality(one, what, position)
-        _meet(other, one, Use.COMPARE, what, position)
+        check_equality(one, what, position)
+        meet(other, one, Use.COMPARE, what, position)
     elif isinstance(one, Open) and isinstance(other, Token):
-        _check_equality(other, what, position)
-        _meet(one, other, Use.COMPARE, what, position)
+        check_equality(other, what, position)
+        meet(one, other, Use.COMPARE, what, position)
     elif isinstance(one, Token) or isinstance(other, Token):
         raise conflict(one, other, what, position)
     elif isinstance(one, Open) and isinstance(other, Open):
-        _join(one, other)
+        join(one, other)
     elif isinstance(one, ArrayOf) and isinstance(other, ArrayOf):
         compare(one.element, other.element, what, position)
     elif isinstance(one, ArrayOf) and isinstance(other, Open):
@@ -281,6 +296,8 @@ def require_plain(kind: Kind, what: str, position: int | None, reason: str | Non
             raise unsupported(kind, what, position)
         for part in kind.parts:
             require_plain(part, what, position, reason)
+    elif isinstance(kind, Document):
+        raise unsupported(kind, what, position)
     elif isinstance(kind, ArrayOf):
         if protected(kind):
             raise unsupported(kind, what, position)
@@ -301,7 +318,7 @@ def groupable(kind: Kind, what: str, position: int | None) -> None:
     """Equal values must have equal tokens: GROUP BY, DISTINCT, PARTITION BY, UNION."""
     kind = shape(kind)
     if isinstance(kind, Token):
-        _check_equality(kind, what, position)
+        check_equality(kind, what, position)
     elif isinstance(kind, Deferred):
         refusal = unsupported(kind, what, position)
         refusal.hint = _DEFERRED_HINT
@@ -310,9 +327,12 @@ def groupable(kind: Kind, what: str, position: int | None) -> None:
         # ('ab' || 'c') and ('a' || 'bc') are equal as values, but not as tokens; constants around one token do no harm
         found = list(tokens(kind))
         if kind.fixed and len(found) == 1 and _spelled_once(found[0].protection):
-            _check_equality(found[0], what, position)
+            check_equality(found[0], what, position)
         else:
             require_plain(kind, what, position)
+    elif isinstance(kind, Document):
+        for _, token in kind.leaves:
+            check_equality(token, what, position)
     elif isinstance(kind, ArrayOf):
         groupable(kind.element, what, position)
     elif isinstance(kind, Row):
@@ -344,6 +364,8 @@ def flow(kinds: Sequence[Kind], what: str, position: int | None) -> Kind:
     deferred = [s for s in shapes if isinstance(s, Deferred)]
     if deferred:
         return _flow_deferred(kinds, shapes, deferred, what, position)
+    if any(isinstance(s, Document) for s in shapes):
+        return documents.flow(kinds, what, position)
     if others:
         return _flow_built(kinds, shapes, others, what, position)
     if found:
@@ -354,7 +376,7 @@ def flow(kinds: Sequence[Kind], what: str, position: int | None) -> Kind:
                 bind(node, plains[0])
         return plains[0] if all(p.type_oid == plains[0].type_oid for p in plains) else Plain(plains[0].what)
     for node in opens[1:]:
-        _join(opens[0], node)
+        join(opens[0], node)
     return opens[0].root()
 
 
@@ -398,10 +420,10 @@ def _flow_tokens(
         if node.root().bound is None and mixed:
             bind(node, plains[0] if plains else PLAIN)
         elif not mixed:
-            _meet(node, joined, Use.CARRY, what, position)
+            meet(node, joined, Use.CARRY, what, position)
     for kind in kinds:
         if isinstance(kind, Open) and not mixed and isinstance(shape(kind), Token):
-            _meet(kind, joined, Use.CARRY, what, position)
+            meet(kind, joined, Use.CARRY, what, position)
     return joined
 
 
@@ -508,17 +530,17 @@ def _assign_value(
 ) -> None:
     token = Token(lineage_of(target), target, typmod)
     if isinstance(value, Open):
-        _meet(value, token, Use.WRITE, what, position)
+        meet(value, token, Use.WRITE, what, position)
         return
     if not isinstance(value, Token):
         raise _computed(value, label, what, position)
     if value.mixed or not same_domain(value, token):
         raise conflict(value, token, what, position)
     if isinstance(kind, Open):
-        _meet(kind, token, Use.WRITE, what, position)
+        meet(kind, token, Use.WRITE, what, position)
         return
     for node in value.carried:
-        _meet(node, token, Use.WRITE, what, position)
+        meet(node, token, Use.WRITE, what, position)
     for source in value.lineage:
         if source.type_oid != target.type_oid or (target.typmod != -1 and source.typmod != target.typmod):
             raise Refused(
@@ -527,3 +549,6 @@ def _assign_value(
                 hint="Give both columns the same type, or copy the values through the application.",
                 position=position,
             )
+
+
+from pgnym.sql import documents  # noqa: E402 - the two call one another

@@ -6,7 +6,7 @@ from pgnym.sql.catalog import Relation
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Constant, evaluate
 from pgnym.sql.infer import Run
-from pgnym.sql.kinds import ArrayOf, Token, frozen, shape
+from pgnym.sql.kinds import ArrayOf, Document, Token, frozen, shape
 from pgnym.sql.lexer import lex
 from pgnym.sql.literals import decode
 from pgnym.sql.plan import SessionScope
@@ -58,6 +58,8 @@ def _infer_view(run: Run, relation: Relation) -> tuple[Field, ...]:
         kind = shape(occurrence.open) if occurrence.open is not None else None
         if isinstance(kind, ArrayOf):
             kind = shape(kind.element)
+        if isinstance(kind, Document):
+            raise _plain_constant(kind.of)
         if isinstance(kind, Token):
             must_be_token(occurrence.fold, kind, lexed.cuts)
     names = [c.name for c in relation.columns]
@@ -73,7 +75,11 @@ def must_be_token(fold: object, token: Token, cuts: Cuts) -> None:
         value = evaluate(fold, lambda ordinal: decode(cuts.raw(ordinal)))
         if value == "" or value.startswith(prefix):
             return
-    raise Refused(
-        f"its definition compares column {', '.join(sorted(token.columns))} with a plain constant",
+    raise _plain_constant(f"column {', '.join(sorted(token.columns))}")
+
+
+def _plain_constant(what: str) -> Refused:
+    return Refused(
+        f"its definition compares {what} with a plain constant",
         hint="Create the view again through pgnym.",
     )

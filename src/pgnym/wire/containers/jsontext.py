@@ -18,10 +18,12 @@ def replace(value: bytes, rest: tuple[Wrap, ...], context: Context, *, jsonb: bo
     """``value`` (JSON text) with the tokens in its strings replaced.
 
     ``rest`` is what lies inside the strings: nothing (a string is a token or it isn't), TEXT, or containers
-    printed as text. ``jsonb``: objects are put in jsonb's key order again when a key was replaced. Raises
-    ``CodecError``.
+    printed as text. ``jsonb``: objects are put in jsonb's key order again when a key was replaced. A token without quotes
+    is no JSON, but a string of it that ``->>`` has taken out. Raises ``CodecError``.
     """
     pattern = context.pattern
+    if not rest and (bare := context.whole(value)) is not None:
+        return context.text(bare)
     parts: list[bytes] = []
     done = 0
     rekeyed = False
