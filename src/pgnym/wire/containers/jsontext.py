@@ -22,8 +22,9 @@ def replace(value: bytes, rest: tuple[Wrap, ...], context: Context, *, jsonb: bo
     is no JSON, but a string of it that ``->>`` has taken out. Raises ``CodecError``.
     """
     pattern = context.pattern
-    if not rest and (bare := context.whole(value)) is not None:
-        return context.text(bare)
+    if not rest and pattern.fullmatch(value):
+        bare = context.whole(value)
+        return value if bare is None else context.text(bare)
     parts: list[bytes] = []
     done = 0
     rekeyed = False
