@@ -265,7 +265,7 @@ class Maker:
             body = grouped or self.constant(types[0])
             self._columns = {"c1": types[0]}
             return (
-                f"SELECT {body} AS c1 FROM {sources}{where} ORDER BY {self.column('int') or 1} LIMIT 1",
+                f"SELECT {body} AS c1 FROM {sources}{where} ORDER BY {self.column('int') or 1}, 1 LIMIT 1",
                 None,
             )
         if types is None and self.chance(0.15):
