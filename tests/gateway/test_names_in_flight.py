@@ -252,3 +252,15 @@ def test_a_cursor_is_fetched_from_and_closed(stocked: Play) -> None:
     stocked >> Worked() << ToClient(row(b"ann@x.org"), complete("FETCH 1"), READY)
     said(stocked, "CLOSE c", "CLOSE CURSOR")
     assert not stocked.session.cursors
+
+
+def test_a_name_is_in_doubt_until_the_server_has_answered_its_parse(play: Play) -> None:
+    """It was taken by a statement that concerns nobody: what a later batch means by it must not go by the failed one."""
+    taken = parse("b", "SELECT name FROM artist") + SYNC
+    play >> Client(taken) << ToServer(taken)
+    play >> Server(PARSED, READY) << ToClient(PARSED, READY)
+    find = "SELECT email FROM customer WHERE email = $1"
+    play >> Client(parse("b", find), SYNC, bind("", "b", b"ann@x.org"), execute(""), SYNC)
+    play << ToServer(parse("b", find), SYNC, FLUSH)
+    play >> Server(error("42P05"), READY) << ToClient(error("42P05"), READY)
+    play << ToServer(bind("", "b", b"ann@x.org"), execute(""), SYNC)

@@ -344,6 +344,7 @@ class ClientFlow(Flow):
         if self.copy is not None:
             return True
         session.expect.append(Slot(Step.SYNC))
+        session.cycle += 1
         session.tracked = False
         session.batch.clear()
         session.effects.to_server(messages.SYNC)

@@ -164,6 +164,17 @@ class Requests:
         self._await_name(change)
         return True
 
+    def _in_doubt(self, prepared: Prepared) -> bool:
+        """Whether its Parse is under way in an earlier batch: if it fails, the name may be another statement's.
+
+        (Of its own batch the server discards the rest then.) If so, blocks until the server has answered.
+        """
+        if prepared.parsed_in is None or prepared.parsed_in == self._session.cycle:
+            return False
+        self._session.effects.to_server(messages.FLUSH)
+        self._flow.await_drain()
+        return True
+
     def _await_name(self, change: Change) -> None:
         """A name that is taken: which of the two statements later messages mean depends on the server's answer."""
         if change.name and change.old is not None:
@@ -193,6 +204,7 @@ class Requests:
             if flow.refusing.discarding:
                 return
             session.note(flags)
+            prepared.parsed_in = session.cycle
             slot.change = Change(session.prepared, parse.name, prepared).make()
             session.expect.append(slot)
             session.effects.to_server(messages.Parse(parse.name, sent.text, oids).build())
@@ -211,6 +223,8 @@ class Requests:
         if prepared is None:
             # Not ours: what may be wrong with it is for the server to say.
             return self._relay(message, Slot(Step.BIND, change=Change(session.portals, portal, None).make()))
+        if self._in_doubt(prepared):
+            return False
         plan = prepared.plan
         if plan.outputs or plan.parameters:
             try:
@@ -275,6 +289,8 @@ class Requests:
         name = message[6:-1]  # a name that is malformed is not ours, and for the server to judge
         if message[5:6] == b"S":
             prepared = session.prepared.get(name)
+            if prepared is not None and self._in_doubt(prepared):
+                return False
             plans = (prepared.plan,) if prepared else ()
             return self._relay(message, Slot(Step.DESCRIBE_STATEMENT, plans, parameters=prepared))
         portal = session.portal(name)

@@ -25,7 +25,7 @@ from pgnym.gateway.reports import SHUTDOWN, ErrorReport, over_budget, report_of
 from pgnym.gateway.retrying import is_made_again
 from pgnym.gateway.reveal import CopyReveal, Reveal, RowReveal
 from pgnym.gateway.session import IDLE, Session
-from pgnym.gateway.slots import COPY_ENDED, QUERY, SYNC, Slot, Step
+from pgnym.gateway.slots import COPY_ENDED, QUERY, SYNC, Prepared, Slot, Step
 from pgnym.sql.plan import OutputColumn
 from pgnym.wire import messages
 from pgnym.wire.errors import ProtocolViolation
@@ -314,6 +314,8 @@ class ServerFlow(Flow):
 
     def _end(self, slot: Slot, message: bytes) -> object:
         self.session.expect.popleft()
+        if slot.step is Step.PARSE and slot.change is not None and isinstance(slot.change.value, Prepared):
+            slot.change.value.parsed_in = None
         self._tell(slot, slot.rows)
         return b"" if slot.swallow else _RELAY
 

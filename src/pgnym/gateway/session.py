@@ -87,6 +87,7 @@ class Session:
     exchanges: bool = False  # there may be some in ``expect``
     batch: bytearray = field(default_factory=bytearray)
     tracked: bool = False
+    cycle: int = 0  # counts the Syncs that tracked batches ended with
     executed: bool = False
     prepared: dict[bytes, Prepared] = field(default_factory=dict)
     portals: dict[bytes, Portal] = field(default_factory=dict)

@@ -54,6 +54,7 @@ class Prepared:
     literals: dict[bytes, bytes] = field(default_factory=dict, repr=False)  # tokens of its constants → values
     changes_settings: bool = False
     lookups: tuple[Lookup, ...] = ()
+    parsed_in: int | None = None  # the cycle of its Parse, until the server has acknowledged it
 
     @property
     def only_reveals(self) -> bool:
@@ -69,6 +70,7 @@ class Prepared:
             and not self.literals
             and not self.lookups
             and not self.changes_settings
+            and self.parsed_in is None
         )
 
 
