@@ -7,7 +7,7 @@ result on the values.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pgnym.sql.aggregates import Aggregate, extreme, order
 from pgnym.sql.catalog import Function, Protection
@@ -37,7 +37,7 @@ from pgnym.sql.resolve import Scope
 from pgnym.sql.select import window_definition
 from pgnym.sql.sorting import sort_item
 from pgnym.sql.sql_functions import derive
-from pgnym.sql.types import family, type_name_parts
+from pgnym.sql.types import TEXT, VARCHAR, family, type_name_parts
 from pgnym.sql.unify import (
     assign,
     compare,
@@ -76,6 +76,7 @@ _NULLARY = frozenset(
     {"count", "json_build_object", "jsonb_build_object", "json_build_array", "jsonb_build_array"}
 )
 _RECORD = 2249
+_PLAIN_TEXT = frozenset({TEXT, VARCHAR})
 Builtin = Callable[[Call], Kind]
 _BUILTINS: dict[str, Builtin] = {}
 
@@ -219,9 +220,14 @@ def _configured(call: Call, candidates: list[Function]) -> Kind | None:
             _check_declared(call, function, place, protection)
         assign(protection, f"argument {place + 1} of {call.name}()", kind, call.what, call.position)
 
-    def result(name: str) -> Kind:
+    def result(name: str, declared: int = 0) -> Kind:
         found = signature.results.get(name)
-        return PLAIN if found is None else column_kind(found)
+        if found is None:
+            return PLAIN
+        if declared in _PLAIN_TEXT and found.codec_oid in _PLAIN_TEXT and not found.array:
+            # the function's own type is shown, which has no length
+            found = replace(found, type_oid=declared, typmod=-1, codec_oid=declared, stored_oid=declared)
+        return column_kind(found)
 
     composite = call.run.catalog.types.get(function.result)
     relation = call.run.catalog.by_oid.get(composite.relation) if composite and composite.relation else None
@@ -231,8 +237,8 @@ def _configured(call: Call, candidates: list[Function]) -> Kind | None:
     modes = zip(function.argument_names, function.argument_modes, strict=False)
     outs = tuple(name for name, mode in modes if mode in ("t", "o", "b"))
     if len(outs) > 1 or (outs and function.result == _RECORD):
-        return Row(outs, tuple(map(result, outs)))
-    return result(outs[0] if outs and outs[0] in signature.results else "")
+        return Row(outs, tuple(result(name, TEXT) for name in outs))
+    return result(outs[0] if outs and outs[0] in signature.results else "", function.result)
 
 
 def _place(call: Call, function: Function, index: int) -> int:
