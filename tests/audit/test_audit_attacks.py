@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -16,6 +16,7 @@ import pytest
 from pgnym.audit.chain import Checkpoint
 from pgnym.audit.log import AuditLog
 from pgnym.audit.records import Action, Actor, AuditRecord
+from pgnym.audit.retention import AuditTenant, drop_before, expired
 from pgnym.audit.verify import Fault, Verdict, verify
 from pgnym.vault.store import Vault
 from support.cluster import Cluster
@@ -316,5 +317,59 @@ def test_records_fall_into_their_month(postgres: Cluster, database: str) -> None
             "SELECT count(*) FROM pg_inherits WHERE inhparent = 'vault.audit'::regclass"
         )
         assert partitions == 1 + 6
+
+    play(postgres, database, attack)
+
+
+async def this_month(scene: Scene) -> str:
+    """The partition that all records are in."""
+    name: str = await scene.owner.fetchval(
+        "SELECT relname FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid"
+        " WHERE i.inhparent = 'vault.audit'::regclass AND c.relname = $1",
+        f"audit_{datetime.now(UTC):%Y_%m}",
+    )
+    return name
+
+
+def test_a_month_that_is_dropped_in_order_leaves_a_log_that_is_sound(
+    postgres: Cluster, database: str
+) -> None:
+    async def attack(scene: Scene) -> None:
+        name = await this_month(scene)
+        later = datetime.now(UTC) + timedelta(days=40)
+        parties = {
+            part.id: AuditTenant(part.id, part.name, part.audit_key)
+            for part in [await scene.vault.tenant(n) for n in ("main", "other")]
+        }
+        assert await expired(scene.owner, datetime.now(UTC)) == []
+        (done, *_) = await drop_before(scene.owner, parties, later, datetime.now(UTC))
+        assert (done.name, done.records) == (name, 16)
+        assert await scene.found() == set()
+        await scene.logs[1].write(record("main", 9))  # into the default partition; the chain goes on
+        await scene.logs[1].write(record("main", 10))
+        verdict = await scene.verdict()
+        assert (verdict.sound, verdict.records) == (True, 2)
+        await scene.owner.execute("DELETE FROM vault.audit WHERE writer = $1 AND sequence = 5", scene.second)
+        assert await scene.found() == {("missing", "second", 5, 5)}
+
+    play(postgres, database, attack)
+
+
+def test_a_month_that_is_dropped_without_the_keys_is_missed(postgres: Cluster, database: str) -> None:
+    async def attack(scene: Scene) -> None:
+        await scene.owner.execute(f"DROP TABLE vault.{await this_month(scene)}")
+        assert await scene.found() == {("truncated", "first", 1, 6), ("truncated", "second", 1, 4)}
+
+    play(postgres, database, attack)
+
+
+def test_no_tenant_is_left_out_of_what_is_dropped(postgres: Cluster, database: str) -> None:
+    async def attack(scene: Scene) -> None:
+        part = await scene.vault.tenant("main")
+        only = {part.id: AuditTenant(part.id, part.name, part.audit_key)}
+        later = datetime.now(UTC) + timedelta(days=40)
+        with pytest.raises(ValueError, match="1 tenants"):
+            await drop_before(scene.owner, only, later, datetime.now(UTC))
+        assert await scene.found() == set()
 
     play(postgres, database, attack)

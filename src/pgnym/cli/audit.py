@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
@@ -15,10 +16,11 @@ import asyncpg
 from pgnym.audit.chain import Checkpoint
 from pgnym.audit.formats import cef, json_line
 from pgnym.audit.reading import Filter, OpenedRecord, read
+from pgnym.audit.retention import AuditTenant, drop_before, expired
 from pgnym.audit.verify import Verdict
 from pgnym.audit.verify import verify as verify_tenant
-from pgnym.cli.connections import Connection
-from pgnym.cli.onboarding import needed_key
+from pgnym.cli.connections import Connection, owners
+from pgnym.cli.onboarding import agreed, needed_key
 from pgnym.config import Config, ConfigError, load
 from pgnym.gateway.logins import vault_login
 from pgnym.vault.keys import MasterKey
@@ -85,6 +87,39 @@ def show(options: argparse.Namespace) -> int:
 
     asyncio.run(work())
     return DONE
+
+
+def prune(options: argparse.Namespace) -> int:
+    """Drop the months that ended before a time. Only from a log that is sound, unless told otherwise."""
+    config = load(options.config)
+
+    async def work() -> int:
+        async with (
+            owners(config, options.url, options.vault_url) as (_, owner),
+            _opened(config, None) as (connection, tenants),
+        ):
+            months = await expired(owner, options.before)
+            if not months:
+                print(f"Nothing to drop: no month of the log ended before {options.before:%Y-%m-%d}.")
+                return DONE
+            if not options.unverified:
+                for tenant in tenants:
+                    verdict = await verify_tenant(connection, tenant.id, tenant.name, tenant.audit_key)
+                    if not verdict.sound:
+                        print(
+                            f"pgnym: the log of tenant {tenant.name} is not as it was written; nothing was dropped\n"
+                            "hint: see `pgnym audit verify`; --unverified drops it all the same",
+                            file=sys.stderr,
+                        )
+                        return FAILED
+            if not agreed(options.yes, f"Drop {', '.join(months)} for good?"):
+                return FAILED
+            parties = {t.id: AuditTenant(t.id, t.name, t.audit_key) for t in tenants}
+            for done in await drop_before(owner, parties, options.before, datetime.now(UTC)):
+                print(f"dropped {done.name}: {done.records} records")
+            return DONE
+
+    return asyncio.run(work())
 
 
 def text_line(record: OpenedRecord) -> str:

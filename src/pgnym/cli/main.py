@@ -101,7 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     unseal.set_defaults(run="pgnym.cli.keys:unseal")
 
-    add_audit(commands, config)
+    add_audit(commands, config, owner)
 
     doctor = commands.add_parser("doctor", parents=[config], help="what is wrong, and what to do about it")
     doctor.set_defaults(run="pgnym.cli.doctor:run")
@@ -109,9 +109,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def add_audit(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], config: argparse.ArgumentParser
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    config: argparse.ArgumentParser,
+    owner: argparse.ArgumentParser,
 ) -> None:
-    """``audit verify`` and ``audit show``."""
+    """``audit verify``, ``audit show`` and ``audit prune``."""
     audit = commands.add_parser("audit", help="the audit log")
     actions = audit.add_subparsers(dest="action", metavar="ACTION", required=True)
     verify = actions.add_parser("verify", parents=[config], help="is the log as it was written?")
@@ -141,6 +143,13 @@ def add_audit(
         "--format", choices=("text", "jsonl", "cef"), default="text", help="default: %(default)s"
     )
     show.set_defaults(run="pgnym.cli.audit:show")
+    prune = actions.add_parser("prune", parents=[config, owner], help="drop months of the log that are past")
+    prune.add_argument(
+        "--before", type=moment, required=True, metavar="TIME", help="months that ended before it"
+    )
+    prune.add_argument("--unverified", action="store_true", help="also from a log that was tampered with")
+    prune.add_argument("--yes", action="store_true", help="don't ask")
+    prune.set_defaults(run="pgnym.cli.audit:prune")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
