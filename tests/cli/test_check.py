@@ -16,7 +16,13 @@ from support.gateway import Deployment, deployment
 TABLES = {
     "public.person": {
         "columns": {"mail": {"domain": "mail"}, "name": {}, "born": {}, "note": {"tokens": "randomized"}}
-    }
+    },
+    "public.papers": {
+        "columns": {
+            "tags": {},
+            "doc": {"paths": {"mail": {"domain": "mail"}, "address.street": {"domain": "street"}}},
+        }
+    },
 }
 ROLES = {
     "app": {"users": ["check_app"], "reveal": ["*"], "reveal_limit": {"statement": 50, "minute": 500}},
@@ -24,6 +30,7 @@ ROLES = {
 }
 SCHEMA = """
 CREATE TABLE person (id int PRIMARY KEY, mail varchar(40) UNIQUE, name varchar(20), born date, note text, city text);
+CREATE TABLE papers (id int, tags int[], doc jsonb);
 CREATE SCHEMA other; CREATE TABLE other.person (id int, mail text);
 """
 
@@ -59,6 +66,27 @@ def check(made: Deployment, *arguments: str, code: int = 0, stdin: str | None = 
 
 def _applied(made: Deployment) -> bool:
     return made.pgnym("plan", check=False).returncode == 0
+
+
+def test_arrays_and_documents_are_explained(made: Deployment) -> None:
+    sql = "INSERT INTO papers VALUES (1, '{1,2}', '{\"mail\": \"a@x\"}') RETURNING tags, doc, doc->>'mail'"
+    (told,) = check(made, "--sql", sql)
+    assert told["sent"] == (
+        "INSERT INTO papers VALUES (1, ‹tokens of public.papers.tags›, ‹tokens of mail, street›) RETURNING tags, doc,"
+        " doc->>'mail'"
+    )
+    assert told["rights"]["write"] == [
+        "public.papers.doc.address.street",
+        "public.papers.doc.mail",
+        "public.papers.tags",
+    ]
+    assert [set(shown["columns"]) for shown in told["shown"]] == [
+        {"public.papers.tags"},
+        {"public.papers.doc.mail", "public.papers.doc.address.street"},
+        {"public.papers.doc.mail"},
+    ]
+    (told,) = check(made, "--sql", "SELECT 1 FROM papers WHERE doc @> '{\"mail\": 5}'", code=1)
+    assert told["refusal"]["sqlstate"] == "22023"
 
 
 def test_a_statement_is_explained(made: Deployment) -> None:

@@ -10,6 +10,8 @@ import msgspec
 
 from pgnym.gateway.rights import missing, needed
 from pgnym.policy.roles import RolePolicy
+from pgnym.semantics.documents import map_leaves
+from pgnym.semantics.errors import EvaluationError
 from pgnym.semantics.expression import describe
 from pgnym.sql.catalog import Catalog
 from pgnym.sql.errors import Refused
@@ -180,7 +182,7 @@ def place_of(text: str, offset: int) -> Place:
 
 def _piece(piece: Piece) -> str:
     if isinstance(piece, LiteralPiece):
-        return f"‹{'tokens' if piece.use.array else 'token'} of {piece.use.protection.domain}›"
+        return f"‹{'tokens' if _several(piece.use) else 'token'} of {_domain(piece.use)}›"
     if isinstance(piece, LookupPiece):
         return f"‹{piece.lookup.answer.value} of {piece.lookup.protection.domain}›"
     if isinstance(piece, MarkPiece):
@@ -208,7 +210,19 @@ def _parameters(statement: StatementPlan) -> Iterator[Value]:
 
 def _value(use: ValueUse, place: Place | None, parameter: int | None) -> Value:
     columns = tuple(sorted(use.columns or (use.protection.column,)))
-    return Value(use.protection.domain, use.use.value, columns, use.array, place, parameter)
+    return Value(_domain(use), use.use.value, columns, _several(use), place, parameter)
+
+
+def _several(use: ValueUse) -> bool:
+    """Whether a value holds tokens rather than becoming one."""
+    return use.array or bool(use.leaves)
+
+
+def _domain(use: ValueUse) -> str:
+    """The domain, or those of the paths of a document."""
+    if use.leaves:
+        return ", ".join(sorted({leaf.protection.domain for leaf in use.leaves}))
+    return use.protection.domain
 
 
 def _question(lookup: Lookup, text: str) -> Question:
@@ -264,6 +278,15 @@ def _given(given: Given) -> str:
 def _bad_value(rewrite: Rewrite, text: str) -> Refusal | None:
     """The first constant that its column's type does not take, as the gateway will find it."""
     for piece in rewrite.pieces:
+        if isinstance(piece, LiteralPiece) and piece.use.leaves:
+            try:
+                paths = tuple(leaf.path for leaf in piece.use.leaves)
+                map_leaves(piece.value.encode(), paths, lambda _, part: part)
+            except EvaluationError as error:
+                column = f"Columns {', '.join(sorted(piece.use.columns))}."
+                place = place_of(text, piece.position)
+                return Refusal(error.sqlstate, error.message, column, error.hint, place)
+            continue
         if not isinstance(piece, LiteralPiece) or piece.use.array or piece.use.cast_oid or not piece.value:
             continue
         protection = piece.use.protection

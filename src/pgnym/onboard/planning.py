@@ -208,10 +208,8 @@ def examine(
     else:
         base = original(column)
     if base is None:
-        names = ", ".join(storage.NAMES.values())
-        what = "a domain, enum or composite type" if column.type_kind != "b" else "its type"
-        text = f"type {column.type_name} can't be protected ({what} is not supported)"
-        draft.block(options.name, text, f"supported: {names}, citext, and arrays of these but jsonb")
+        why, hint = storage.unsupported(column.type_kind, column.base_name)
+        draft.block(options.name, f"type {column.type_name} can't be protected: {why}", hint)
         return None
     type_oid, typmod, type_name, codec_oid = base
     casefold = options.options.normalize == "casefold"

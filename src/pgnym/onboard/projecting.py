@@ -22,7 +22,7 @@ _STORED = {
     "character varying(30)": (1043, 34),
     "character varying(30)[]": (1015, 34),
 }
-_FIRST_ID = 1_000_000_000  # beyond those that the registry gives
+_FIRST_ID = 900_000_000  # beyond those that the registry gives; nine digits, as a CHECK has at most
 
 
 @dataclass(frozen=True, slots=True)

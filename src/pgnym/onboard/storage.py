@@ -51,6 +51,49 @@ def codec(type_oid: int, base_name: str) -> int | None:
     return {"citext": TEXT, "_citext": TEXT_ARRAY}.get(base_name)
 
 
+# Why types that people do put personal data in can't be protected; by pg_type.typtype, then by name.
+_KINDS = {
+    "d": (
+        "the constraints of a domain type would be given tokens",
+        "change the column to the type that it is based on; what the constraints ask, the application then has to see to",
+    ),
+    "e": (
+        "a token is none of an enum's labels, and so few values are soon guessed",
+        "change the column to text, with a table of its values; or leave it unprotected",
+    ),
+    "c": ("a composite value has no text that could be a token", "protect a column for each of its fields"),
+    "r": ("ranges are compared by what lies within them", "protect a column for each of its bounds"),
+    "m": ("ranges are compared by what lies within them", "protect a column for each of its bounds"),
+}
+_NAMED = {
+    "json": ("json has no equality, and keeps each spelling", "change the column to jsonb"),
+    "_jsonb": (
+        "documents in an array have no form as tokens",
+        "change the column to jsonb, with an array in it",
+    ),
+    "interval": (
+        "one interval has many spellings (1 day, 24 hours)",
+        "change the column to a number of seconds",
+    ),
+    "timetz": (
+        "equal times of different zones are shown differently",
+        "change the column to timestamptz or text",
+    ),
+    "money": ("its text depends on lc_monetary", "change the column to numeric"),
+    "xml": ("xml has no equality", "change the column to text"),
+    "bool": ("of two values each token is guessed at once", "leave it unprotected"),
+}
+
+
+def unsupported(type_kind: str, base_name: str) -> tuple[str, str]:
+    """Why a type can't be protected, and what to do. Parameters: ``pg_type.typtype`` and ``typname``."""
+    known = _NAMED.get(base_name) or _KINDS.get(type_kind)
+    if known is not None:
+        return known
+    names = ", ".join(NAMES.values())
+    return "it is not supported", f"supported are {names}, citext, and arrays of these but jsonb"
+
+
 def element(codec_oid: int) -> int:
     """The type of the values that become tokens: of an array its elements', else the type itself."""
     return ARRAYS.get(codec_oid, codec_oid)
