@@ -212,8 +212,8 @@ class Model:
         email = ("email", VARCHAR, self.typmod)
         words = text.decode()
         if text == SCOPE_TEXT:
-            columns = (("current_schemas", TEXT, -1), ("current_user", TEXT, -1))
-            return Statement("SELECT 1", columns[:1], ((b"{pg_catalog,public}", b"app"),))
+            columns = (("current_schemas", TEXT, -1),)
+            return Statement("SELECT 1", columns, ((b"{pg_catalog,public}", b"app", b""),))
         if text == SNAPSHOT.encode():
             return Statement("SELECT 1", (("json_build_object", TEXT, -1),), ((b"{}",),))
         if text == FAILING_TEXT:

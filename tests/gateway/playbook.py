@@ -26,7 +26,7 @@ from pgnym.gateway.engine import Engine
 from pgnym.gateway.server_flow import ServerFlow
 from pgnym.gateway.session import Actor, Session
 from pgnym.policy.budget import Budget, StatementBudget
-from pgnym.policy.roles import Policy
+from pgnym.policy.roles import Policy, RolePolicy
 from pgnym.sql.catalog import Catalog
 from pgnym.wire import messages
 from pgnym.wire.frames import BACKEND, walk
@@ -217,20 +217,20 @@ class Play:
         self.vault = FakeVault()
         self.snapshots = Snapshots(Engine(catalog or shop()))
         policy = Policy(config)
-        role = policy.for_user(user)
         budget = Budget()
 
-        def statement() -> StatementBudget:
+        def statement(role: RolePolicy) -> StatementBudget:
             return budget.statement("main", role.name, role.statement_limit, role.minute_limit)
 
         self.session = Session(
             effects=self.stage,
             engines=self.snapshots,
             vault=self.vault,
-            role=role,
+            role=policy.for_user(user),
+            roles=policy.for_user,
             masker=policy.masker,
             validation=policy.validation,
-            budget=statement,
+            budgets=statement,
             actor=Actor(user, "app", "main", "127.0.0.1", "test"),
             parameters={
                 "client_encoding": "UTF8",
@@ -438,7 +438,10 @@ def kinds(data: bytes) -> str:
 
 # -- what the gateway itself asks and sends --------------------------------------------------------------------
 
-SCOPE_TEXT = b"SELECT pg_catalog.current_schemas(true)::pg_catalog.text, CURRENT_USER::pg_catalog.text"
+SCOPE_TEXT = (
+    b"SELECT pg_catalog.current_schemas(true)::pg_catalog.text, CURRENT_USER::pg_catalog.text,"
+    b" pg_catalog.current_setting('pgnym.purpose', true)"
+)
 ASKS_SCOPE = query(SCOPE_TEXT)
 ASKS_SCOPE_IN_BATCH = (
     parse("pgnym_scope", SCOPE_TEXT)
@@ -454,14 +457,20 @@ MAKES_FAIL_IN_BATCH = parse("pgnym_refused", FAILING_TEXT)
 NO_FUNCTION = error("42883", "function pg_catalog.pgnym_refused_statement() does not exist", P=b"8")
 
 
-def scope(path: bytes = b"{pg_catalog,public}", user: bytes = b"app") -> bytes:
+def scope(path: bytes = b"{pg_catalog,public}", user: bytes = b"app", purpose: bytes | None = None) -> bytes:
     """The server's answer to the question for the scope, by Query; without ReadyForQuery."""
-    return described(("current_schemas", 25), ("current_user", 25)) + row(path, user) + complete("SELECT 1")
+    return (
+        described(("current_schemas", 25), ("current_user", 25), ("current_setting", 25))
+        + row(path, user, purpose)
+        + complete("SELECT 1")
+    )
 
 
-def scope_in_batch(path: bytes = b"{pg_catalog,public}", user: bytes = b"app") -> bytes:
+def scope_in_batch(
+    path: bytes = b"{pg_catalog,public}", user: bytes = b"app", purpose: bytes | None = None
+) -> bytes:
     """The same, by extended query."""
-    return PARSED + BOUND + row(path, user) + complete("SELECT 1") + CLOSED + CLOSED
+    return PARSED + BOUND + row(path, user, purpose) + complete("SELECT 1") + CLOSED + CLOSED
 
 
 def prepared(play: Play, name: str, text: str, *oids: int) -> Play:

@@ -104,7 +104,7 @@ class Deferrals:
 
 def check_sight(output: OutputColumn, session: Session) -> None:
     """Raise 42501 if the role sees tokens in a column that a function looks into."""
-    role, purpose = session.role, session.actor.purpose
+    role, purpose = session.role, session.purpose
     for deferral in output.deferrals:
         if deferral is not None and role.combined(deferral.columns, purpose) is Sight.TOKENS:
             hidden = ", ".join(sorted(c for c in deferral.columns if role.sight(c, purpose) is Sight.TOKENS))

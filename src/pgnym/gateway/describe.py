@@ -15,7 +15,7 @@ from pgnym.wire.messages import Field
 
 def shows_values(output: OutputColumn, session: Session) -> bool:
     """Whether the session's role sees values or masks of the column's own type there, rather than tokens."""
-    role, purpose = session.role, session.actor.purpose
+    role, purpose = session.role, session.purpose
     return any(role.combined(lineage.columns, purpose) is not Sight.TOKENS for lineage in output.lineages)
 
 

@@ -64,6 +64,8 @@ class Engine:
         if self.concerns(text):
             return True
         flags = session_flags(text)
+        if flags & Mention.SETTINGS and b"pgnym" in text.lower():
+            return True  # the name of the setting is looked at
         return flags != 0 and self._concerns(flags, session)
 
     @staticmethod

@@ -72,7 +72,12 @@ def begin(session: Session, data: bytes) -> bool:
         return False
     name_end = data.find(0, 6, bind_end)
     prepared = session.prepared.get(data[6:name_end]) if name_end > 0 else None
-    if prepared is None or not prepared.only_reveals or not supports_encoding(session):
+    if (
+        prepared is None
+        or session.path is None
+        or not prepared.only_reveals
+        or not supports_encoding(session)
+    ):
         return False
     portal = Portal(prepared, bind_result_formats(data, name_end + 1))
     session.expect.append(Exchange(portal, session.portals.get(b""), described))

@@ -104,7 +104,7 @@ class FailureReveal:
         )
         if relation is None:
             return None
-        role, purpose = session.role, session.actor.purpose
+        role, purpose = session.role, session.purpose
         seen: dict[bytes, Protection] = {}
         hidden: set[bytes] = set()
         for protection in (p for column in relation.columns for p in column.protections):

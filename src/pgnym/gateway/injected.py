@@ -24,7 +24,10 @@ rest of the batch is discarded by the server's own rules; only the error's text 
 """
 
 _OWN_NAME = b"pgnym_scope"
-_SCOPE = b"SELECT pg_catalog.current_schemas(true)::pg_catalog.text, CURRENT_USER::pg_catalog.text"
+_SCOPE = (
+    b"SELECT pg_catalog.current_schemas(true)::pg_catalog.text, CURRENT_USER::pg_catalog.text,"
+    b" pg_catalog.current_setting('pgnym.purpose', true)"
+)
 
 
 Done = Callable[[list[list[bytes | None]] | None], None]
@@ -32,7 +35,7 @@ Done = Callable[[list[list[bytes | None]] | None], None]
 
 
 def ask_scope(session: Session, *, simple: bool, done: Done) -> None:
-    """Ask the server for the session's effective search_path and role."""
+    """Ask the server for the session's effective search_path, role and purpose."""
     _ask(session, _SCOPE, simple, done)
 
 

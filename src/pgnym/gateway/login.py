@@ -95,7 +95,6 @@ class Login:
             tenant=tenant,
             address=self._connection.address,
             application=self._params.get("application_name", ""),
-            purpose=self._options.get("pgnym.purpose"),
         )
         self._session = await runtime.session(actor, self._connection, self._settings())
         if self._connection.tls and runtime.verifiers is not None and runtime.connector.context is not None:

@@ -187,16 +187,16 @@ class ObservingRuntime(Runtime):
                 raise LoginRefused("55000", _REFUSED, hint=_HINT)
             setting, usable = await catalogs.schemas(actor.user)
             path = effective_path(settings.get("search_path", setting), actor.user, usable)
-            watcher = Watcher(self.observed, actor.user, actor.purpose, path, usable)
-        role = self.policy.for_user(actor.user)
+            watcher = Watcher(self.observed, actor.user, settings.get("pgnym.purpose"), path, usable)
         return ObservedSession(
             effects=connection,
             engines=catalogs,
             vault=NoVault(),
-            role=role,
+            role=self.policy.for_user(actor.user),
             masker=self.policy.masker,
             validation=self.policy.validation,
-            budget=lambda: self.budget.statement(actor.tenant, role.name, 0, 0),
+            roles=self.policy.for_user,
+            budgets=lambda role: self.budget.statement(actor.tenant, role.name, 0, 0),
             actor=actor,
             watcher=watcher,
         )

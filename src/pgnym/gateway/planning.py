@@ -17,6 +17,7 @@ from pgnym.gateway.slots import Slot, Step
 from pgnym.gateway.tokenize import Tokens, check_encoding, check_right
 from pgnym.sql.errors import Refused
 from pgnym.sql.plan import Rewrite
+from pgnym.sql.settings import forbidden_setting
 from pgnym.sql.words import Mention
 from pgnym.wire import messages
 
@@ -79,6 +80,8 @@ class Planning:
                 return False
         except GatewayError as error:
             return Refusal(error.report)
+        if flags & Mention.SETTINGS and (forbidden := forbidden_setting(text)) is not None:
+            return Refusal(ErrorReport("42501", f"parameter {forbidden} cannot be set by clients"))
         if not flags & Mention.CONCERNS:
             return True
         try:
@@ -122,6 +125,17 @@ class Planning:
             return Refusal(report_of(error, text))
         self._looked_again = False
         return Planned(rewrite, drafted, tokens, questions)
+
+    def scope_is_known(self) -> bool | Refusal:
+        """Whether it is known whom the session acts as and for what purpose. If not, the flow is blocked: ask again."""
+        if self._aborted:
+            self._aborted = False
+            return Refusal(ABORTED)
+        if self._session.path is None:
+            self._flow.block()
+            injected.ask_scope(self._session, simple=False, done=self._scope_known)
+            return False
+        return True
 
     def look_again(self, flags: int) -> bool:
         """Whether the session has changed the catalog and it is being read again, before a batch, as all see it."""
@@ -207,9 +221,12 @@ class Planning:
     def _scope_known(self, rows: list[list[bytes | None]] | None) -> None:
         session = self._session
         if rows:
-            path, user = rows[0]
-            session.path = injected.parse_path(path or b"")
-            session.user = (user or b"").decode()
+            path, user, purpose = rows[0]
+            session.scope_known(
+                injected.parse_path(path or b""),
+                (user or b"").decode(),
+                (purpose or b"").decode("utf-8", "replace"),
+            )
         else:
             self._aborted = not self._flow.refusing.discarding
         self._flow.unblock()

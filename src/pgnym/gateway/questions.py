@@ -32,7 +32,7 @@ def ask(
 
 def _question(lookup: Lookup, session: Session, parameters: Parameters | None) -> Question:
     for column in sorted(lookup.columns):
-        if not session.role.may_compare(column, session.actor.purpose):
+        if not session.role.may_compare(column, session.purpose):
             raise refuse_right(column, "search", session)
     if lookup.test is None:
         return Question(lookup, ())

@@ -226,7 +226,14 @@ class Requests:
         if self._in_doubt(prepared):
             return False
         plan = prepared.plan
-        if plan.outputs or plan.parameters:
+        if plan.outputs or plan.parameters or prepared.lookups:
+            # Its rights are looked at again: since it was prepared the role or purpose may have changed.
+            known = self._planning.scope_is_known()
+            if known is False:
+                return False
+            if isinstance(known, Refusal):
+                flow.refusing.step(known.report, Step.BIND)
+                return True
             try:
                 check_encoding(session)
             except GatewayError as error:
@@ -301,8 +308,15 @@ class Requests:
 
     def _execute(self, message: bytes) -> bool:
         session = self._session
-        executed, session.executed = session.executed, True
         portal = session.portal(message[5:-5])
+        if portal is not None and portal.prepared.plan.outputs:
+            known = self._planning.scope_is_known()
+            if known is False:
+                return False
+            if isinstance(known, Refusal):
+                self._flow.refusing.step(known.report, Step.EXECUTE)
+                return True
+        executed, session.executed = session.executed, True
         if portal is None:
             return self._relay(message, Slot(Step.EXECUTE))
         prepared = portal.prepared

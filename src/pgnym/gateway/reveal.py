@@ -79,7 +79,7 @@ class ColumnReveal:
         cls, index: int, output: OutputColumn, format_: int, oid: int, session: Session
     ) -> ColumnReveal | None:
         """None if the session's role sees tokens there. Raises ``GatewayError`` 42501 where it can't be shown those."""
-        role, purpose = session.role, session.actor.purpose
+        role, purpose = session.role, session.purpose
         opened: dict[bytes, Opened] = {}
         for lineage in output.lineages:
             protection = lineage.protection

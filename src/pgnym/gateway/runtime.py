@@ -25,7 +25,7 @@ from pgnym.gateway.session import Actor, Session
 from pgnym.gateway.upstream import Connector, send_cancel
 from pgnym.gateway.verifiers import Verifiers
 from pgnym.policy.budget import Budget, StatementBudget
-from pgnym.policy.roles import Policy
+from pgnym.policy.roles import Policy, RolePolicy
 from pgnym.sql.catalog import Catalog
 from pgnym.vault.errors import VaultError
 from pgnym.vault.store import Vault
@@ -103,19 +103,19 @@ class Runtime:
                 hint="Unseal it by the admin endpoint, or restart it with keys.master_key_file or PGNYM_MASTER_KEY.",
             )
         protected = actor.database == self.config.upstream.database
-        role = self.policy.for_user(actor.user)
 
-        def budget() -> StatementBudget:
+        def budget(role: RolePolicy) -> StatementBudget:
             return self.budget.statement(actor.tenant, role.name, role.statement_limit, role.minute_limit)
 
         return Session(
             effects=connection,
             engines=self.catalogs if protected else self._unprotected,
             vault=await self.vault.tenant(actor.tenant),
-            role=role,
+            role=self.policy.for_user(actor.user),
+            roles=self.policy.for_user,
             masker=self.policy.masker,
             validation=self.policy.validation,
-            budget=budget,
+            budgets=budget,
             actor=actor,
         )
 

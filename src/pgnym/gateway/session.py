@@ -61,7 +61,6 @@ class Actor:
     tenant: str
     address: str
     application: str
-    purpose: str | None = None
 
 
 @dataclass(slots=True)
@@ -71,17 +70,21 @@ class Session:
     ``expect`` is the queue of replies to come (see ``slots.py``); ``batch`` the types of messages forwarded since the last
     Sync that nothing has tracked yet; ``executed``: an Execute is in the batch that is tracked. ``prepared`` holds only
     statements that concern the gateway, by protocol and SQL name alike, since PostgreSQL has one namespace for both.
-    ``derived`` remembers what follows from a plan for this session.
+    ``derived`` remembers what follows from a plan for this session. ``role`` and ``purpose`` are those of the database user
+    that the session acts as, and of its setting pgnym.purpose: as the server told them with ``path`` last. They stay while
+    ``path`` is unknown, as rows of statements from before may still come.
     """
 
     effects: Effects
     engines: Engines
     vault: TenantVault
     role: RolePolicy
+    roles: Callable[[str], RolePolicy]
     masker: Callable[[str, int], Callable[[bytes], bytes]]
     validation: Callable[[str], tuple[Callable[[bytes], bool], str] | None]
-    budget: Callable[[], StatementBudget]
+    budgets: Callable[[RolePolicy], StatementBudget]
     actor: Actor
+    purpose: str | None = None
     parameters: dict[str, str] = field(default_factory=dict)
     expect: deque[int | Slot | Exchange] = field(default_factory=deque)
     exchanges: bool = False  # there may be some in ``expect``
@@ -160,6 +163,19 @@ class Session:
         self.derived.clear()
         if name in ("search_path", "session_authorization", "is_superuser"):
             self.path = None
+
+    def budget(self) -> StatementBudget:
+        """The budget of a statement that begins to reveal now."""
+        return self.budgets(self.role)
+
+    def scope_known(self, path: tuple[str, ...], user: str, purpose: str) -> None:
+        """The server has told the effective search_path, whom the session acts as, and its purpose ("": none stated)."""
+        self.path, self.user = path, user
+        role, stated = self.roles(user), purpose or None
+        if role is not self.role or stated != self.purpose:
+            self.role, self.purpose = role, stated
+            self.derived.clear()  # it was derived for what the role saw
+            self._auditee = None
 
     def note(self, flags: int) -> None:
         """Note what a text with these flags (``Mention``), now on its way, may change."""
@@ -258,7 +274,7 @@ class Session:
     ) -> AuditRecord:
         """An audit record of this session. ``denied``: the SQLSTATE of a refusal, "" for what is allowed."""
         actor = self.actor
-        who = (self.user or actor.user, self.parameters.get("application_name", actor.application))
+        who = (actor.user, self.parameters.get("application_name", actor.application))
         if self._auditee is None or self._auditee[0] != who:
             user, application = who
             self._auditee = who, AuditActor(user, self.role.name, actor.address, application)
@@ -268,7 +284,7 @@ class Session:
             self._auditee[1],
             action,
             Decision.DENIED if denied else Decision.ALLOWED,
-            actor.purpose or "",
+            self.role.applies(self.purpose) or "",
             fingerprint,
             counts,
             tuple(tokens),

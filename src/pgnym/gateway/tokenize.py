@@ -56,7 +56,7 @@ class Tokenizer:
         self._position = position
         self._codec = codecs.codec_for(use.protection.codec_oid)
         # Who sees tokens may give them back; for everyone else a value that looks like a token is a value.
-        sight = session.role.combined(use.columns or use.protection.columns, session.actor.purpose)
+        sight = session.role.combined(use.columns or use.protection.columns, session.purpose)
         self._passes_tokens = sight is Sight.TOKENS
         self._validations = [
             (column, *found)
@@ -195,7 +195,7 @@ def check_encoding(session: Session) -> None:
 
 def check_right(use: ValueUse, session: Session) -> None:
     """Raise 42501 unless the role may compare with, or write, plaintext in every column the value meets."""
-    role, purpose = session.role, session.actor.purpose
+    role, purpose = session.role, session.purpose
     allowed = role.may_write if use.use is Use.WRITE else role.may_compare
     for column in use.columns or use.protection.columns:
         if not allowed(column, purpose):

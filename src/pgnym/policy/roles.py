@@ -104,7 +104,7 @@ class RolePolicy:
             known = self._writes[key] = self._granted(self._role.write, column, purpose)
         return known
 
-    def _applies(self, purpose: str | None) -> str | None:
+    def applies(self, purpose: str | None) -> str | None:
         """The purpose that applies: the stated one, or the role's only one if none is stated."""
         if purpose is None and len(self.purposes) == 1:
             return next(iter(self.purposes))
@@ -117,7 +117,7 @@ class RolePolicy:
 
     def _decide(self, column: str, purpose: str | None) -> Sight:
         bound = self._columns.get(column)
-        if bound is None or (bound and self._applies(purpose) not in bound):
+        if bound is None or (bound and self.applies(purpose) not in bound):
             return Sight.TOKENS
         # A tie can't be (the configuration refuses one pattern under two verbs); were there one, the least
         # would win.

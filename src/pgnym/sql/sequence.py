@@ -17,7 +17,7 @@ from pgnym.sql.resolve import relation_named
 from pgnym.sql.statements import COMMANDS
 from pgnym.sql.touch import touches
 
-_PATH_SETTINGS = frozenset({"search_path", "role", "session_authorization"})
+_PATH_SETTINGS = frozenset({"search_path", "role", "session_authorization", "pgnym.purpose"})
 _KEEPS_NAMES = frozenset(
     {
         "IndexStmt",

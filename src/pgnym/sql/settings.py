@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import re
+
 from pgnym.sql.errors import Refused
 from pgnym.sql.infer import Node, split
 from pgnym.sql.syntax import parse
 
 _NAME = "search_path"
+# SET pgnym.x, SET "pgnym.x", ALTER ROLE … SET pgnym.x, set_config('pgnym.x', …)
+_OWN = re.compile(
+    rb"""(?:\bset\s+(?:(?:session|local)\s+)?|\bset_config\s*\(\s*')"?pgnym"?\s*\.\s*"?(\w+)""", re.IGNORECASE
+)
+_STATED = b"purpose"
+
+
+def forbidden_setting(text: bytes) -> str | None:
+    """The setting ``pgnym.…`` other than the purpose that a text sets, if its words tell.
+
+    A courtesy to whoever believes that setting it does something: the gateway reads no such setting of a client's session.
+    """
+    for found in _OWN.finditer(text):
+        if found[1].lower() != _STATED:
+            return f"pgnym.{found[1].decode('utf-8', 'replace').lower()}"
+    return None
 
 
 def new_search_path(text: str) -> str | None:

@@ -16,7 +16,7 @@ class Mention(IntFlag):
 
     NOTHING = 0
     CONCERNS = 1
-    SETTINGS = 2  # search_path, role or session authorization may change
+    SETTINGS = 2  # search_path, role, session authorization or pgnym.purpose may change
     NAMES = 4  # prepared statements or cursors are named
     DDL = 8  # the catalog may change
     ENDS = 16  # a transaction may end
@@ -27,7 +27,7 @@ _WORD = re.compile(rb"[a-z_\x80-\xff][a-z0-9_\x80-\xff]*")
 _PLAIN_STARTS = frozenset((b"select", b"insert", b"update", b"delete"))
 _ALONE = frozenset((b"reset", b"discard", b"set_config", b"pg_settings"))
 _SET = frozenset((b"set",))
-_SET_TARGETS = frozenset((b"search_path", b"schema", b"role", b"authorization"))
+_SET_TARGETS = frozenset((b"search_path", b"schema", b"role", b"authorization", b"pgnym"))
 _NAMES = frozenset(
     (b"prepare", b"deallocate", b"execute", b"fetch", b"move", b"close", b"declare", b"discard")
 )
