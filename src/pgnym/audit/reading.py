@@ -109,6 +109,30 @@ async def read(
                 yield record
 
 
+async def read_writer(
+    connection: Connection,
+    tenant: int,
+    name: str,
+    audit_key: Secret,
+    writer: UUID,
+    after: int,
+    limit: int,
+) -> list[OpenedRecord]:
+    """A writer's next records after a sequence, at most ``limit``; the tenant must be set on the connection.
+
+    Errors: asyncpg.PostgresError.
+    """
+    cipher = DetailsCipher(audit_key, tenant, writer)
+    rows = await connection.fetch(
+        "SELECT * FROM vault.audit WHERE tenant = $1 AND writer = $2 AND sequence > $3 ORDER BY sequence LIMIT $4",
+        tenant,
+        writer,
+        after,
+        limit,
+    )
+    return [_opened(row, name, cipher) for row in rows]
+
+
 def _opened(row: asyncpg.Record, tenant: str, cipher: DetailsCipher) -> OpenedRecord:
     found, statement, opened = (), "", True
     try:

@@ -93,14 +93,23 @@ class Keys(Part, frozen=True):
     master_key_file: str | None = None
 
 
+class AuditExport(Part, frozen=True):
+    """Where records are sent as they come: ``file:/path``, ``tcp://host:port`` or ``tls://host:port`` (syslog)."""
+
+    to: Annotated[str, Meta(pattern="^(file:/.+|(tcp|tls)://[^/@]+:[0-9]{1,5}/?)$")]
+    format: Literal["cef", "jsonl"] = "cef"
+
+
 class Audit(Part, frozen=True):
     """``commit``: a reveal leaves only after its record is committed. ``relaxed``: the record may follow.
 
-    ``checkpoint``: seconds between checkpoints of the chain, which are also written to the log.
+    ``checkpoint``: seconds between checkpoints of the chain, which are also written to the log. ``export``: where
+    records are sent besides.
     """
 
     durability: Literal["commit", "relaxed"] = "commit"
     checkpoint: Annotated[float, Meta(ge=1)] = 60.0
+    export: AuditExport | None = None
 
 
 class Observe(Part, frozen=True):

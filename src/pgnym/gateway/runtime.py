@@ -13,6 +13,7 @@ from pgnym.audit.log import AuditLog
 from pgnym.audit.records import AuditRecord
 from pgnym.config.model import Config
 from pgnym.gateway.audit_keeper import AuditKeeper
+from pgnym.gateway.audit_sender import AuditSender
 from pgnym.gateway.catalogs import Catalogs
 from pgnym.gateway.client_flow import ClientFlow
 from pgnym.gateway.connection import ClientConnection, Inward, Outward
@@ -62,6 +63,7 @@ class Runtime:
         self.vault: Vault | None = None
         self.audit: AuditLog | None = None
         self.audit_keeper: AuditKeeper | None = None
+        self.audit_sender: AuditSender | None = None
         self.sealing: Sealing | None = None
         self.verifiers: Verifiers | None = None
         self.end_point: bytes | None = None  # channel binding data of the gateway's own certificate
@@ -276,6 +278,8 @@ class Runtime:
                 await self.audit_keeper.stop()
             if self.audit is not None:
                 await self.audit.close()
+            if self.audit_sender is not None:
+                await self.audit_sender.stop()
         finally:
             if self.vault is not None:
                 await self.vault.close()

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from pgnym.audit.log import AuditLog
 from pgnym.gateway.audit_keeper import AuditKeeper
+from pgnym.gateway.audit_sender import AuditSender
 from pgnym.gateway.resolver import Resolver
 from pgnym.gateway.runtime import Runtime
 from pgnym.vault.errors import AlreadyUnsealed, VaultError
@@ -47,7 +48,7 @@ class Sealing:
         self,
         runtime: Runtime,
         open_vault: Callable[[MasterKey], Awaitable[Vault]],
-        open_log: Callable[[Vault], tuple[AuditLog, AuditKeeper]],
+        open_log: Callable[[Vault], tuple[AuditLog, AuditKeeper, AuditSender | None]],
         bus: Bus | None = None,
     ) -> None:
         self._runtime = runtime
@@ -100,15 +101,18 @@ class Sealing:
             if runtime.vault is None:
                 return
             vault, audit, keeper = runtime.vault, runtime.audit, runtime.audit_keeper
+            sender = runtime.audit_sender
             runtime.vault = None  # from here on logins and look-ups are refused
             runtime.end_sessions()
-            runtime.audit = runtime.audit_keeper = None
+            runtime.audit = runtime.audit_keeper = runtime.audit_sender = None
             runtime.resolver = Resolver()
             try:
                 if keeper is not None:
                     await keeper.stop()
                 if audit is not None:
                     await audit.close()
+                if sender is not None:
+                    await sender.stop()
             finally:
                 await vault.close()
                 await runtime.catalogs.close()
@@ -144,7 +148,7 @@ class Sealing:
             except BaseException:
                 await vault.close()
                 raise
-            runtime.audit, runtime.audit_keeper = self._open_log(vault)
+            runtime.audit, runtime.audit_keeper, runtime.audit_sender = self._open_log(vault)
             runtime.vault = vault
             runtime.log.info("unsealed")
 

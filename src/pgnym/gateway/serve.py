@@ -19,12 +19,16 @@ from typing import Protocol
 
 import asyncpg
 
+from pgnym.audit.export import Exporter
+from pgnym.audit.formats import cef, json_line
 from pgnym.audit.log import AuditLog, Durability
+from pgnym.audit.sinks import sink_for
 from pgnym.config.address import Address
 from pgnym.config.errors import ConfigError
 from pgnym.config.model import Config, Tls
 from pgnym.config.secrets import master_key
 from pgnym.gateway.audit_keeper import AuditKeeper
+from pgnym.gateway.audit_sender import AuditSender
 from pgnym.gateway.binding import end_point_of_file
 from pgnym.gateway.catalogs import Catalogs, Connect, signatures_of
 from pgnym.gateway.connection import ClientConnection
@@ -286,9 +290,14 @@ async def start_runtime(config: Config, environment: Mapping[str, str]) -> Runti
 
     runtime = Runtime(config, Catalogs(connect, registry, signatures_of(config)))
 
-    def open_log(vault: Vault) -> tuple[AuditLog, AuditKeeper]:
+    def open_log(vault: Vault) -> tuple[AuditLog, AuditKeeper, AuditSender | None]:
         audit = AuditLog(vault, Durability(config.audit.durability))
-        return audit, AuditKeeper(audit, runtime.log, config.audit.checkpoint)
+        keeper = AuditKeeper(audit, runtime.log, config.audit.checkpoint)
+        export = config.audit.export
+        if export is None:
+            return audit, keeper, None
+        line = cef if export.format == "cef" else json_line
+        return audit, keeper, AuditSender(Exporter(vault, sink_for(export.to), line), runtime.log)
 
     runtime.verifiers = Verifiers(connect)
     runtime.sealing = Sealing(runtime, open_vault, open_log)

@@ -41,6 +41,7 @@ _GRANTS = {
     "audit_unchained": "SELECT",
     "audit_writer": "SELECT, INSERT, UPDATE (sequence, mac, head)",
     "audit_checkpoint": "SELECT, INSERT",
+    "audit_export": "SELECT, INSERT, UPDATE (sequence)",
 }
 _FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
 _SCRAM_ITERATIONS = 4096
