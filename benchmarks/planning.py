@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import gc
 import json
+import multiprocessing
 import resource
 import statistics
 import sys
 import time
-import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -120,14 +122,13 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Flood:
-    """What was held after ``texts`` different ones: by the planner's own count, by ``tracemalloc``, and of the process."""
+    """What was held after ``texts`` different ones: by the planner's own count, and what the process has grown by."""
 
     kind: str
     texts: int
     entries: int
     counted_mb: float
-    traced_mb: float
-    resident_mb: float
+    grown_mb: float
 
 
 def prices(seconds: float = 0.3) -> list[Price]:
@@ -204,21 +205,36 @@ def floods(texts: int = FLOOD) -> list[Flood]:
 
 
 def _flood(kind: str, texts: int, make: Callable[[int], str]) -> Flood:
+    """In a process of its own, so that its memory is that of the flood alone."""
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+    child = context.Process(target=_flooded, args=(there, texts, make))
+    child.start()
+    entries, counted, grown = here.recv()
+    child.join()
+    return Flood(kind, texts, entries, counted, grown)
+
+
+def _flooded(pipe: Any, texts: int, make: Callable[[int], str]) -> None:
     planner = Planner(catalog())
     for n in range(20):
         planner.plan(make(-n - 1).replace("-", "_").encode(), (), SCOPE)
     gc.collect()
-    tracemalloc.start()
-    try:
-        for n in range(texts):
-            planner.plan(make(n).encode(), (), SCOPE)
-        gc.collect()
-        traced, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    before = _resident()
+    for n in range(texts):
+        planner.plan(make(n).encode(), (), SCOPE)
+    gc.collect()
     entries, held = planner.cached
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Flood(kind, texts, entries, held / 2**20, traced / 2**20, resident)
+    pipe.send((entries, held / 2**20, _resident() - before))
+
+
+def _resident() -> float:
+    """Megabytes of this process in memory (Linux); elsewhere the most it has ever had."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return pages * resource.getpagesize() / 2**20
 
 
 def show(found: Sequence[Price], flooded: Sequence[Flood], console: Console) -> None:
@@ -234,17 +250,19 @@ def show(found: Sequence[Price], flooded: Sequence[Flood], console: Console) -> 
         )
     console.print(table)
     table = Table(title="what the plan caches hold after a flood of texts, MB", title_justify="left")
-    for name in ("texts", "number", "entries", "own count", "tracemalloc", "process, at most"):
+    for name in ("texts", "number", "entries", "own count", "process has grown by"):
         table.add_column(name, justify="left" if name == "texts" else "right")
     for flood in flooded:
-        sizes = (f"{value:,.1f}" for value in (flood.counted_mb, flood.traced_mb, flood.resident_mb))
+        sizes = (f"{value:,.1f}" for value in (flood.counted_mb, flood.grown_mb))
         table.add_row(flood.kind, f"{flood.texts:,}", f"{flood.entries:,}", *sizes)
     console.print(table)
 
 
 def measured(*, quick: bool) -> tuple[list[Price], list[Flood]]:
     """Both measurements; ``quick``: a tenth of the flood."""
-    return prices(0.1 if quick else 0.3), floods(FLOOD // 10 if quick else FLOOD)
+    # The floods first: memory that this process has given up would be what they grow into.
+    flooded = floods(FLOOD // 10 if quick else FLOOD)
+    return prices(0.1 if quick else 0.3), flooded
 
 
 def as_data(found: Sequence[Price], flooded: Sequence[Flood]) -> dict[str, object]:
