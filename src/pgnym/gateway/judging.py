@@ -13,11 +13,13 @@ from pgnym.sql.errors import Refused
 from pgnym.sql.lexer import Lexed, lex
 from pgnym.sql.plan import SessionScope
 from pgnym.sql.planner import Planner
+from pgnym.sql.syntax import parse
 
 LONGEST_SHOWN = 2000
 """Characters of a shape's text that are kept."""
 
 _CONSTANTS = frozenset(("SCONST", "USCONST", "BCONST", "XCONST", "FCONST", "ICONST"))
+_GIVEN = ("aliasname", "ctename", "name", "relname")  # where a statement names what is its own, and tables
 _MASKED = "?"
 _HIDDEN_NAME = '"?"'
 
@@ -65,12 +67,10 @@ class Judge:
         except Refused as refusal:
             return Verdict(Outcome.INVALID, "(can't be scanned)", refusal.sqlstate), ()
         outcome, pins = self._planner.judge(lexed, types, scope)
+        shown = Shown(lexed, self._names, unknown(text, self._names))
         if isinstance(outcome, Refused) and outcome.sqlstate.startswith("42"):
-            # Its names may be values without their quotes, and PostgreSQL's messages quote names.
-            return Verdict(
-                Outcome.INVALID, Shown(lexed, self._names, strict=True).text, outcome.sqlstate
-            ), pins
-        shown = Shown(lexed, self._names)
+            # PostgreSQL's messages quote names, which may be values without their quotes.
+            return Verdict(Outcome.INVALID, shown.text, outcome.sqlstate), pins
         if isinstance(outcome, Refused):
             place = outcome.position
             return (
@@ -106,25 +106,24 @@ class Judge:
 class Shown:
     """The text of a statement as it may be shown: constants are ``?``, comments are left out.
 
-    An identifier in quotes is shown only if an object of the catalog has it or the statement gives it as an alias: in a
-    statement that was written for another database it may be a value. ``strict``: so is any identifier, and aliases don't
-    count.
+    So are names that stand where a value may (``hidden``, see ``unknown``): in a statement that was written for another
+    database, or whose quotes were forgotten, they may be values. None: of a text that can't be parsed every name is hidden
+    that no object of the catalog has.
     """
 
-    def __init__(self, lexed: Lexed, names: frozenset[str], *, strict: bool = False) -> None:
+    def __init__(self, lexed: Lexed, names: frozenset[str], hidden: frozenset[str] | None) -> None:
         parts: list[str] = []
         self._sources: list[int] = []  # offsets in the client's text, and where they are in the shown one
         self._targets: list[int] = []
         at = length = 0
-        if not strict:
-            names = names | _aliases(lexed)
         for start, end, name in zip(lexed.starts, lexed.ends, lexed.names, strict=True):
             gap = _blank(lexed.text[at:start], first=not parts)
             word = lexed.text[start:end].decode()
             if name in _CONSTANTS:
                 word = _MASKED
             elif name == "UIDENT" or (
-                (word[:1] == '"' or (strict and name == "IDENT")) and _unquoted(word) not in names
+                (word[:1] == '"' or name == "IDENT")
+                and (_unquoted(word) not in names if hidden is None else _unquoted(word) in hidden)
             ):
                 word = _HIDDEN_NAME
             length += len(gap)
@@ -152,14 +151,33 @@ def _unquoted(name: str) -> str:
     return name[1:-1].replace('""', '"') if name[:1] == '"' else name.lower()
 
 
-def _aliases(lexed: Lexed) -> set[str]:
-    """Names in quotes right behind AS."""
-    found = set()
-    for index in range(1, len(lexed.names)):
-        start = lexed.starts[index]
-        if lexed.names[index - 1] == "AS" and lexed.text[start : start + 1] == b'"':
-            found.add(_unquoted(lexed.text[start : lexed.ends[index]].decode()))
-    return found
+def unknown(text: bytes, names: frozenset[str]) -> frozenset[str] | None:
+    """Names that are used as columns, though no object has them and the statement gives them to nothing of its own.
+
+    None where the text can't be parsed.
+    """
+    try:
+        pending: list[object] = [statement.node for statement in parse(text)]
+    except Refused:
+        return None
+    used: set[str] = set()
+    given: set[str] = set()
+    while pending:
+        node = pending.pop()
+        if isinstance(node, list):
+            pending.extend(node)
+        elif isinstance(node, dict):
+            used |= _strings(node.get("ColumnRef", {}).get("fields"))
+            given |= _strings(node.get("colnames"))
+            given.update(node[key] for key in _GIVEN if isinstance(node.get(key), str))
+            pending.extend(node.values())
+    return frozenset(used - given - names)
+
+
+def _strings(nodes: object) -> set[str]:
+    if not isinstance(nodes, list):
+        return set()
+    return {node["String"].get("sval", "") for node in nodes if "String" in node}
 
 
 def _names(catalog: Catalog) -> set[str]:
