@@ -193,6 +193,24 @@ def test_nothing_at_all_is_a_configuration() -> None:
             "",
         ),
         (
+            "tables: {public.t: {columns: {a: {}}, subject: b, subject_table: public.u}}",
+            "tables.public.t.subject_table",
+            "no table public.u is configured",
+            "",
+        ),
+        (
+            "tables: {public.t: {columns: {a: {}}, subject: b, subject_table: public.t}}",
+            "tables.public.t.subject_table",
+            "names the table itself",
+            "leave it out",
+        ),
+        (
+            "tables: {public.t: {columns: {a: {}}, subject: b, subject_table: public.u}, public.u: {columns: {a: {}}}}",
+            "tables.public.t.subject_table",
+            "public.u has no subject",
+            "say tables.public.u.subject",
+        ),
+        (
             "tables: {public.t: {columns: {a: {}}, retain: {after: x, for: 1d}}}",
             "tables.public.t.retain",
             "yet",

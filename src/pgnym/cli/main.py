@@ -102,6 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     unseal.set_defaults(run="pgnym.cli.keys:unseal")
 
     add_audit(commands, config, owner)
+    add_subject(commands, config, owner)
 
     doctor = commands.add_parser("doctor", parents=[config], help="what is wrong, and what to do about it")
     doctor.set_defaults(run="pgnym.cli.doctor:run")
@@ -150,6 +151,30 @@ def add_audit(
     prune.add_argument("--unverified", action="store_true", help="also from a log that was tampered with")
     prune.add_argument("--yes", action="store_true", help="don't ask")
     prune.set_defaults(run="pgnym.cli.audit:prune")
+
+
+def add_subject(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    config: argparse.ArgumentParser,
+    owner: argparse.ArgumentParser,
+) -> None:
+    """``subject report``."""
+    subject = commands.add_parser("subject", help="the data of one person")
+    actions = subject.add_subparsers(dest="action", metavar="ACTION", required=True)
+    whose = argparse.ArgumentParser(add_help=False)
+    whose.add_argument(
+        "--table", metavar="SCHEMA.TABLE", help="the subject's own (default: the only one there is)"
+    )
+    whose.add_argument("--tenant", metavar="NAME", help="default: tenants.default")
+    report = actions.add_parser(
+        "report", parents=[config, owner, whose], help="all that is held on a person, as JSON, and who saw it"
+    )
+    report.add_argument("id", nargs="?", metavar="ID", help="the value of the table's subject column")
+    report.add_argument("--value", metavar="COLUMN=VALUE", help="those who have this value instead")
+    report.add_argument(
+        "--since", type=moment, metavar="TIME", help="who saw it since (default: the last 90 days)"
+    )
+    report.set_defaults(run="pgnym.cli.privacy:report")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

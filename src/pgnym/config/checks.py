@@ -109,6 +109,7 @@ def check_tables(config: Config) -> None:
                 raise ConfigError(
                     f"{path}.subject", "missing: subject_table needs the column that refers to it"
                 )
+            check_subject_table(config, table.subject_table, f"{path}.subject_table", name)
         if table.subject in table.columns:
             raise ConfigError(
                 f"{path}.subject", "the column that identifies the data subject can't be protected itself"
@@ -118,6 +119,23 @@ def check_tables(config: Config) -> None:
                 raise ConfigError(f"{path}.columns.{column}", "names with a dot are not supported")
             check_column(options, f"{path}.columns.{column}")
             check_paths(options, f"{path}.columns.{column}")
+
+
+def check_subject_table(config: Config, named: str, path: str, own: str) -> None:
+    """What a subject column refers to is a subject's own table: one step, so that all rows of a person are found."""
+    if named == own:
+        raise ConfigError(path, "names the table itself", "leave it out")
+    other = config.tables.get(named)
+    if other is None:
+        raise ConfigError(path, f"no table {named} is configured", near(named, sorted(config.tables)))
+    if other.subject is None:
+        raise ConfigError(path, f"{named} has no subject", f"say tables.{named}.subject")
+    if other.subject_table is not None:
+        raise ConfigError(
+            path,
+            f"the subject of {named} is that of {other.subject_table}",
+            f"a column of {own} that refers to {other.subject_table} itself is needed",
+        )
 
 
 def check_paths(options: Column, path: str) -> None:

@@ -1,4 +1,4 @@
-"""Consent, subject report, erasure, retention, processing register, requests.
+"""What the law asks for: reports on data subjects, their erasure, and the purge of values that nothing holds any more.
 
-May import: vault, policy, audit.
+May import: vault, policy, audit, config.
 """

@@ -1,0 +1,103 @@
+"""``pgnym subject report``: what is held on a person."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from pgnym.audit.log import AuditLog
+from pgnym.audit.records import Actor
+from pgnym.cli.connections import Connection, owners
+from pgnym.cli.onboarding import needed_key, refuse_other_database
+from pgnym.config import Config, ConfigError, load
+from pgnym.gateway.logins import vault_login
+from pgnym.privacy import holders, subjects
+from pgnym.privacy.reporting import Reporter
+from pgnym.vault.keys import MasterKey
+from pgnym.vault.store import TenantVault, Vault
+from pgnym.wire.codecs import element_oid, identity
+
+DONE, FAILED = 0, 1
+SEEN_DAYS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What these commands work with. ``vault``: the same connection as ``app`` where both are in one database."""
+
+    config: Config
+    app: Connection
+    vault: Connection
+    tenants: list[TenantVault]
+    log: AuditLog
+    actor: Actor
+
+
+def report(options: argparse.Namespace) -> int:
+    """Print what is held on a subject, as JSON."""
+    config = load(options.config)
+    table = subjects.root(config, options.table)
+    if (options.id is None) == (options.value is None):
+        raise ConfigError("ID", "give either the subject's ID or --value COLUMN=VALUE")
+    since = options.since or datetime.now(UTC) - timedelta(days=SEEN_DAYS)
+
+    async def work() -> list[dict[str, object]]:
+        async with office(config, options, options.tenant or config.tenants.default) as at:
+            everywhere = await holders.holders(at.app, at.vault)
+            places = await subjects.places(at.app, config, table, everywhere)
+            reporter = Reporter(at.app, at.vault, at.tenants[0], at.log, at.actor, identity, element_oid)
+            ids = [options.id]
+            if options.value is not None:
+                column, equals, value = options.value.partition("=")
+                if not equals:
+                    raise ConfigError(
+                        "--value", "expected COLUMN=VALUE", "for instance email=ann@example.org"
+                    )
+                ids = await reporter.with_value(places[0], column, value)
+            return [await reporter.report(places, each, since) for each in ids]
+
+    found = asyncio.run(work())
+    encoded = msgspec.json.format(msgspec.json.encode({"subjects": found}), indent=2)
+    sys.stdout.write(encoded.decode() + "\n")
+    return DONE
+
+
+@asynccontextmanager
+async def office(config: Config, options: argparse.Namespace, only: str | None) -> AsyncIterator[Office]:
+    """Connections, tenants (all, or ``only`` one) and the audit log. Raises ConfigError for an unknown tenant."""
+    key = needed_key(config)
+    together = config.vault.url is None
+    timeout = config.vault.timeout or 60
+    async with owners(config, options.url, options.vault_url) as (app, store):
+        if together:
+            await refuse_other_database(config, app)
+        names = [row[0] for row in await store.fetch("SELECT name FROM vault.tenant ORDER BY id")]
+        if only is not None and only not in names:
+            raise ConfigError("--tenant", f"no tenant {only!r}", f"there are: {', '.join(names) or 'none'}")
+        vault = await Vault.open(
+            vault_login(config, os.environ), MasterKey(key), same_cluster=together, connect_timeout=timeout
+        )
+        try:
+            log = AuditLog(vault)
+            try:
+                user = await app.fetchval("SELECT session_user::text")
+                yield Office(
+                    config,
+                    app,
+                    app if together else store,
+                    [await vault.tenant(name) for name in names if only in (None, name)],
+                    log,
+                    Actor(user, "owner", application_name="pgnym command"),
+                )
+            finally:
+                await log.close()
+        finally:
+            await vault.close()
