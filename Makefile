@@ -2,6 +2,7 @@
 #
 #   make test    lint and the whole test suite, as CI runs it    make demo    a shop in front of you (ARGS=--check)
 #   make lint    ruff and mypy                                   make bench   benchmarks: table, JSON, plot
+#   make twin    statements at random beside plain PostgreSQL: SEED=1 COUNT=100000
 #   make soak    the kill tests for as long as ROUNDS says       make drivers the drivers' own test suites (SUITES=...)
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ ROUNDS ?= 40
 SEED ?=
 SUITES ?= psycopg asyncpg
 
-.PHONY: test check lint format demo bench soak drivers system clean
+.PHONY: test check lint format demo bench soak twin drivers system clean
 .DEFAULT_GOAL := test
 
 test: lint system $(VENV)/.with-demo,test,lint
@@ -39,6 +40,10 @@ bench: system $(VENV)/.with-demo,test,bench
 soak: system $(VENV)/.with-demo,test,lint
 	PGNYM_SOAK_ROUNDS=$(ROUNDS) $(if $(SEED),PGNYM_SOAK_SEED=$(SEED)) \
 		$(BIN)/python -m pytest --long -m long $(ARGS)
+
+# A difference is printed with the seed and number that repeat it: make twin SEED=7 ARGS='--only 123'
+twin: $(VENV)/.with-demo,test,lint
+	$(BIN)/python tests/twin/long_form.py --seed $(or $(SEED),1) --count $(or $(COUNT),100000) $(ARGS)
 
 drivers: $(VENV)/.with-demo,test,lint
 	set -e; for suite in $(SUITES); do $(BIN)/python tests/suites/run.py --suite $$suite $(ARGS); done

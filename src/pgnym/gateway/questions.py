@@ -16,6 +16,7 @@ from pgnym.semantics.expression import Call, Constant, Expression
 from pgnym.sql.errors import Refused
 from pgnym.sql.plan import Lookup, Use
 from pgnym.wire import codecs
+from pgnym.wire.codecs import intervals
 from pgnym.wire.messages import Bind
 
 
@@ -78,9 +79,23 @@ def _elements(
 
 def _literal(value: str, oid: int, session: Session, position: int) -> bytes:
     try:
-        return codecs.canonical_from_text(oid, -1, value.encode(), session.settings)
+        return _from_text(oid, value.encode(), session)
     except codecs.CodecError as error:
         raise Refused(error.message, sqlstate=error.sqlstate, hint=error.hint, position=position) from None
+
+
+def _from_text(oid: int, data: bytes, session: Session) -> bytes:
+    return (
+        intervals.from_text(data)
+        if oid == intervals.OID
+        else codecs.canonical_from_text(oid, -1, data, session.settings)
+    )
+
+
+def _from_binary(oid: int, data: bytes) -> bytes:
+    return (
+        intervals.from_binary(data) if oid == intervals.OID else codecs.canonical_from_binary(oid, -1, data)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +134,9 @@ class Parameters:
 
     def _canonical(self, raw: bytes, source: int, target: int, binary: bool) -> bytes:
         if binary:
-            canonical = codecs.canonical_from_binary(source, -1, raw)
+            canonical = _from_binary(source, raw)
         else:
-            canonical = codecs.canonical_from_text(source, -1, raw, self.session.settings)
+            canonical = _from_text(source, raw, self.session)
         return convert(canonical, source, target, Use.CARRY)
 
 

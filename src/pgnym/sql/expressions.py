@@ -396,7 +396,10 @@ def _case(run: Run, node: Node, scope: Scope) -> Kind:
     if "defresult" in node:
         nodes.append(node["defresult"])
         results.append(infer(run, node["defresult"], scope))
-    return flow(beside(run, results, nodes), "CASE", at)
+    joined = flow(beside(run, results, nodes), "CASE", at)
+    return (
+        joined if "defresult" in node else unsized(joined)
+    )  # the NULL of a missing ELSE has no modifier (exprTypmod)
 
 
 @expression("CoalesceExpr")
