@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import psycopg
 from psycopg.pq import DiagnosticField, ExecStatus
@@ -104,11 +105,11 @@ class Client:
         parameters = (
             tuple(described.param_type(i) for i in range(described.nparams)) if not shown.state else ()
         )
-        first = reply_of(self.raw.exec_prepared(name, values, formats, results), ordered=step.ordered)
+        first = reply_of(self._executed(name, values, formats, results), ordered=step.ordered)
         answer: tuple[object, ...] = (parameters, shown.answer, first.answer)
         if not first.state:
             changed = self.simple(self.change)
-            second = reply_of(self.raw.exec_prepared(name, values, formats, results), ordered=step.ordered)
+            second = reply_of(self._executed(name, values, formats, results), ordered=step.ordered)
             answer = (*answer, changed.state, second.answer)
             first = second
         if not first.state:
@@ -120,6 +121,12 @@ class Client:
         return Reply(first.state, answer if not first.state else (), first.message)
 
     change = "SELECT 1"
+
+    def _executed(
+        self, name: bytes, values: list[bytes | None], formats: list[int], results: int
+    ) -> PGresult:
+        """``exec_prepared``, whose annotation forgets that a parameter may be NULL."""
+        return self.raw.exec_prepared(name, cast("list[bytes]", values), formats, results)
 
     def _values(
         self, constants: Sequence[Constant], way: Way, encoder: Client

@@ -30,6 +30,7 @@ from pgnym.sql.kinds import (
     column_kind,
     protected,
     shape,
+    tokens,
     unsized,
 )
 from pgnym.sql.plan import Container
@@ -68,7 +69,7 @@ class Call:
         return f"function {self.name}()"
 
 
-_JSON, _JSONB = 114, 3802
+_JSON, _JSONB, _INET = 114, 3802, 869
 _MORE_THAN_ARGUMENTS = frozenset(
     {"agg_filter", "agg_order", "agg_distinct", "agg_star", "agg_within_group", "over", "func_variadic"}
 )
@@ -317,6 +318,8 @@ def _text(call: Call) -> Kind:
         known = shape(kind)
         if isinstance(known, Row | ArrayOf) and protected(known):
             raise unsupported(known, f"{call.what} of an array or row", call.position)
+        if call.name != "string_agg":
+            _printed_as_cast(call, kind)
     fixed = call.name != "string_agg" and not call.variadic and fixed_text(arguments, call.nodes)
     return Text(tuple(arguments), Container.TEXT, f"text built by {call.name}()", fixed=fixed)
 
@@ -347,6 +350,8 @@ def _format(call: Call) -> Kind:
     if template.count("%") != template.count("%s") and any(protected(k) for k in call.arguments):
         kind = next(k for k in call.arguments if protected(k))
         raise unsupported(kind, "format() with other than %s", call.position)
+    for kind in call.arguments[1:]:
+        _printed_as_cast(call, kind)
     return Text(tuple(call.arguments[1:]), Container.TEXT, "text built by format()")
 
 
@@ -466,7 +471,18 @@ def _array_to_string(call: Call) -> Kind:
         return other(call, "pg_catalog")
     for kind in call.arguments[1:]:
         require_plain(kind, call.what, call.position)
+    _printed_as_cast(call, known.element)
     return Text((known.element,), Container.TEXT, "text built by array_to_string()")
+
+
+def _printed_as_cast(call: Call, kind: Kind) -> None:
+    """Raise Refused for addresses: these functions print them as they come out (10.1.2.3), not as a cast does (10.1.2.3/32).
+
+    Within a text a token becomes what a cast gives.
+    """
+    for token in tokens(kind):
+        if token.protection.codec_oid == _INET:
+            raise unsupported(token, call.what, call.position)
 
 
 def _check_output(node: Node, kinds: list[Kind], position: int | None) -> None:
