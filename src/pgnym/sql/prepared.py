@@ -279,24 +279,22 @@ def _copied(run: Run, occurrence: Occurrence | None, is_null: bool) -> bytes | H
 
 
 def _appended(run: Run, arguments: list[Node], added: Sequence[bytes | Hole | LookupHole]) -> list[Edit]:
-    """Further arguments go before the last closing parenthesis of the statement."""
+    """Further arguments go before the closing parenthesis of the list."""
     lexed = run.lexed
     if not arguments:
         place = lexed.ends[word_index(run, "execute") + 1]
         parts = [part for new in added for part in (b", ", new)]
         return [Edit(place, place, new) for new in (b" (", *parts[1:], b")")]
-    _, fields = split(arguments[-1])
-    start = location(fields)
-    index = lexed.token_at(start if start is not None else 0)
+    index = word_index(run, "execute") + 2  # EXECUTE name (
     depth = 0
     while index < len(lexed.starts):
         token = lexed.text[lexed.starts[index] : lexed.ends[index]]
         if token == b"(":
             depth += 1
         elif token == b")":
+            depth -= 1
             if depth == 0:
                 break
-            depth -= 1
         index += 1
     if index >= len(lexed.starts):
         raise Refused("unsupported form of EXECUTE")

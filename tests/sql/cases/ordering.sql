@@ -84,7 +84,7 @@ SELECT * FROM customer JOIN employee USING (email) ORDER BY 1
 -- an ordinal for an expression with constants
 SELECT CASE WHEN company = 'x' THEN email END AS e FROM customer ORDER BY 1
 --> SELECT CASE WHEN company = 'x' THEN email END AS e FROM customer ORDER BY rank<email ranks>(CASE WHEN company = 'x' THEN email END)
---| email:1043(64)
+--| email
 
 -- an ordinal for an expression that isn't stable
 SELECT CASE WHEN random() < 0.5 THEN email END AS e FROM customer ORDER BY 1

@@ -87,7 +87,7 @@ SELECT CASE WHEN company = 'x' THEN email ELSE 'hidden' END FROM customer
 -- CASE without ELSE
 SELECT CASE WHEN email = 'a' THEN first_name END FROM customer
 --> SELECT CASE WHEN email = <email:'a'> THEN first_name END FROM customer
---| first_name:1043(44)
+--| first_name
 
 -- concatenation
 SELECT first_name || ' ' || last_name FROM customer
