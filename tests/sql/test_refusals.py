@@ -19,7 +19,7 @@ OWN = {"0A000", "42501", "54001", "55000"}  # SQLSTATEs of refusals that Postgre
 WORD = re.compile(r"[A-Za-z_]\w*|\"[^\"]+\"|'[^']*'|[-+*/<>=~!@#%^&|`?]+|\$?[\d.]+|.|$", re.DOTALL)
 # What a place may show instead of a word of the message: what the message describes.
 DESCRIBED = {
-    "constant": r"'|\$?\d|current_user",
+    "constant": r"'|\$?\d|current_user|bigint",
     "number": r"\d",
     "cast to": r":|'|\$?\d",
     "syntax error": r".",

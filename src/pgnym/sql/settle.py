@@ -22,6 +22,7 @@ _STRENGTH = {Use.COMPARE: 0, Use.CARRY: 1, Use.WRITE: 2}
 _NUMERIC, _JSONB, _FLOAT4, _FLOAT8 = 1700, 3802, 700, 701
 _POINT_OR_EXPONENT = re.compile(r"[0-9][.eE]")
 _KEPT_CASTS = frozenset({TEXT, VARCHAR, TEXT_ARRAY, VARCHAR_ARRAY})
+_SHOWN = "a constant or parameter that may be shown beside {} is not supported"
 _STRINGS = frozenset({TEXT, VARCHAR, BPCHAR})
 # A date where a timestamp is meant is midnight, whatever the settings; (declared type, type of the column).
 _WIDENED = frozenset({(1082, 1114)})
@@ -98,6 +99,12 @@ def _late_cast_edits(run: Run) -> list[Edit]:
             kind = shape(kind.element)
         if not isinstance(kind, Token):
             continue
+        if (
+            isinstance(cast.kind, Open)
+            and cast.kind.root().shown
+            and _wider(cast.cast_oid, kind.protection.type_oid)
+        ):
+            raise _widened(kind, cast.span[0])
         distributed = _distributed(run, cast)
         if not cast_fits(run, cast, kind, is_array) or (cast.cast_typmod != -1 and not distributed):
             raise _unfit(cast.cast_name, kind, cast.span[0])
@@ -221,15 +228,13 @@ def _is_shown(occurrence: Occurrence) -> bool:
 def _check_shown(run: Run, occurrence: Occurrence, strongest: Token, token: Token) -> None:
     """Raise Refused unless the constant is shown as PostgreSQL would show it: in its own type and spelling."""
     protection = strongest.protection
-    what = f"a constant or parameter that may be shown beside {describe(token)} is not supported"
+    what = _SHOWN.format(describe(token))
     hint = "Select the column by itself, and put the constant in its place in the application."
     if protection.type_oid == BPCHAR:
         detail = "A char(n) value is padded to the column's length, a constant beside it is not."
         raise Refused(what, detail=detail, hint=hint, position=occurrence.start)
     if protection.type_oid in NUMBERS and _widens(occurrence, protection.type_oid):
-        detail = "The result would have a wider type than the column."
-        hint = "Cast the constant to the column's type."
-        raise Refused(what, detail=detail, hint=hint, position=occurrence.start)
+        raise _widened(token, occurrence.start)
     if not _spelled_alike(run, occurrence, protection):
         detail = "Equal values of its type have one token, which is shown in the spelling that the column gives it."
         if protection.typmod != -1:
@@ -237,12 +242,26 @@ def _check_shown(run: Run, occurrence: Occurrence, strongest: Token, token: Toke
         raise Refused(what + " in this spelling", detail=detail, hint=hint, position=occurrence.start)
 
 
+def _widened(token: Token, position: int) -> Refused:
+    return Refused(
+        _SHOWN.format(describe(token)),
+        detail="The result would have a wider type than the column.",
+        hint="Cast the constant to the column's type.",
+        position=position,
+    )
+
+
 def _widens(occurrence: Occurrence, original: int) -> bool:
     """Whether a constant makes the common type with a number column another than the column's."""
     named = occurrence.cast_oid or occurrence.declared
     if named in NUMBERS:
-        return NUMBERS.index(named) > NUMBERS.index(original)
+        return _wider(named, original)
     return occurrence.numeric and original == 21  # a bare integer is an int4
+
+
+def _wider(named: int, original: int) -> bool:
+    """Whether the common type of two numbers is another than the column's."""
+    return named in NUMBERS and original in NUMBERS and NUMBERS.index(named) > NUMBERS.index(original)
 
 
 def _spelled_alike(run: Run, occurrence: Occurrence, protection: Protection) -> bool:

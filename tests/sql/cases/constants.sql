@@ -178,3 +178,7 @@ SELECT COALESCE(country, NULL), CASE WHEN customer_id = 1 THEN country ELSE NULL
 -- a NULL that a subquery has made text, and char(n)
 SELECT (SELECT NULL) UNION SELECT country FROM customer
 --! 0A000 UNION can't bring together protected column public.customer.country and text @ ['UNION SELECT country']
+
+-- NULL of a wider type beside a number
+SELECT loyalty_no FROM customer UNION ALL SELECT NULL::bigint
+--! 0A000 a constant or parameter that may be shown beside protected column public.customer.loyalty_no is not supported @ ['bigint']
