@@ -9,7 +9,7 @@ from pgnym.sql.errors import Refused
 from pgnym.sql.kinds import ArrayOf, Deferred, Document, Kind, Row, Text, Token, frozen, shape, tokens
 from pgnym.sql.plan import Container, Deferral, Lineage, OutputColumn
 from pgnym.sql.resolve import Field
-from pgnym.sql.types import TEXT, array_of, family
+from pgnym.sql.types import NUMBERS, TEXT, array_of, family
 from pgnym.sql.unify import unsupported
 
 # Families whose JSON form is a string that is the canonical value itself, and those that have a form of their own in JSON:
@@ -39,6 +39,7 @@ def _output(catalog: Catalog, column: Field) -> OutputColumn | None:
     stack = _one_stack(placed, column.name)
     for own, token in placed:
         _check_form(catalog, own, token)
+    _check_numbers(placed, column.name)
     type_oid, typmod = _shown_type(catalog, kind)
     lineages = _lineages(list(tokens(kind)))
     return OutputColumn(lineages, stack, type_oid, typmod, _deferrals(catalog, placed))
@@ -96,6 +97,24 @@ def _check_form(catalog: Catalog, stack: Stack, token: Token | Deferred) -> None
             detail="The text form of its type depends on settings of the session, or loses trailing blanks.",
             hint="Select the column by itself.",
         )
+
+
+def _check_numbers(placed: list[Placed], name: str) -> None:
+    """Raise Refused for rows whose numbers of one domain differ in size: in binary a token doesn't tell which it is."""
+    seen: dict[bytes, int] = {}
+    for stack, token in placed:
+        if (
+            Container.RECORD not in stack
+            or not isinstance(token, Token)
+            or token.protection.type_oid not in NUMBERS
+        ):
+            continue
+        if seen.setdefault(token.protection.prefix, token.protection.type_oid) != token.protection.type_oid:
+            raise Refused(
+                f'row "{name}" holds protected column {", ".join(sorted(token.columns))} and another type of its domain',
+                detail="In binary format the numbers of a row have the size of their type, which tokens don't tell.",
+                hint="Select the columns by themselves.",
+            )
 
 
 def _lineages(present: list[Token]) -> tuple[Lineage, ...]:

@@ -473,9 +473,10 @@ def _group_types(run: Run, number: int, group: _Group, settled: Settled) -> None
     original_family = family(run.catalog, protection.type_oid)
     if declared:
         if not _declared_fits(run, declared, use):
+            cast = any(o.cast_oid or (o.open is not None and o.open.root().cast) for o in group.occurrences)
             raise Refused(
                 f"parameter ${number} is declared with a type that {', '.join(sorted(use.columns))} can't be compared with",
-                sqlstate="42883",
+                sqlstate="0A000" if cast else "42883",  # behind a cast, PostgreSQL compares
                 detail=f"The parameter's type has OID {declared}, the column's {protection.type_oid}.",
                 hint="Declare the column's own type, or leave the type open.",
                 position=group.occurrences[0].start,
