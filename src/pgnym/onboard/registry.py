@@ -14,7 +14,8 @@ DOMAINS = 32768  # 15 bits of the token
 
 READ = """
 SELECT p.id, p.schema_name, p.table_name, p.column_name, p.domain_id, d.name, d.randomized, p.type_name,
-  p.type_oid::bigint, p.typmod, p.codec_oid::bigint, p.stored_type, p.casefold, p.state, p.path
+  p.type_oid::bigint, p.typmod, p.codec_oid::bigint, p.stored_type, p.casefold, p.state,
+  coalesce(to_jsonb(p) ->> 'path', '')  -- a schema that is to be migrated yet may lack it
 FROM vault.protected_column p JOIN vault.domain d ON d.id = p.domain_id ORDER BY p.id
 """
 
