@@ -52,13 +52,13 @@ class Unprotected:
 class Runtime:
     """One gateway process. ``vault`` and ``audit`` are None while it is sealed."""
 
-    def __init__(self, config: Config, catalogs: Catalogs) -> None:
+    def __init__(self, config: Config, catalogs: Catalogs, budget: Budget | None = None) -> None:
         self.config = config
         self.connector = Connector(config.upstream)
         self.catalogs = catalogs
         catalogs.on_protection = self.protection_changed
         self.policy = Policy(config)
-        self.budget = Budget()
+        self.budget = budget or Budget()
         self.resolver = Resolver()
         self.vault: Vault | None = None
         self.audit: AuditLog | None = None

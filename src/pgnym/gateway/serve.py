@@ -38,8 +38,10 @@ from pgnym.gateway.observing import ObservedCatalogs, ObservingRuntime, Project
 from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.runtime import Runtime
 from pgnym.gateway.sealing import Sealing
+from pgnym.gateway.shared_windows import SharedWindows
 from pgnym.gateway.supervisor import FAILED, READY, SEALED, Supervisor, WorkerBus, frame
 from pgnym.gateway.verifiers import Verifiers
+from pgnym.policy.budget import Budget
 from pgnym.semantics.folding import fold
 from pgnym.vault.errors import VaultError
 from pgnym.vault.keys import MasterKey
@@ -121,9 +123,10 @@ def run(
         )
         asyncio.run(_serve(config, starting, sockets, make_admin, announce))
         return 0
+    windows = SharedWindows()
     return Supervisor(
         count,
-        lambda sock: _work(config, environment, sockets, make_admin, sock),
+        lambda sock: _work(config, environment, sockets, make_admin, sock, windows),
         lambda state: announce(sockets, state),
     ).run()
 
@@ -261,7 +264,9 @@ async def start_observing(config: Config, environment: Mapping[str, str], projec
     return runtime
 
 
-async def start_runtime(config: Config, environment: Mapping[str, str]) -> Runtime:
+async def start_runtime(
+    config: Config, environment: Mapping[str, str], budget: Budget | None = None
+) -> Runtime:
     """Connect to vault and catalog, if there is a key. Raises ``ConfigError``, ``VaultError`` and ``GatewayError``."""
     connect = _catalog_connection(config, environment, search_path="")
     where = vault_login(config, environment)
@@ -288,7 +293,7 @@ async def start_runtime(config: Config, environment: Mapping[str, str]) -> Runti
             connect_timeout=config.vault.timeout or 60,
         )
 
-    runtime = Runtime(config, Catalogs(connect, registry, signatures_of(config)))
+    runtime = Runtime(config, Catalogs(connect, registry, signatures_of(config)), budget)
 
     def open_log(vault: Vault) -> tuple[AuditLog, AuditKeeper, AuditSender | None]:
         audit = AuditLog(vault, Durability(config.audit.durability))
@@ -327,11 +332,12 @@ def _work(
     sockets: Sockets,
     make_admin: MakeAdmin,
     sock: socket.socket,
+    windows: SharedWindows,
 ) -> int:
     bus = WorkerBus(sock)
 
     async def starting() -> Runtime:
-        runtime = await start_runtime(config, environment)
+        runtime = await start_runtime(config, environment, Budget(windows.window))
         assert runtime.sealing is not None
         runtime.sealing.bus = bus
         await bus.start(runtime.sealing.hear)

@@ -6,12 +6,14 @@ shown.
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Callable, MutableSequence
 from enum import Enum
+from typing import Final
 
-WINDOW = 60.0
-STEP = 1.0
+SPAN: Final = 61
+"""Whole seconds that a window holds, the current one included: so no 60 seconds, wherever they begin, hold more."""
+CELLS: Final = SPAN + 1
+"""Numbers in which a window is kept."""
 
 
 class Over(Enum):
@@ -21,51 +23,64 @@ class Over(Enum):
     MINUTE = "minute"
 
 
-@dataclass(slots=True)
 class Window:
-    """Counts in steps of a second. A step leaves only when the whole of it is older than the window, so that
-    no 60 seconds, wherever they begin, hold more than the limit."""
+    """Counts by second, in a ring of ``CELLS`` numbers, which may lie in memory that processes share.
 
-    total: int = 0
-    steps: deque[list[float]] = field(default_factory=deque)
+    The first number is the second that was counted last. Each change leaves the ring true, or with a count too many, if
+    the process ends in the middle.
+    """
 
-    def expire(self, now: float) -> None:
-        """Forget the steps that ended more than a window ago."""
-        steps = self.steps
-        while steps and steps[0][0] + STEP <= now - WINDOW:
-            self.total -= int(steps.popleft()[1])
+    __slots__ = ("_cells",)
 
-    def add(self, count: int, now: float) -> None:
-        """Count ``count`` at time ``now``."""
-        if self.steps and now < self.steps[-1][0] + STEP:
-            self.steps[-1][1] += count
-        else:
-            self.steps.append([now, count])
-        self.total += count
+    def __init__(self, cells: MutableSequence[int] | memoryview[int] | None = None) -> None:
+        self._cells = [0] * CELLS if cells is None else cells
+
+    def take(self, count: int, limit: int, now: float) -> bool:
+        """Count ``count`` more at time ``now``, unless more than ``limit`` would be in the window. False: they would."""
+        cell = self._advance(now)
+        if sum(self._cells[1:]) + count > limit:
+            return False
+        self._cells[cell] += count
+        return True
+
+    def total(self, now: float) -> int:
+        """What the minute before ``now`` holds."""
+        self._advance(now)
+        return sum(self._cells[1:])
+
+    def _advance(self, now: float) -> int:
+        """Forget what is older than the window; the cell of the present second."""
+        cells = self._cells
+        last = cells[0]
+        second = max(int(now), last)  # another process may have been here with a later time
+        for passed in range(max(last, second - SPAN) + 1, second + 1):
+            cells[1 + passed % SPAN] = 0
+        cells[0] = second
+        return 1 + second % SPAN
 
 
 class Budget:
-    """What has been revealed in the last minute, by (tenant, role)."""
+    """What has been revealed in the last minute, by (tenant, role). ``make`` gives the window of one of them."""
 
-    __slots__ = ("_windows",)
+    __slots__ = ("_make", "_windows")
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[str, str], Window] = lambda tenant, role: Window()) -> None:
+        self._make = make
         self._windows: dict[tuple[str, str], Window] = {}
 
     def statement(self, tenant: str, role: str, statement_limit: int, minute_limit: int) -> StatementBudget:
         """The budget of one statement of ``role`` in ``tenant``; limits in values."""
-        window = self._windows.get((tenant, role))
-        if window is None:
-            window = self._windows[tenant, role] = Window()
-        return StatementBudget(window, statement_limit, minute_limit)
+        return StatementBudget(self._window(tenant, role), statement_limit, minute_limit)
 
     def spent(self, tenant: str, role: str, now: float) -> int:
         """Values revealed in the minute before ``now``."""
+        return self._window(tenant, role).total(now)
+
+    def _window(self, tenant: str, role: str) -> Window:
         window = self._windows.get((tenant, role))
         if window is None:
-            return 0
-        window.expire(now)
-        return window.total
+            window = self._windows[tenant, role] = self._make(tenant, role)
+        return window
 
 
 class StatementBudget:
@@ -84,9 +99,7 @@ class StatementBudget:
         None."""
         if self.spent + count > self._statement_limit:
             return Over.STATEMENT
-        self._window.expire(now)
-        if self._window.total + count > self._minute_limit:
+        if not self._window.take(count, self._minute_limit, now):
             return Over.MINUTE
-        self._window.add(count, now)
         self.spent += count
         return None
