@@ -1,7 +1,7 @@
 """Compare statements at random on plain PostgreSQL and through pgnym: ``make twin SEED=1 COUNT=10000``.
 
 Each ``--world`` statements a new schema is made, with the next seed. ``--only NUMBER`` repeats one statement of a seed.
-Exits with 1 if an answer differs, or a canary is on disk.
+Exits with 1 if an answer differs. Ctrl-C ends it with a report of what was found until then.
 """
 
 from __future__ import annotations
@@ -29,19 +29,23 @@ def main() -> int:
     options.add_argument("--stop", type=int, default=20, help="stop after so many differences")
     asked = options.parse_args()
     report, started, left, seed = Report(), time.monotonic(), asked.count, asked.seed
-    with Cluster() as cluster:
-        while left > 0 and len(report.differences) < asked.stop:
-            with pair(cluster, seed) as found:
-                numbers = range(min(asked.world, left)) if asked.only is None else [asked.only]
-                for number in numbers:
-                    known = len(report.differences)
-                    judge(found, number, report)
-                    for difference in report.differences[known:]:
-                        print(difference, flush=True)
-                    if len(report.differences) >= asked.stop:
-                        break
-            left = left - asked.world if asked.only is None else 0
-            seed += 1
+    stopped = False
+    try:
+        with Cluster() as cluster:
+            while left > 0 and len(report.differences) < asked.stop:
+                with pair(cluster, seed) as found:
+                    numbers = range(min(asked.world, left)) if asked.only is None else [asked.only]
+                    for number in numbers:
+                        known = len(report.differences)
+                        judge(found, number, report)
+                        for difference in report.differences[known:]:
+                            print(difference, flush=True)
+                        if len(report.differences) >= asked.stop:
+                            break
+                left = left - asked.world if asked.only is None else 0
+                seed += 1
+    except KeyboardInterrupt:
+        stopped = True  # what was found until then is still worth a report
     if asked.reasons:
         print(report.reasons())
     print(report.table())
@@ -49,8 +53,8 @@ def main() -> int:
     print(
         f"{done} statements of {len(FORMS)} forms, seeds {asked.seed} to {seed - 1}, {time.monotonic() - started:.0f} s"
     )
-    print(f"differences: {len(report.differences)}")
-    return 1 if report.differences else 0
+    print(f"differences: {len(report.differences)}" + (" (stopped before the end)" if stopped else ""))
+    return 1 if report.differences or stopped else 0
 
 
 if __name__ == "__main__":
