@@ -158,7 +158,7 @@ def add_subject(
     config: argparse.ArgumentParser,
     owner: argparse.ArgumentParser,
 ) -> None:
-    """``subject report``."""
+    """``subject report`` and ``subject erase``."""
     subject = commands.add_parser("subject", help="the data of one person")
     actions = subject.add_subparsers(dest="action", metavar="ACTION", required=True)
     whose = argparse.ArgumentParser(add_help=False)
@@ -175,6 +175,19 @@ def add_subject(
         "--since", type=moment, metavar="TIME", help="who saw it since (default: the last 90 days)"
     )
     report.set_defaults(run="pgnym.cli.privacy:report")
+    erase = actions.add_parser(
+        "erase", parents=[config, owner, whose], help="erase a person's rows and values for good"
+    )
+    erase.add_argument("id", metavar="ID", help="the value of the table's subject column")
+    erase.add_argument("--yes", action="store_true", help="don't ask")
+    erase.add_argument(
+        "--settle",
+        type=float,
+        default=15.0,
+        metavar="SECONDS",
+        help="until gateways have sent what they had begun (default: %(default)s)",
+    )
+    erase.set_defaults(run="pgnym.cli.privacy:erase")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

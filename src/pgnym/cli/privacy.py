@@ -1,4 +1,4 @@
-"""``pgnym subject report``: what is held on a person."""
+"""``pgnym subject``: what is held on a person, and its erasure."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ import msgspec
 from pgnym.audit.log import AuditLog
 from pgnym.audit.records import Actor
 from pgnym.cli.connections import Connection, owners
-from pgnym.cli.onboarding import needed_key, refuse_other_database
+from pgnym.cli.onboarding import agreed, needed_key, refuse_other_database
 from pgnym.config import Config, ConfigError, load
 from pgnym.gateway.logins import vault_login
 from pgnym.privacy import holders, subjects
+from pgnym.privacy.erasing import Erased, Eraser
 from pgnym.privacy.reporting import Reporter
 from pgnym.vault.keys import MasterKey
 from pgnym.vault.store import TenantVault, Vault
@@ -101,3 +102,38 @@ async def office(config: Config, options: argparse.Namespace, only: str | None) 
                 await log.close()
         finally:
             await vault.close()
+
+
+def erase(options: argparse.Namespace) -> int:
+    """Erase a subject, and finish what an earlier run has left."""
+    config = load(options.config)
+    table = subjects.root(config, options.table)
+    if not agreed(options.yes, f"Erase that subject of {table} for good?"):
+        return FAILED
+
+    async def work() -> int:
+        async with office(config, options, options.tenant or config.tenants.default) as at:
+            everywhere = await holders.holders(at.app, at.vault)
+            places = await subjects.places(at.app, config, table, everywhere)
+            eraser = Eraser(at.app, at.vault, at.tenants[0], at.log, at.actor, options.settle)
+            rows = await eraser.erase(places, options.id)
+            done = await eraser.finish()
+        for each in done:
+            _tell(each)
+        if not rows and not done:
+            print(f"pgnym: no row of {table} is of that subject", file=sys.stderr)
+            return FAILED
+        return DONE
+
+    return asyncio.run(work())
+
+
+def _tell(done: Erased) -> None:
+    if done.undone:
+        print(f"undone (its transaction was rolled back): {done.told}")
+        return
+    print(f"{done.told}; {sum(done.deleted.values())} values deleted")
+    for name, count in sorted(done.kept.items()):
+        print(f"kept: {count} values that other rows of {name} hold")
+    if done.revived:
+        print(f"kept: {done.revived} values that were written again meanwhile")

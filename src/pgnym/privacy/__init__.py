@@ -1,4 +1,4 @@
-"""What the law asks for: reports on data subjects, their erasure, and the purge of values that nothing holds any more.
+"""What the law asks for: reports on data subjects, and their erasure.
 
 May import: vault, policy, audit, config.
 """

@@ -1,0 +1,322 @@
+"""Erasure of a data subject (GDPR, article 17): its rows, and the values that nobody else holds.
+
+Two steps, because a value that another person shares may be on its way into a row while it is about to be deleted:
+
+1. One transaction of the application's database scrubs or deletes all rows of the subject. With it the vault notes which
+   tokens they held (``vault.erasure``), and sets these values' ``last_put`` back by two hours: whoever puts one of them from
+   now on refreshes it (``vault.put``), and all gateways forget that they put it before. In one database this is the same
+   transaction; with a server of its own the vault commits first, and the note says which transaction of the application it
+   belongs to.
+2. Gateways get ``SETTLE`` seconds to hear of it and to send what they had begun; the transactions that have written to a
+   column of these domains meanwhile are waited for (a momentary SHARE lock). What was put since then is someone else's;
+   what a row still holds, too. The rest is deleted.
+
+A run that is killed after the first step leaves its note, and the next run finishes it; a note whose transaction of the
+application was rolled back is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from pgnym.audit.log import AuditLog
+from pgnym.audit.records import Action, Actor, AuditRecord
+from pgnym.privacy.errors import PrivacyError
+from pgnym.privacy.holders import Holder, holders, of_domains, quoted, referenced, tables
+from pgnym.privacy.subjects import Place, tokens_of
+from pgnym.vault.store import TenantVault
+from pgnym.vault.tokens import domain_id
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+SETTLE = 15.0
+"""Seconds a gateway may take from knowing a token to sending it, or to hear that it must forget it."""
+
+_AGED = timedelta(minutes=90)  # between the two hours that step 1 sets back and the one that a put tolerates
+_LOCK_TIMEOUT = "2s"  # writers queue behind a SHARE lock that waits, so it must not wait for long
+_LOCK_ATTEMPTS = 30
+_TEXTS = frozenset((25, 1042, 1043))
+
+_CONDEMN = """
+WITH held AS MATERIALIZED (
+  SELECT v.token FROM vault.value v WHERE v.tenant = $1 AND v.token = ANY ($2::text[]) ORDER BY v.token FOR UPDATE
+)
+UPDATE vault.value v SET last_put = LEAST(v.last_put, now() - interval '2 hours')
+FROM held WHERE v.tenant = $1 AND v.token = held.token
+"""
+_LEFT = """
+SELECT v.token FROM vault.value v JOIN vault.erasure_token t ON t.tenant = v.tenant AND t.token = v.token
+WHERE t.erasure = $1 AND v.tenant = $2 AND v.last_put < $3 ORDER BY v.token FOR UPDATE OF v
+"""
+_STATUS = "SELECT pg_catalog.txid_status($1)"
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What became of one erasure. ``deleted``: values by domain; ``kept``: by column, how many other rows still hold;
+    ``revived``: how many were put again while it went on. ``undone``: its transaction was rolled back, nothing was done."""
+
+    id: UUID
+    told: str
+    deleted: dict[str, int]
+    kept: dict[str, int]
+    revived: int
+    undone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Eraser:
+    """What an erasure needs. ``app``, ``vault``: the owner's connections, the same one where both are in one database."""
+
+    app: Connection
+    vault: Connection
+    tenant: TenantVault
+    log: AuditLog
+    actor: Actor
+    settle: float = SETTLE
+
+    async def erase(self, places: Sequence[Place], subject: str) -> int:
+        """Step 1; returns how many rows were scrubbed or deleted. 0: there is none, and nothing was done.
+
+        ``places``: the subject's own table first. Errors: PrivacyError (nothing was changed), asyncpg.PostgresError.
+        """
+        scrubs = {place.label: _scrub(place) for place in places if not place.delete}
+        try:
+            async with self.app.transaction():
+                counts: dict[str, int] = {}
+                tokens: set[bytes] = set()
+                for place in places:
+                    count, held = await tokens_of(self.app, place, subject, lock=True)
+                    counts[place.label] = count
+                    tokens |= held
+                if not any(counts.values()):
+                    return 0
+                for place in await self._in_order(places):
+                    statement = scrubs.get(place.label, f"DELETE FROM {place.sql}")  # noqa: S608 - quoted
+                    if statement:
+                        ended = await self.app.execute(f"{statement} WHERE {place.where}", subject)
+                        if int(ended.rpartition(" ")[2]) != counts[place.label]:
+                            raise PrivacyError(
+                                f"rows of that subject came to {place.label} meanwhile; nothing was changed",
+                                hint="Run it again.",
+                            )
+                words = {place.label: "deleted" if place.delete else "scrubbed" for place in places}
+                told = ", ".join(f"{count} rows of {label} {words[label]}" for label, count in counts.items())
+                await self._note(tokens, told)
+        except asyncpg.IntegrityConstraintViolationError as error:
+            raise PrivacyError(
+                f"constraint {error.constraint_name or '?'} of {error.table_name or 'a table'} forbids the erasure"
+                f" ({error.sqlstate}); nothing was changed",
+                hint="Use the other on_erase there, or erase what refers to it first.",
+            ) from None
+        return sum(counts.values())
+
+    async def finish(self) -> list[Erased]:
+        """Step 2 of all erasures of the tenant, also of those that were killed. PrivacyError if writers don't end."""
+        async with self.vault.transaction():
+            await self._set_tenant()
+            pending = await self.vault.fetch("SELECT id FROM vault.erasure ORDER BY started, id")
+        done = [await self._finish(row[0]) for row in pending]
+        return [each for each in done if each is not None]
+
+    async def _note(self, tokens: set[bytes], told: str) -> None:
+        """Notes the tokens in the vault and ages their values; committed on return unless the transaction is shared."""
+        names = sorted(token.decode("ascii") for token in tokens)
+        xid = await self.app.fetchval("SELECT pg_catalog.txid_current()")
+        async with self.vault.transaction():
+            await self._set_tenant()
+            await self._refuse_others(names)
+            await self.vault.execute(_CONDEMN, self.tenant.id, names)
+            identifier = uuid4()
+            await self.vault.execute(
+                "INSERT INTO vault.erasure (id, tenant, app_xid, ready, told)"
+                " VALUES ($1, $2, $3, clock_timestamp() + $4, $5)",
+                identifier, self.tenant.id, xid, timedelta(seconds=self.settle), told,
+            )  # fmt: skip
+            await self.vault.execute(
+                "INSERT INTO vault.erasure_token (erasure, tenant, token) SELECT $1, $2, unnest($3::text[])",
+                identifier, self.tenant.id, names,
+            )  # fmt: skip
+            await self.vault.execute("SELECT vault.invalidate($1, $2::text[])", self.tenant.id, names)
+
+    async def _refuse_others(self, names: list[str]) -> None:
+        """The rows must be this tenant's: else they would be scrubbed, and the values stay."""
+        for other, name in await self.vault.fetch(
+            "SELECT id, name FROM vault.tenant WHERE id <> $1", self.tenant.id
+        ):
+            await self._set_tenant(other)
+            found = await self.vault.fetchval(
+                "SELECT count(*) FROM vault.value WHERE tenant = $1 AND token = ANY ($2::text[])",
+                other,
+                names,
+            )
+            if found:
+                raise PrivacyError(
+                    f"{found} values of that subject are tenant {name}'s", hint=f"Add --tenant {name}."
+                )
+        await self._set_tenant()
+
+    async def _set_tenant(self, tenant: int | None = None) -> None:
+        await self.vault.execute(
+            "SELECT pg_catalog.set_config('pgnym.tenant', $1, true)", str(tenant or self.tenant.id)
+        )
+
+    async def _in_order(self, places: Sequence[Place]) -> list[Place]:
+        """What refers to another of the tables comes before it. (In a cycle, the constraints must be deferred ones.)"""
+        pairs = {
+            (row[0], row[1])
+            for row in await self.app.fetch(
+                "SELECT pg_catalog.to_regclass(a)::oid::bigint, pg_catalog.to_regclass(b)::oid::bigint"
+                " FROM unnest($1::text[]) a, unnest($1::text[]) b WHERE a <> b AND EXISTS (SELECT FROM"
+                " pg_catalog.pg_constraint k WHERE k.contype = 'f' AND k.conrelid = pg_catalog.to_regclass(a)"
+                " AND k.confrelid = pg_catalog.to_regclass(b))",
+                [place.sql for place in places],
+            )
+        }
+        oids = {
+            place.label: await self.app.fetchval("SELECT pg_catalog.to_regclass($1)::oid::bigint", place.sql)
+            for place in places
+        }
+        left, ordered = list(reversed(places)), []
+        while left:
+            free = (p for p in left if not any((oids[o.label], oids[p.label]) in pairs for o in left))
+            following = next(free, left[0])
+            left.remove(following)
+            ordered.append(following)
+        return ordered
+
+    async def _finish(self, identifier: UUID) -> Erased | None:
+        """None: another run has finished it, or is still at its first step."""
+        async with self.vault.transaction():
+            await self._set_tenant()
+            row = await self.vault.fetchrow("SELECT * FROM vault.erasure WHERE id = $1", identifier)
+            names = await self.vault.fetch(
+                "SELECT token FROM vault.erasure_token WHERE erasure = $1", identifier
+            )
+            wait = await self.vault.fetchval(
+                "SELECT extract(epoch FROM ready - clock_timestamp())::float8 FROM vault.erasure WHERE id = $1",
+                identifier,
+            )
+        if row is None:
+            return None
+        status = await self.app.fetchval(_STATUS, row["app_xid"])
+        if status == "in progress":
+            return None
+        if status == "aborted":
+            await self._drop(identifier)
+            return Erased(identifier, row["told"], {}, {}, 0, undone=True)
+        if wait > 0:
+            await asyncio.sleep(wait)
+        tokens = {name[0].encode("ascii") for name in names}
+        everywhere = of_domains(await holders(self.app, self.vault), tokens)
+        await self._writers_end(tables(everywhere))
+        return await self._delete(row, tokens, everywhere)
+
+    async def _drop(self, identifier: UUID) -> None:
+        async with self.vault.transaction():
+            await self._set_tenant()
+            await self.vault.execute("DELETE FROM vault.erasure WHERE id = $1", identifier)
+
+    async def _writers_end(self, names: list[str]) -> None:
+        """Returns when all transactions have ended that had written to one of the tables when this was called."""
+        for name in names:
+            for _ in range(_LOCK_ATTEMPTS):
+                try:
+                    async with self.app.transaction():
+                        await self.app.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+                        await self.app.execute(f"LOCK TABLE {name} IN SHARE MODE")
+                    break
+                except asyncpg.LockNotAvailableError:
+                    continue
+            else:
+                raise PrivacyError(
+                    f"the rows were erased, but transactions that write to {name} don't end, so values can't be deleted yet",
+                    hint="Look for idle transactions, then run it again.",
+                )
+
+    async def _delete(
+        self, row: asyncpg.Record, tokens: set[bytes], everywhere: Sequence[Holder]
+    ) -> Erased | None:
+        async with self.vault.transaction():
+            await self._set_tenant()
+            # Of two runs one waits here, and then finds it done.
+            if (
+                await self.vault.fetchval("SELECT id FROM vault.erasure WHERE id = $1 FOR UPDATE", row["id"])
+                is None
+            ):
+                return None
+            left = await self.vault.fetch(_LEFT, row["id"], self.tenant.id, row["started"] - _AGED)
+            unclaimed = {each[0].encode("ascii") for each in left}
+            there = await self.vault.fetchval(
+                "SELECT count(*) FROM vault.value v JOIN vault.erasure_token t ON t.tenant = v.tenant AND t.token = v.token"
+                " WHERE t.erasure = $1",
+                row["id"],
+            )
+            held = await referenced(self.app, everywhere, unclaimed)
+            gone = unclaimed.difference(*held.values())
+            names = sorted(token.decode("ascii") for token in gone)
+            await self.vault.execute(
+                "DELETE FROM vault.value WHERE tenant = $1 AND token = ANY ($2::text[])",
+                self.tenant.id,
+                names,
+            )
+            await self.vault.execute("SELECT vault.invalidate($1, $2::text[])", self.tenant.id, names)
+            domains = {holder.domain_id: holder.domain for holder in everywhere}
+            deleted = Counter(domains[domain_id(token)] for token in gone)
+            kept = {name: len(some) for name, some in held.items()}
+            await self.vault.execute("DELETE FROM vault.erasure WHERE id = $1", row["id"])
+            text = f"erasure {row['id']}: {row['told']}; {len(gone)} values deleted, {len(tokens) - len(gone)} not"
+            # Before the commit: no erasure without its record. A record twice means that the commit failed in between.
+            await self.log.write(
+                AuditRecord(
+                    datetime.now(UTC),
+                    self.tenant.name,
+                    self.actor,
+                    Action.ERASE,
+                    counts=dict(deleted),
+                    text=text,
+                )
+            )
+        return Erased(row["id"], row["told"], dict(deleted), kept, there - len(unclaimed))
+
+
+def _scrub(place: Place) -> str:
+    """The UPDATE that takes the values out of rows, without its condition; "" if there is nothing to take.
+
+    Raises PrivacyError where a column admits neither NULL nor an empty value.
+    """
+    changes: dict[str, str] = {}
+    for holder in place.holders:
+        column = quoted(holder.column)
+        if holder.path:
+            # Only the tokens are taken out of a document; a key is no value.
+            before = changes.get(holder.column, f"{column}::text")
+            changes[holder.column] = (
+                f"pg_catalog.regexp_replace({before}, '\"{holder.pattern}\"(?!\\s*:)', '\"\"', 'g')"
+            )
+        elif not holder.not_null:
+            changes[holder.column] = "NULL"
+        elif holder.array:
+            changes[holder.column] = "'{}'"
+        elif holder.codec_oid in _TEXTS:
+            changes[holder.column] = "''"
+        else:
+            raise PrivacyError(
+                f"{holder.name} can't be scrubbed: it is NOT NULL, and its type has no empty value",
+                hint=f"Say tables.{place.label}.on_erase: delete, or drop NOT NULL.",
+            )
+    paths = {holder.column for holder in place.holders if holder.path}
+    listed = ", ".join(
+        f"{quoted(name)} = ({change})::jsonb" if name in paths else f"{quoted(name)} = {change}"
+        for name, change in changes.items()
+    )
+    return f"UPDATE {place.sql} SET {listed}" if listed else ""  # noqa: S608 - quoted
