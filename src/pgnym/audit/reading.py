@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -44,9 +44,21 @@ SELECT * FROM vault.audit WHERE tenant = $1
    AND ($6::text IS NULL OR action = $6) AND ($7::text IS NULL OR decision = $7)
    AND ($8::text IS NULL OR counts ? $8) AND ($9::text IS NULL OR purpose = $9)
    AND ($10::text IS NULL OR fingerprint = $10)
+   AND ($11::timestamptz IS NULL OR (time, writer, sequence) > ($11, $12::uuid, $13::bigint))
  ORDER BY time, writer, sequence
 """
-_NEWEST_FIRST = _RECORDS.replace("time, writer, sequence\n", "time DESC, writer, sequence DESC\n")
+_NEWEST_FIRST = _RECORDS.replace(
+    "time, writer, sequence\n", "time DESC, writer DESC, sequence DESC\n"
+).replace("sequence) >", "sequence) <")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record stands in the order of reading."""
+
+    time: datetime
+    writer: UUID
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +100,22 @@ async def read(
     *,
     tokens: Collection[bytes] | None = None,
     newest_first: bool = False,
-) -> AsyncIterator[OpenedRecord]:
+    after: Place | None = None,
+) -> AsyncGenerator[OpenedRecord, None]:
     """The tenant's records that pass the filter; with ``tokens``, only those that name one of them.
+
+    ``after``: those that follow this place.
 
     ``connection``: of the gateway's role or the owner, outside a transaction. A record whose details don't open comes
     with ``opened`` False (``verify`` says what was done to it). Errors: asyncpg.PostgresError.
     """
     text = _NEWEST_FIRST if newest_first else _RECORDS
+    place = (None, None, None) if after is None else astuple(after)
     ciphers: dict[UUID, DetailsCipher] = {}
     wanted = None if tokens is None else frozenset(tokens)
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute("SELECT set_config('pgnym.tenant', $1, true)", str(tenant))
-        async for row in connection.cursor(text, tenant, *astuple(which), prefetch=_PREFETCH):
+        async for row in connection.cursor(text, tenant, *astuple(which), *place, prefetch=_PREFETCH):
             writer = row["writer"]
             cipher = ciphers.get(writer)
             if cipher is None:

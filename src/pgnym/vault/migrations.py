@@ -42,6 +42,7 @@ _GRANTS = {
     "audit_writer": "SELECT, INSERT, UPDATE (sequence, mac, head)",
     "audit_checkpoint": "SELECT, INSERT",
     "audit_export": "SELECT, INSERT, UPDATE (sequence)",
+    "api_token": "SELECT, INSERT, UPDATE (revoked, last_used)",
 }
 _FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
 _SCRAM_ITERATIONS = 4096

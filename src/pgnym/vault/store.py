@@ -80,6 +80,7 @@ class Vault:
         self._by_id: dict[int, TenantVault] = {}
         self._control = Lane(connector)  # keys and tenants
         self._control_lock = asyncio.Lock()
+        self._administration = LanePool([Lane(connector) for _ in range(3)])
         # One lane for puts: a second would wait for the first wherever both hold the same token. Two for gets, so that a
         # small one need not wait for a large one.
         self._put_lanes = [Lane(connector)]
@@ -155,6 +156,7 @@ class Vault:
             self._gets.close(vault_closed),
             self.scans.close(),
             self.substrings.close(),
+            self._administration.close(),
         )
         await self.watch.stop()
         async with self._control_lock:
@@ -176,6 +178,13 @@ class Vault:
                     keys = await self._controlled(lambda connection: self.keyring.load(connection, name))
                     found = self._tenants[name] = self._by_id[keys.id] = TenantVault(self, keys)
         return found
+
+    async def administer(self, work: Callable[[Connection], Awaitable[Value]]) -> Value:
+        """``work`` on a connection that is kept for administration, apart from what sessions wait for.
+
+        Errors: VaultUnavailable, VaultOutdated, VaultError.
+        """
+        return await self._administration.run(work)
 
     def opened(self, name: str) -> TenantVault | None:
         """The tenant's part if ``tenant`` gave it before."""

@@ -1,0 +1,243 @@
+"""What becomes of a request: found, limited, authenticated, authorized, done, audited, and only then answered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from time import monotonic
+from typing import Any, Protocol
+
+import msgspec
+
+from pgnym.admin.api_tokens import ApiToken, Role, recognize, tenants
+from pgnym.admin.openapi import describe
+from pgnym.admin.problems import Problem
+from pgnym.admin.rates import Rates
+from pgnym.admin.routing import (
+    Reply,
+    Request,
+    Route,
+    Router,
+    read_body,
+    read_parameters,
+    read_query,
+    split_target,
+)
+from pgnym.admin.seal import Sealing
+from pgnym.audit.log import AuditLog
+from pgnym.audit.records import Action, Actor, AuditRecord, Decision
+from pgnym.config.model import Config
+from pgnym.vault.errors import VaultError
+from pgnym.vault.store import TenantVault, Vault
+
+HANDLER_SECONDS = 120.0
+_PER_ADDRESS = (50.0, 200)  # requests per second, and at once
+_PER_TOKEN = (50.0, 200)
+_FAILED = (0.2, 20)  # failed authentications by one address
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="pgnym"'}
+_LOG = logging.getLogger("pgnym.admin")
+
+
+class Status(Protocol):
+    """The gateway, as the endpoint sees it. ``vault`` and ``audit`` are None while it is sealed."""
+
+    config: Config
+    draining: bool
+    vault: Vault | None
+    audit: AuditLog | None
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the master key is missing."""
+
+    @property
+    def sealing(self) -> Sealing | None:
+        """What unseals it; None where nothing can (it only observes)."""
+
+
+@dataclass(slots=True)
+class Call:
+    """A request that may be carried out. ``concerns``: the tenant that its audit record belongs to, once known."""
+
+    app: Application
+    route: Route
+    request: Request
+    token: ApiToken | None
+    parameters: Any = None
+    query: Any = None
+    body: Any = None
+    concerns: str | None = field(default=None)
+
+    @property
+    def vault(self) -> Vault:
+        """The vault. Raises Problem 503 if the gateway has been sealed meanwhile."""
+        if self.app.status.vault is None:
+            raise sealed(self.app.status)
+        return self.app.status.vault
+
+    async def tenant(self, name: str | None) -> TenantVault:
+        """The tenant named, by default the token's own, else the gateway's default.
+
+        Raises Problem 403 for one that the token isn't for (whether it is there or not), 404 for one that isn't there.
+        """
+        name = self.allowed(name) or self.app.status.config.tenants.default
+        if all(name != known for known, _ in await tenants(self.vault)):
+            raise Problem(404, "there is no such tenant")
+        self.concerns = name
+        return await self.vault.tenant(name)
+
+    async def scope(self, name: str | None) -> TenantVault | None:
+        """As ``tenant``, but None, all tenants, where none is named and the token is for all."""
+        return None if self.allowed(name) is None else await self.tenant(name)
+
+    def allowed(self, name: str | None) -> str | None:
+        """The tenant that a token may ask about. Raises Problem 403."""
+        own = self.token.tenant if self.token is not None else None
+        if own is None:
+            return name
+        if name is not None and name != own:
+            raise Problem(403, "the token is for another tenant")
+        return own
+
+    @property
+    def who(self) -> str:
+        """The caller, as records name it."""
+        return "" if self.token is None else f"api token {self.token.id} ({self.token.name})"
+
+
+def sealed(status: Status) -> Problem:
+    """The problem of what needs keys."""
+    if status.sealing is None:
+        return Problem(503, "this gateway only observes: it has no vault", title="Observing")
+    return Problem(503, "the gateway has no master key", title="Sealed")
+
+
+class Application:
+    """The endpoint without its network."""
+
+    def __init__(
+        self, status: Status, routes: tuple[Route, ...], clock: Callable[[], float] = monotonic
+    ) -> None:
+        self.status = status
+        self.router = Router(routes)
+        self._clock = clock
+        self._addresses = Rates(*_PER_ADDRESS)
+        self._tokens = Rates(*_PER_TOKEN)
+        self._failed = Rates(*_FAILED)
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        return describe(self.router.routes)
+
+    async def answer(self, request: Request) -> Reply:
+        """The answer. Never raises; an error is a problem document."""
+        try:
+            path, query = split_target(request.target)
+            route, given = self.router.find(request.method, path)
+        except Problem as problem:
+            return refused(problem)
+        call = Call(self, route, request, None)
+        heard = route.audited
+        try:
+            if route.audited:
+                wait = self._addresses.take(request.address, self._clock())
+                if wait:
+                    heard = False  # else whoever floods the endpoint floods the log
+                    raise _too_many(wait)
+            if self.status.vault is None and not route.sealed:
+                raise sealed(self.status)
+            if route.roles is not None:
+                try:
+                    call.token = await self._authenticated(request)
+                except Problem as problem:
+                    heard = problem.status == 401
+                    raise
+                if call.token.role not in route.roles:
+                    raise Problem(403, f"not for tokens of role {call.token.role.value}")
+            call.parameters = read_parameters(route, given)
+            call.query = read_query(route, query)
+            call.body = read_body(route, request)
+            if route.first:
+                await self._record(call, path, 0)
+            async with asyncio.timeout(HANDLER_SECONDS):
+                reply = await route.handler(call)
+        except Problem as problem:
+            reply = refused(problem)
+        except TimeoutError:
+            reply = refused(Problem(503, f"it was not done within {HANDLER_SECONDS:.0f} seconds"))
+        except VaultError as error:
+            reply = refused(Problem(503, f"{error.message}. {error.hint}".strip()))
+        except Exception as error:
+            # Its text could quote anything.
+            _LOG.error("the admin endpoint failed at %s: %s", route.operation, type(error).__name__)
+            reply = refused(Problem(500, "an internal error; see the gateway's log"))
+        if not heard or (route.first and reply.status < 400):
+            return reply
+        try:
+            await self._record(call, path, reply.status)
+        except VaultError as error:
+            return refused(Problem(503, f"the call could not be recorded: {error.message}"))
+        return reply
+
+    async def _authenticated(self, request: Request) -> ApiToken:
+        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+        vault = self.status.vault
+        assert vault is not None
+        token = await recognize(vault, secret.strip()) if scheme.lower() == "bearer" else None
+        if token is None:
+            wait = self._failed.take(request.address, self._clock())
+            if wait:
+                raise _too_many(wait)
+            raise Problem(401, "a valid API token is needed", headers=_CHALLENGE)
+        wait = self._tokens.take(str(token.id), self._clock())
+        if wait:
+            raise _too_many(wait)
+        return token
+
+    async def _record(self, call: Call, path: str, status: int) -> None:
+        """Write the record of a call. Without keys there is no log to write to: then the process's own has a line."""
+        audit = self.status.audit
+        if audit is None:
+            _LOG.info("%s by %s: %d", call.route.operation, call.request.address or "local", status)
+            return
+        token = call.token
+        tenant = call.concerns or (token.tenant if token is not None else None)
+        await audit.write(
+            AuditRecord(
+                datetime.now(UTC),
+                tenant or self.status.config.tenants.default,
+                Actor(
+                    call.who or "nobody",
+                    token.role.value if token is not None else "",
+                    call.request.address,
+                    call.request.headers.get("user-agent", "")[:200],
+                ),
+                Action.ADMIN,
+                Decision.ALLOWED if status < 400 else Decision.DENIED,
+                fingerprint=call.route.operation,
+                text=f"{call.request.method} {path}" + (f" {status}" if status else ""),
+            )
+        )
+
+
+def refused(problem: Problem) -> Reply:
+    """A problem as an answer."""
+    return Reply(problem.body, problem.status, problem.headers)
+
+
+def encode(reply: Reply) -> bytes:
+    """The body of an answer."""
+    return b"" if reply.body is None else msgspec.json.encode(reply.body)
+
+
+def _too_many(wait: int) -> Problem:
+    return Problem(429, f"too many requests; try again in {wait} seconds", headers={"Retry-After": str(wait)})
+
+
+ANYONE = None
+EVERY_ROLE = frozenset(Role)
