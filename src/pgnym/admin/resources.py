@@ -275,7 +275,7 @@ def _place(cursor: str, newest: bool) -> Place:
     try:
         packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         order, time, writer, sequence = msgspec.json.decode(
-            packed, type=tuple[bool, Moment, UUID, Annotated[int, Meta(ge=0, lt=2**63)]]
+            packed, type=tuple[bool, Moment, UUID, Annotated[int, Meta(ge=0, le=2**63 - 1)]]
         )
         if order is not newest:
             raise ValueError

@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from pgnym import __version__
 
@@ -101,12 +101,32 @@ def build_parser() -> argparse.ArgumentParser:
     )
     unseal.set_defaults(run="pgnym.cli.keys:unseal")
 
+    add_tokens(commands, config)
     add_audit(commands, config, owner)
     add_subject(commands, config, owner)
 
     doctor = commands.add_parser("doctor", parents=[config], help="what is wrong, and what to do about it")
     doctor.set_defaults(run="pgnym.cli.doctor:run")
     return parser
+
+
+def add_tokens(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], config: argparse.ArgumentParser
+) -> None:
+    """``token create``, ``list`` and ``revoke``."""
+    token = commands.add_parser("token", help="tokens of the admin endpoint")
+    actions = token.add_subparsers(dest="action", metavar="ACTION", required=True)
+    create = actions.add_parser("create", parents=[config], help="make one; it is printed once")
+    create.add_argument("--role", required=True, choices=("root", "dpo", "auditor", "operator", "app"))
+    create.add_argument("--tenant", metavar="T", help="default: all tenants")
+    create.add_argument("--ttl", type=lifetime, metavar="TIME", help="such as 30d or 12h (default: no end)")
+    create.add_argument("--name", default="", help="what it is for (default: the role)")
+    create.set_defaults(run="pgnym.cli.tokens:create")
+    listing = actions.add_parser("list", parents=[config], help="all, without their secrets")
+    listing.set_defaults(run="pgnym.cli.tokens:show")
+    revoke = actions.add_parser("revoke", parents=[config], help="revoke one at once")
+    revoke.add_argument("id", type=count, help="its number in the list")
+    revoke.set_defaults(run="pgnym.cli.tokens:revoke")
 
 
 def add_audit(
@@ -223,6 +243,23 @@ def moment(text: str) -> datetime:
             "expected a time such as 2026-11-24 or 2026-11-24T09:30+01:00"
         ) from None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def lifetime(text: str) -> timedelta:
+    """A time such as ``90m``, ``12h``, ``30d`` or ``8w``; at most ten years."""
+    units = {
+        "m": timedelta(minutes=1),
+        "h": timedelta(hours=1),
+        "d": timedelta(days=1),
+        "w": timedelta(weeks=1),
+    }
+    number, unit = text[:-1], units.get(text[-1:])
+    if unit is None or not number.isdecimal() or not number.isascii() or len(number) > 7:
+        raise argparse.ArgumentTypeError("expected a time such as 12h or 30d")
+    found = int(number) * unit
+    if not timedelta(0) < found <= timedelta(days=3660):
+        raise argparse.ArgumentTypeError("expected more than nothing, and at most ten years")
+    return found
 
 
 def port(text: str) -> int:
