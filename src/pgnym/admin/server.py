@@ -73,6 +73,7 @@ class _Connection(asyncio.Protocol):
         self._body = bytearray()
         self._answering = False
         self._receiving = False  # a part of a request is there
+        self._discarding = False  # a refusal is out; what still comes is thrown away
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle
         self._address = ""
@@ -98,11 +99,13 @@ class _Connection(asyncio.Protocol):
         self._server.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._discarding:
+            return
         if not self._receiving and not self._answering:
             self._receiving = True
             self._limit(REQUEST_SECONDS)
         self._guarded(lambda: self._http.receive_data(data))
-        if not self._answering and not self._transport.is_closing():
+        if not self._answering and not self._discarding and not self._transport.is_closing():
             self._guarded(self._events)
 
     def end(self) -> None:
@@ -124,10 +127,19 @@ class _Connection(asyncio.Protocol):
             self._refuse(Problem(error.error_status_hint, "not well-formed HTTP/1.1, or too long a header"))
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer what can't be read on from, and close."""
-        if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self._respond(refused(problem), close=True)
-        self.end()
+        """Answer what can't be read on from, and close.
+
+        Not at once: closing while the client still sends resets the connection, and it might never read the answer (RFC
+        9112 section 9.6). So only our side ends, and what comes is thrown away for some seconds.
+        """
+        if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.end()
+            return
+        self._respond(refused(problem), close=True)
+        self._discarding = True
+        self._limit(_CLOSING)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
 
     def _events(self) -> None:
         while True:
