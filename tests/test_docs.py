@@ -102,8 +102,10 @@ def test_commands_and_their_options_exist(line: str) -> None:
     words = shlex.split(line.replace("…", "x"))[1:]
     assert words[0] in subcommands(), f"no such command: pgnym {words[0]}"
     parser = subcommands()[words[0]]
-    if len(words) > 1 and words[1] in below(parser):
-        parser = below(parser)[words[1]]
+    for word in words[1:]:
+        if word not in below(parser):
+            break
+        parser = below(parser)[word]
     known = {option for action in parser._actions for option in action.option_strings}
     unknown = [word for word in words[1:] if word.startswith("-") and word.partition("=")[0] not in known]
     assert unknown == []

@@ -291,7 +291,7 @@ def test_secrets_come_from_the_environment_or_from_files(tmp_path: Path) -> None
     assert master_key(config, {"PGNYM_MASTER_KEY": other}) == b"x" * 32
     assert master_key(Config(), {}) is None
     assert vault_password(Config(), {}) is None
-    for wrong in ("", "short", base64.b64encode(b"x" * 31).decode(), "@" * 44):
+    for wrong in ("", "short", base64.b64encode(b"x" * 31).decode(), "@" * 44, key.hex()):
         with pytest.raises(ConfigError) as caught:
             master_key(config, {"PGNYM_MASTER_KEY": wrong})
         assert caught.value.path == "PGNYM_MASTER_KEY"

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import getpass
 import http.client
 import json
-import os
 import ssl
 import sys
 from collections.abc import Iterator
 
-from pgnym.config import ConfigError, load, master_key
+from pgnym import onboard
+from pgnym.cli.connections import owners
+from pgnym.cli.onboarding import Bars, needed_key
+from pgnym.config import ConfigError, load
 from pgnym.config.address import Address, parse_address
+from pgnym.vault import rotation
+from pgnym.vault.errors import VaultError
+from pgnym.vault.keyring import Keyring
 from pgnym.vault.keys import MasterKey, master_key_generate
 from pgnym.vault.shares import split as split_key
 
@@ -29,11 +35,7 @@ def generate(options: argparse.Namespace) -> int:
 def split(options: argparse.Namespace) -> int:
     """The configured master key in shares, one a line on standard output."""
     config = load(options.config)
-    secret = master_key(config, os.environ)
-    if secret is None:
-        hint = "set PGNYM_MASTER_KEY or keys.master_key_file; a first one comes from: pgnym keys generate"
-        raise ConfigError("keys.master_key_file", "no master key", hint)
-    master = MasterKey(secret)
+    master = MasterKey(needed_key(config))
     try:
         shares = split_key(master, options.threshold, options.shares)
     except ValueError as error:
@@ -45,6 +47,39 @@ def split(options: argparse.Namespace) -> int:
     master.wipe()
     print("\n".join(shares))
     return DONE
+
+
+def rotate_data_keys(options: argparse.Namespace) -> int:
+    """New data keys for one tenant or all; goes on with a rotation that was interrupted."""
+    config = load(options.config)
+    keyring = Keyring(MasterKey(needed_key(config)))
+
+    async def work() -> list[rotation.Rotated]:
+        async with owners(config, options.url, options.vault_url) as (_, vault):
+            with Bars() as bars:
+
+                def report(tenant: str, done: int, total: int) -> None:
+                    bars.report(onboard.Progress(onboard.Stage.RESEAL, tenant, done, total))
+
+                return await rotation.rotate_data(vault, keyring, report, tenant=options.tenant)
+
+    try:
+        for done in asyncio.run(work()):
+            begun = "finished the rotation to" if done.resumed else "rotated to"
+            destroyed = ", ".join(map(str, done.destroyed)) or "none"
+            print(
+                f"{done.tenant}: {begun} data key {done.generation}; {done.values} values sealed anew,"
+                f" destroyed: {destroyed}"
+            )
+    finally:
+        keyring.wipe()
+    return DONE
+
+
+def rotate_token_keys(_options: argparse.Namespace) -> int:
+    """Not built: refused."""
+    hint = "A new token key makes other tokens of the same values: `pgnym undo` and `pgnym apply` with a new vault do that."
+    raise VaultError("token keys can't be rotated", hint=hint)
 
 
 def unseal(options: argparse.Namespace) -> int:

@@ -82,16 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument("files", nargs="*", metavar="FILE", help="files of statements; - is standard input")
     check.set_defaults(run="pgnym.cli.check:run")
 
-    keys = commands.add_parser("keys", help="the master key")
-    actions = keys.add_subparsers(dest="action", metavar="ACTION", required=True)
-    generate = actions.add_parser("generate", help="a new master key, in base64 on standard output")
-    generate.set_defaults(run="pgnym.cli.keys:generate")
-    split = actions.add_parser("split", parents=[config], help="the configured master key in SLIP-39 shares")
-    split.add_argument("--shares", type=count, default=3, metavar="N", help="how many (default: %(default)s)")
-    split.add_argument(
-        "--threshold", type=count, default=2, metavar="M", help="how many are needed (default: %(default)s)"
-    )
-    split.set_defaults(run="pgnym.cli.keys:split")
+    add_keys(commands, config, owner)
 
     unseal = commands.add_parser("unseal", parents=[config], help="give a sealed gateway its shares")
     unseal.add_argument("--admin", metavar="HOST:PORT", help="the admin endpoint (default: admin.listen)")
@@ -127,6 +118,33 @@ def add_tokens(
     revoke = actions.add_parser("revoke", parents=[config], help="revoke one at once")
     revoke.add_argument("id", type=count, help="its number in the list")
     revoke.set_defaults(run="pgnym.cli.tokens:revoke")
+
+
+def add_keys(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    config: argparse.ArgumentParser,
+    owner: argparse.ArgumentParser,
+) -> None:
+    """``keys generate``, ``split`` and ``rotate``."""
+    keys = commands.add_parser("keys", help="the master key, and the keys below it")
+    actions = keys.add_subparsers(dest="action", metavar="ACTION", required=True)
+    generate = actions.add_parser("generate", help="a new master key, in base64 on standard output")
+    generate.set_defaults(run="pgnym.cli.keys:generate")
+    split = actions.add_parser("split", parents=[config], help="the configured master key in SLIP-39 shares")
+    split.add_argument("--shares", type=count, default=3, metavar="N", help="how many (default: %(default)s)")
+    split.add_argument(
+        "--threshold", type=count, default=2, metavar="M", help="how many are needed (default: %(default)s)"
+    )
+    split.set_defaults(run="pgnym.cli.keys:split")
+    rotate = actions.add_parser("rotate", help="new keys in place of those there are, while gateways run")
+    kinds = rotate.add_subparsers(dest="kind", metavar="KIND", required=True)
+    data = kinds.add_parser(
+        "data", parents=[config, owner], help="seal all values under new keys, and destroy the old ones"
+    )
+    data.add_argument("--tenant", metavar="NAME", help="default: all")
+    data.set_defaults(run="pgnym.cli.keys:rotate_data_keys")
+    token = kinds.add_parser("token", parents=[config, owner], help="not built")
+    token.set_defaults(run="pgnym.cli.keys:rotate_token_keys")
 
 
 def add_audit(

@@ -7,7 +7,7 @@ from pgnym.config.address import Address
 from pgnym.config.errors import ConfigError
 from pgnym.config.load import load, parse
 from pgnym.config.model import Column, Config, ProtectedColumn, Role, Table
-from pgnym.config.secrets import admin_url, master_key, vault_password
+from pgnym.config.secrets import admin_url, master_key, master_key_of_file, vault_password
 
 __all__ = [
     "Address",
@@ -20,6 +20,7 @@ __all__ = [
     "admin_url",
     "load",
     "master_key",
+    "master_key_of_file",
     "parse",
     "vault_password",
 ]

@@ -24,6 +24,16 @@ def master_key(config: Config, environment: Mapping[str, str]) -> bytes | None:
             return None
         place = "keys.master_key_file"
         text = read_secret(config.keys.master_key_file, place)
+    return key_of(text, place)
+
+
+def master_key_of_file(name: str, place: str) -> bytes:
+    """The 32 bytes of the master key in a secrets file. Raises ConfigError; ``place`` says what named the file."""
+    return key_of(read_secret(name, place), place)
+
+
+def key_of(text: str, place: str) -> bytes:
+    """The 32 bytes of a master key in base64. Raises ConfigError, which never shows any of it."""
     try:
         key = base64.b64decode(text.strip(), validate=True)
     except (binascii.Error, ValueError):

@@ -234,6 +234,7 @@ class Stage(Enum):
     CLEAN = "tables cleaned"
     CHECK = "rows checked"
     INDEX = "values indexed"
+    RESEAL = "values under the new key"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from pgnym.vault.errors import CannotOpen
+from pgnym.vault.errors import CannotOpen, KeyGone
 from pgnym.vault.tokens import domain_id
 
 ALGORITHM_AES_256_GCM = 1
@@ -60,9 +60,10 @@ def open(dek: AESGCM, tenant: int, token: bytes, ciphertext: bytes) -> bytes:
         raise _cannot_open(token, "a ciphertext that was changed, or moved from another row") from None
 
 
-def cannot_open_without_key(token: bytes, generation: int) -> CannotOpen:
+def cannot_open_without_key(token: bytes, generation: int) -> KeyGone:
     """The error for a value whose key generation is unknown or destroyed."""
-    return _cannot_open(token, f"a ciphertext of key generation {generation}, which is not there")
+    told = _cannot_open(token, f"a ciphertext of key generation {generation}, which is not there")
+    return KeyGone(told.message, hint=told.hint)
 
 
 def _cannot_open(token: bytes, what: str) -> CannotOpen:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 import asyncpg
 
 from pgnym.vault.connection import Lane
-from pgnym.vault.errors import TooManyValues, vault_closed
+from pgnym.vault.errors import KeyGone, TooManyValues, vault_closed
 from pgnym.vault.lanes import Sealed
 from pgnym.vault.tokens import PREFIX_LENGTH, domain_id
 
@@ -36,6 +36,7 @@ MAX_AGE = 3600.0
 
 _ENTRY_COST = 250  # bytes beside the value: two bytes objects' headers, the token, the dict's entry
 _OPEN_AT_ONCE = 1000  # values between two turns of the event loop: about a millisecond
+_READS = 3  # of a domain of which a key is gone
 _versions = itertools.count(1)
 
 # What vault.domain_values says in its first row: these are to be added, these are all, these are more than the bound.
@@ -212,6 +213,11 @@ class DomainReader:
     async def _read(self, domain: _Domain) -> DomainValues:
         async with domain.lock:
             domain.next = None  # who comes from now on may know of something that this read will not see
+            for _ in range(_READS - 1):
+                try:
+                    return await domain.lane.run(lambda connection: self._refresh(domain, connection))
+                except KeyGone:  # a rotation may have destroyed the key since the row was read
+                    continue
             return await domain.lane.run(lambda connection: self._refresh(domain, connection))
 
     async def _refresh(self, domain: _Domain, connection: Connection) -> DomainValues:

@@ -36,6 +36,10 @@ class CannotOpen(VaultError):
     """A ciphertext does not open: changed, moved to another token or tenant, or its key is gone."""
 
 
+class KeyGone(CannotOpen):
+    """The key of a ciphertext is not there: it was destroyed, perhaps after the row had been read."""
+
+
 class KeyProblem(VaultError):
     """A key can't be used. ``key`` says which one (a master key's id, or ``tenant/purpose/generation``)."""
 

@@ -2,6 +2,8 @@
 
 Every gateway knows which, under the count (epoch) of changes that it read; a put that was made under another one is
 refused by the vault (PN001) and made again after reading anew, and so is a question to an index that is not complete.
+
+The epoch counts changes of data keys too, see ``rotation``: whoever puts under an epoch has read its keys after it.
 """
 
 from __future__ import annotations
@@ -28,31 +30,32 @@ Fold = Callable[[bytes], str]
 
 
 class IndexesChanged(VaultError):
-    """The vault's indexes are not those that were known. Read them, then try again."""
+    """The vault's indexes or keys are not those that were known. Read them, then try again."""
 
     def __init__(self) -> None:
-        super().__init__("the vault's indexes have changed", hint="Try again.")
+        super().__init__("the vault's indexes or keys have changed", hint="Try again.")
 
 
 @dataclass(frozen=True, slots=True)
 class Indexes:
     """What the registry says, as of one epoch. ``stored``: domains (prefixes) whose values are stored with grams;
-    ``built``: those of them where all values are."""
+    ``built``: those of them where all values are; ``keys``: how often data keys had been changed."""
 
     epoch: int = 0
     stored: frozenset[bytes] = frozenset()
     built: frozenset[bytes] = frozenset()
+    keys: int = 0
 
 
 async def load(connection: Connection) -> Indexes:
     """Reads the registry."""
     rows = await connection.fetch(
-        "SELECT e.epoch, d.id, d.search, d.built FROM vault.search_epoch e"
+        "SELECT e.epoch, e.keys, d.id, d.search, d.built FROM vault.search_epoch e"
         " LEFT JOIN vault.domain d ON d.search <> '{}'"
     )
     stored = frozenset(prefix(row["id"]) for row in rows if SUBSTRING in (row["search"] or ()))
     built = frozenset(prefix(row["id"]) for row in rows if SUBSTRING in (row["built"] or ()))
-    return Indexes(rows[0]["epoch"], stored, built)
+    return Indexes(rows[0]["epoch"], stored, built, rows[0]["keys"])
 
 
 class TenantGrams:

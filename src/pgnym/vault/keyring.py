@@ -6,6 +6,7 @@ transaction; the others read what it left.
 
 from __future__ import annotations
 
+import hmac
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _FIRST_RESERVE = 4096
 _LARGEST_RESERVE = 2**20
+_LOCK_TIMEOUT = "1s"
 _TENANT_LOCK = 0x70676E796E  # held while a tenant is added, so that two master keys can't both be the first
 
 
@@ -37,12 +39,24 @@ class TenantKeys:
     audit: Secret
     data: dict[int, AESGCM]
     generation: int
+    known: int = 0  # how often data keys had been changed when these were read
     uses_left: int = 0
     next_reserve: int = _FIRST_RESERVE
     secrets: list[Secret] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return f"<TenantKeys of {self.name}, data key generation {self.generation}>"
+
+    def keep(self, before: TenantKeys) -> None:
+        """Go on with the same keys as before where they are equal: others hold them, and are to see them wiped."""
+        if hmac.compare_digest(self.search.expose(), before.search.expose()) and hmac.compare_digest(
+            self.audit.expose(), before.audit.expose()
+        ):
+            for secret in self.secrets:
+                secret.wipe()
+            self.search, self.audit, self.secrets = before.search, before.audit, before.secrets
+        else:
+            self.secrets = [*self.secrets, *before.secrets]
 
     def wipe(self) -> None:
         """Overwrites what can be, and lets the ciphers go."""
@@ -89,12 +103,15 @@ class Keyring:
             await connection.execute("SELECT set_config('pgnym.tenant', $1, true)", str(tenant))
             if new:
                 await self._create(connection, tenant)
-            rows = await _rows(connection, tenant)
-            keys = self._unwrap(tenant, name, rows)
+            # Before the keys, which are then at least as new.
+            known = await connection.fetchval("SELECT keys FROM vault.search_epoch")
+            keys = self._unwrap(tenant, name, await _rows(connection, tenant))
+            keys.known = known
         if (before := self._tenants.get(name)) is not None:
             if before.generation == keys.generation:
                 keys.uses_left, keys.next_reserve = before.uses_left, before.next_reserve
             before.uses_left = 0
+            keys.keep(before)
         self._tenants[name] = keys
         return keys
 
@@ -137,6 +154,31 @@ class Keyring:
                 hint="The key table was changed from outside.",
             )
         return await self.reserve(connection, fresh, uses)
+
+    async def retire(self, connection: Connection, keys: TenantKeys) -> TenantKeys:
+        """Begins a generation of data keys and retires those before, so that no gateway seals with them any more.
+
+        For the owner. Once in the way of a transaction that holds values, it steps back (asyncpg.LockNotAvailableError):
+        puts would wait behind it. Errors: those of ``load``.
+        """
+        while True:
+            async with connection.transaction():
+                await connection.execute(
+                    "SELECT set_config('pgnym.tenant', $1, true), set_config('synchronous_commit', 'on', true),"
+                    " set_config('lock_timeout', $2, true)",
+                    str(keys.id),
+                    _LOCK_TIMEOUT,
+                )
+                rows = await _rows(connection, keys.id)
+                generation = int(_latest(rows, keys.id, Purpose.DATA)["generation"]) + 1
+                kek = self._kek(keys.id, rows)
+                wrapped = kek.wrap(os.urandom(KEY_LENGTH), Purpose.DATA, keys.id, generation)
+                kek.wipe()
+                done = await connection.fetchval(
+                    "SELECT vault.retire_data_keys($1, $2, $3)", keys.id, generation, wrapped
+                )
+            if done:
+                return await self.load(connection, keys.name, create=False)
 
     def wipe(self) -> None:
         """Wipes all keys and the master key."""

@@ -14,11 +14,8 @@ overwritten and let go, and never show a key in their repr.
 from __future__ import annotations
 
 import base64
-import binascii
 import os
-from collections.abc import Mapping
 from enum import Enum
-from pathlib import Path
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -27,7 +24,6 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 from pgnym.vault.errors import KeyProblem, WrongMasterKey
 
 KEY_LENGTH = 32
-MASTER_KEY_VARIABLE = "PGNYM_MASTER_KEY"
 
 _LABEL = b"pgnym/v1/"
 
@@ -109,10 +105,7 @@ class Secret:
 
 
 class MasterKey(Secret):
-    """The key under which all others lie. ``id`` tells one from another and is safe to show.
-
-    Whatever brings 32 bytes makes one: ``MasterKey(secret)`` for shares joined elsewhere, or the readers below.
-    """
+    """The key under which all others lie: 32 bytes, from wherever. ``id`` tells one from another and is safe to show."""
 
     __slots__ = ("id",)
 
@@ -120,38 +113,6 @@ class MasterKey(Secret):
         super().__init__(secret, "the master key")
         self.id = derive(secret, b"master key id", length=8).hex()
         self.name = f"master key {self.id}"
-
-    @classmethod
-    def from_text(cls, text: str, where: str) -> MasterKey:
-        """From base64 text (standard or URL-safe alphabet). ``where`` is named in errors."""
-        try:
-            key = base64.b64decode("".join(text.split()).replace("-", "+").replace("_", "/"), validate=True)
-        except (binascii.Error, ValueError):
-            raise _unreadable(where) from None
-        if len(key) != KEY_LENGTH:
-            raise _unreadable(where)
-        return cls(key)
-
-    @classmethod
-    def from_file(cls, path: str | Path) -> MasterKey:
-        """From a secrets file: base64 text, or exactly 32 raw bytes."""
-        try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            raise KeyProblem(
-                f"the master key file {path} can't be read: {error.strerror}",
-                key="master key",
-                hint="keys.master_key_file names a file that holds the output of `pgnym keys generate`.",
-            ) from None
-        if len(content) == KEY_LENGTH:
-            return cls(content)
-        return cls.from_text(content.decode("latin-1"), f"the master key file {path}")
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> MasterKey | None:
-        """From ``PGNYM_MASTER_KEY``, or None if it is not set."""
-        text = environment.get(MASTER_KEY_VARIABLE)
-        return cls.from_text(text, f"the variable {MASTER_KEY_VARIABLE}") if text else None
 
     def unwrap_kek(self, wrapped: bytes, tenant: int, generation: int) -> Secret:
         """A tenant's KEK; WrongMasterKey if this is not the key it was wrapped by."""
@@ -173,11 +134,3 @@ def wrong_master_key(given: MasterKey, key: str, wanted: str | None = None) -> W
 
 def _place(purpose: Purpose, tenant: int, generation: int) -> bytes:
     return purpose.value.encode() + b"\x00" + tenant.to_bytes(4, "big") + generation.to_bytes(4, "big")
-
-
-def _unreadable(where: str) -> KeyProblem:
-    return KeyProblem(
-        f"{where} does not hold a master key",
-        key="master key",
-        hint="It is 32 bytes in base64, as `pgnym keys generate` prints (a file may also hold the 32 raw bytes).",
-    )

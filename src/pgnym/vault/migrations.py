@@ -32,7 +32,7 @@ _GRANTS = {
     "tenant": "SELECT, INSERT",
     "domain": "SELECT",
     "protected_column": "SELECT",
-    "key": "SELECT, INSERT, UPDATE (reserved, retired)",
+    "key": "SELECT, INSERT, UPDATE (reserved)",
     "value": "SELECT, INSERT, UPDATE (last_put), DELETE",
     "gram": "SELECT, INSERT",  # a value's deletion takes them along
     "search_epoch": "SELECT",

@@ -22,7 +22,7 @@ from pgnym.vault.cache import CacheBudget, ValueCache
 from pgnym.vault.ciphers import cannot_open_without_key, open, seal_all
 from pgnym.vault.connection import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Connector, Lane, LanePool
 from pgnym.vault.domain_values import SCAN_BYTES, SCAN_LIMIT, DomainReader, DomainValues, ScanMemory
-from pgnym.vault.errors import TooManyValues, VaultError, vault_closed
+from pgnym.vault.errors import KeyGone, TooManyValues, VaultError, vault_closed
 from pgnym.vault.indexes import Fold, Indexes, IndexesChanged, TenantGrams
 from pgnym.vault.indexes import load as load_indexes
 from pgnym.vault.keyring import Keyring, TenantKeys
@@ -50,6 +50,9 @@ KNOWN_LIMIT = 200_000
 CACHE_TTL = 300.0
 CACHE_BYTES = 64 * 1024 * 1024
 _ATTEMPTS = 10  # to do what others' changes of the indexes may be in the way of
+_READS = (
+    3  # of a row whose key is gone: a rotation that ends between a read and the next leaves it under another
+)
 _BATCH = 5000  # tokens in one round trip: some ten milliseconds of the server's time
 
 
@@ -81,6 +84,8 @@ class Vault:
         self._control = Lane(connector)  # keys and tenants
         self._control_lock = asyncio.Lock()
         self._administration = LanePool([Lane(connector) for _ in range(3)])
+        self._reloading: asyncio.Task[None] | None = None
+        self._keys_stale = False
         # One lane for puts: a second would wait for the first wherever both hold the same token. Two for gets, so that a
         # small one need not wait for a large one.
         self._put_lanes = [Lane(connector)]
@@ -99,6 +104,7 @@ class Vault:
             forget=self.forget,
             forget_all=self._lost,
             indexes_changed=self._forget_indexes,
+            keys_changed=self._keys_changed,
             take_pending=self._take_pending,
         )
 
@@ -159,6 +165,9 @@ class Vault:
             self._administration.close(),
         )
         await self.watch.stop()
+        if self._reloading is not None:
+            self._reloading.cancel()
+            await asyncio.wait([self._reloading])
         async with self._control_lock:
             self._closed = True
             for lane in (self._control, *self._put_lanes, *self._get_lanes):
@@ -234,6 +243,24 @@ class Vault:
     def _forget_indexes(self) -> None:
         self.indexes = Indexes()
 
+    def _keys_changed(self) -> None:
+        self._forget_indexes()
+        self._keys_stale = True
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.create_task(self._reload_all())
+
+    async def _reload_all(self) -> None:
+        """Lets destroyed keys go from memory, and learns new ones before somebody waits for them."""
+        while self._keys_stale:
+            self._keys_stale = False
+            for tenant in list(self._tenants.values()):
+                try:
+                    await self.reload_keys(tenant, tenant.keys)
+                except VaultError:
+                    # Whoever needs the keys asks for them again and gets the error; and if the server can't be
+                    # reached, the watch will say again that keys may have changed.
+                    continue
+
     def _lost(self) -> None:
         self._forget_indexes()
         self.clear()
@@ -242,6 +269,14 @@ class Vault:
         """Reads a tenant's keys anew, unless key ``generation`` is there by now."""
         async with self._control_lock:
             if generation not in tenant.keys.data:
+                tenant.keys = await self._controlled(
+                    lambda connection: self.keyring.load(connection, tenant.name, create=False)
+                )
+
+    async def reload_keys(self, tenant: TenantVault, known: TenantKeys) -> None:
+        """Reads a tenant's keys anew, unless that has been done since they were ``known``."""
+        async with self._control_lock:
+            if tenant.keys is known:
                 tenant.keys = await self._controlled(
                     lambda connection: self.keyring.load(connection, tenant.name, create=False)
                 )
@@ -327,18 +362,18 @@ class TenantVault:
         for token in tokens:
             if not is_token(token):
                 raise ValueError("a key of the mapping is no token")
-        while self.keys.uses_left < len(tokens):
-            await self._vault.reserve(self, len(tokens))
-        keys = self.keys
-        keys.uses_left -= len(tokens)
-        ciphertexts = seal_all(keys.data[keys.generation], tenant, tokens, values)
+        generation, ciphertexts = 0, list[bytes]()
         forgets = self._forgets
         for attempt in itertools.count():
             indexes = await self._vault.known_indexes()
+            if indexes.keys != self.keys.known:
+                indexes = await self._settled()
+            if generation != self.keys.generation:
+                generation, ciphertexts = await self._seal(tokens, values)
             grams = self._grams.of_values(indexes, tokens, values)
             try:
                 all_new = await self._vault.put_sealed(
-                    Put(tenant, keys.generation, indexes.epoch, tokens, ciphertexts, grams)
+                    Put(tenant, generation, indexes.epoch, tokens, ciphertexts, grams)
                 )
                 break
             except IndexesChanged:
@@ -356,6 +391,25 @@ class TenantVault:
         if all_new:
             # Else the row may hold another spelling of the value (1.0 for 1.00) than we were given: let it be read.
             self._cache.put((token, values[token]) for token in tokens)
+
+    async def _settled(self) -> Indexes:
+        """What is known of indexes, with keys that were read after it."""
+        for _ in range(_ATTEMPTS):
+            indexes = await self._vault.known_indexes()
+            if indexes.keys == self.keys.known:
+                return indexes
+            await self._vault.reload_keys(self, self.keys)
+            if indexes.keys != self.keys.known:
+                await self._vault.read_indexes(indexes)
+        raise IndexesChanged
+
+    async def _seal(self, tokens: Sequence[bytes], values: Mapping[bytes, bytes]) -> tuple[int, list[bytes]]:
+        """The generation of the key, and the ciphertexts."""
+        while self.keys.uses_left < len(tokens):
+            await self._vault.reserve(self, len(tokens))
+        keys = self.keys
+        keys.uses_left -= len(tokens)
+        return keys.generation, seal_all(keys.data[keys.generation], self.id, tokens, values)
 
     async def get(self, tokens: Iterable[bytes]) -> dict[bytes, bytes]:
         """Canonical values by token; those that are not in the vault (or are no tokens) are absent.
@@ -377,10 +431,19 @@ class TenantVault:
 
     async def _get(self, tokens: list[bytes], found: dict[bytes, bytes]) -> None:
         forgets = self._forgets
-        opened = await self.open_sealed(await self._vault.get_sealed((self.id, tokens)))
+        opened = await self.open_read(lambda: self._vault.get_sealed((self.id, tokens)))
         found.update(opened)
         if forgets == self._forgets and self._vault.watch.listening:
             self._cache.put(opened)
+
+    async def open_read(self, read: Callable[[], Awaitable[Sequence[Sealed]]]) -> list[tuple[bytes, bytes]]:
+        """The values of what ``read`` gives. It is read again where a rotation has destroyed a key since."""
+        for _ in range(_READS - 1):
+            try:
+                return await self.open_sealed(await read())
+            except KeyGone:
+                continue
+        return await self.open_sealed(await read())
 
     async def open_sealed(self, rows: Sequence[Sealed]) -> list[tuple[bytes, bytes]]:
         """The values of (token, key generation, ciphertext). Errors: CannotOpen, KeyProblem, VaultUnavailable."""
@@ -426,17 +489,20 @@ class TenantVault:
                 return None
             try:
                 sealed = await self._vault.substrings.find(self.id, prefix, grams)
-                break
+                if sealed is None:
+                    break
+                return dict(await self.open_sealed(sealed))
+            except KeyGone:
+                if attempt == _READS:
+                    raise
             except IndexesChanged:
                 if attempt == _ATTEMPTS:
                     raise
                 await self._vault.read_indexes(indexes)
-        if sealed is None:
-            try:
-                return (await self._domains.values(prefix)).values
-            except TooManyValues:
-                raise self._vault.substrings.too_many(prefix) from None
-        return dict(await self.open_sealed(sealed))
+        try:
+            return (await self._domains.values(prefix)).values
+        except TooManyValues:
+            raise self._vault.substrings.too_many(prefix) from None
 
     async def fill_index(self, prefix: bytes, tick: Callable[[int], None]) -> None:
         """Stores the grams of those values of a domain that have none; ``tick`` is told how many each time.
@@ -445,9 +511,10 @@ class TenantVault:
         """
         await self._vault.read_indexes(self._vault.indexes)
         after = prefix
-        while rows := await self._vault.substrings.missing(self.id, prefix, after):
-            values = dict(await self.open_sealed(rows))
-            tokens = [token for token, _, _ in rows]
+        missing = self._vault.substrings.missing
+        while opened := await self.open_read(lambda after=after: missing(self.id, prefix, after)):  # type: ignore[misc]
+            values = dict(opened)
+            tokens = list(values)
             after = tokens[-1]
             grams = self._grams.of_values(await self._vault.known_indexes(), tokens, values)
             if grams is None:

@@ -37,8 +37,8 @@ Taken = list[Callable[[], None]]
 
 class Watch:
     """``forget(tenant_id, tokens)`` is called for each invalidation (None: all of the tenant's), ``forget_all`` when the
-    connection is lost, ``indexes_changed`` when the vault has other indexes. ``take_pending`` gives what to call once
-    everything committed so far is flushed."""
+    connection is lost, ``indexes_changed`` when the vault has other indexes, ``keys_changed`` when it has other keys, or
+    may have. ``take_pending`` gives what to call once everything committed so far is flushed."""
 
     def __init__(
         self,
@@ -47,12 +47,14 @@ class Watch:
         forget: Callable[[int, list[bytes] | None], None],
         forget_all: Callable[[], None],
         indexes_changed: Callable[[], None],
+        keys_changed: Callable[[], None],
         take_pending: Callable[[], Taken],
     ) -> None:
         self._connector = connector
         self._forget = forget
         self._forget_all = forget_all
         self._indexes_changed = indexes_changed
+        self._keys_changed = keys_changed
         self._take_pending = take_pending
         self._connection: Connection | None = None
         self._something = asyncio.Event()
@@ -110,6 +112,7 @@ class Watch:
                     # Whoever uses the vault meanwhile gets the error; here is only the mending.
                     failures += 1
                     continue
+                self._keys_changed()  # nobody could tell us meanwhile
             failures = 0
             connection = self._connection
             if connection is None:
@@ -155,6 +158,9 @@ class Watch:
         # Any login of the database may notify: whatever else comes is ignored, and what fits costs a look-up.
         if payload == "indexes":
             self._indexes_changed()
+            return
+        if payload == "keys":
+            self._keys_changed()
             return
         tenant, colon, tokens = str(payload).partition(":")
         if not colon or not tenant.isdecimal() or not payload or not tokens.isascii():
