@@ -163,6 +163,14 @@ def value_use(run: Run, occurrence: Occurrence) -> ValueUse | None:
         raise _unfit(occurrence.cast_name, token, occurrence.start)
     original = family(run.catalog, strongest.protection.type_oid)
     if occurrence.numeric and not _takes_number(strongest.protection.codec_oid, original, use):
+        if occurrence.open is not None and occurrence.open.root().cast:
+            # A number that a later cast makes text: plain PostgreSQL has no fault to find with it.
+            raise Refused(
+                f"a number that is cast elsewhere can't be brought together with {describe(token)}",
+                detail="It would have to become a token where it is a number still.",
+                hint="Write the value in quotes.",
+                position=occurrence.start,
+            )
         raise Refused(
             f"operator does not exist: {describe(token)} and a number",
             sqlstate="42883",
