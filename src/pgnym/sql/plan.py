@@ -311,7 +311,7 @@ class Rewrite:
     ``normalized``, its text without constants, are for audit.
     """
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Piece, ...] = field(repr=False)  # constants of unprotected columns are in it
     statements: tuple[StatementPlan, ...]
     positions: tuple[tuple[int, int], ...] = ()
     fingerprint: str = ""
