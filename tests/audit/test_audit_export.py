@@ -15,6 +15,7 @@ from pgnym.audit.formats import json_line
 from pgnym.audit.log import AuditLog
 from pgnym.audit.records import Action, Actor, AuditRecord
 from pgnym.audit.sinks import FileSink, Line, SinkFailed, SyslogSink, sink_for
+from pgnym.vault.rotation import owned
 from pgnym.vault.store import Vault
 from support.cluster import Cluster
 from support.vault_database import VaultDatabase, run
@@ -108,6 +109,21 @@ def test_one_gateway_at_a_time(postgres: Cluster, database: str) -> None:
             finally:
                 await second.close()
                 await log.close()
+
+    run(postgres, database, scenario)
+
+
+@pytest.mark.server
+def test_keys_can_be_rotated_while_the_log_is_sent(postgres: Cluster, database: str) -> None:
+    """Both hold an advisory lock of the vault's database, for as long as they run."""
+
+    async def scenario(made: VaultDatabase) -> None:
+        async with made.vault() as vault, made.owner() as owner:
+            exporter = Exporter(vault, Unreliable(), json_line)
+            assert await exporter.run() == 0
+            async with owned(owner):
+                assert await exporter.run() == 0
+            await exporter.close()
 
     run(postgres, database, scenario)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import msgspec
 
+from pgnym.vault.connection import set_tenant
 from pgnym.vault.store import TenantVault, Vault
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ async def create(
 
     async def insert(connection: Connection) -> int:
         async with connection.transaction():
-            await connection.execute("SELECT set_config('pgnym.tenant', $1, true)", str(number))
+            await set_tenant(connection, number)
             found: int = await connection.fetchval(
                 "INSERT INTO vault.api_token (tenant, keeper, hash, name, role, created, created_by, expires, seal)"
                 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
@@ -148,9 +149,7 @@ async def listed(vault: Vault, tenant: TenantVault | None, number: int | None = 
 
     async def find(connection: Connection) -> list[asyncpg.Record]:
         async with connection.transaction(readonly=True):
-            await connection.execute(
-                "SELECT set_config('pgnym.tenant', $1, true)", str(_ALL if tenant is None else tenant.id)
-            )
+            await set_tenant(connection, _ALL if tenant is None else tenant.id)
             return await connection.fetch(
                 _SELECT + " WHERE $1::bigint IS NULL OR t.id = $1 ORDER BY t.id LIMIT 1000", number
             )
@@ -163,9 +162,7 @@ async def revoke(vault: Vault, tenant: TenantVault | None, number: int) -> bool:
 
     async def change(connection: Connection) -> bool:
         async with connection.transaction():
-            await connection.execute(
-                "SELECT set_config('pgnym.tenant', $1, true)", str(_ALL if tenant is None else tenant.id)
-            )
+            await set_tenant(connection, _ALL if tenant is None else tenant.id)
             return (
                 await connection.fetchval(
                     "UPDATE vault.api_token SET revoked = now() WHERE id = $1 AND revoked IS NULL RETURNING id",

@@ -14,13 +14,13 @@ import asyncpg
 
 from pgnym.audit.reading import OpenedRecord, read_writer
 from pgnym.audit.sinks import Sink
-from pgnym.vault.connection import Lane
+from pgnym.vault.connection import Lane, set_tenant
+from pgnym.vault.locks import AUDIT_EXPORT
 from pgnym.vault.store import Vault
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
-_LOCK = 0x70676E796F
 _BATCH = 500
 _GROWN = """
 SELECT w.writer, coalesce(e.sequence, 0) AS sent
@@ -51,14 +51,14 @@ class Exporter:
             "SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
             " AND classid = ($1::bigint >> 32)::oid AND objid = ($1::bigint & 4294967295)::oid AND granted)"
             " THEN true ELSE pg_try_advisory_lock($1) END",
-            _LOCK,
+            AUDIT_EXPORT,
         )
         if not held:
             return None
         sent = 0
         for row in await connection.fetch("SELECT name FROM vault.tenant ORDER BY id"):
             tenant = await self._vault.tenant(row["name"])
-            await connection.execute("SELECT set_config('pgnym.tenant', $1, false)", str(tenant.id))
+            await set_tenant(connection, tenant.id, local=False)
             for grown in await connection.fetch(_GROWN, tenant.id):
                 position: int = grown["sent"]
                 while True:

@@ -28,7 +28,7 @@ from pgnym.audit.chain import ChainKey, Checkpoint
 from pgnym.audit.records import AuditRecord, pack_details
 from pgnym.audit.sealing import DetailsCipher
 from pgnym.vault.batch import Batcher
-from pgnym.vault.connection import Lane
+from pgnym.vault.connection import Lane, set_tenant
 from pgnym.vault.errors import VaultError, VaultUnavailable
 from pgnym.vault.store import TenantVault, Vault
 
@@ -281,7 +281,7 @@ async def add_checkpoint(tenant: TenantVault, checkpoint: Checkpoint, connection
     """Writes one checkpoint of the tenant."""
     seal = ChainKey(tenant.audit_key, tenant.id).checkpoint(checkpoint)
     async with connection.transaction():
-        await connection.execute("SELECT set_config('pgnym.tenant', $1, true)", str(tenant.id))
+        await set_tenant(connection, tenant.id)
         await connection.execute(
             "INSERT INTO vault.audit_checkpoint (tenant, writer, sequence, time, dropped, mac, seal)"
             " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
@@ -309,7 +309,7 @@ class Chain:
         key = ChainKey(tenant.audit_key, tenant.id)
         writer, started = uuid4(), datetime.now(UTC)
         async with connection.transaction():
-            await connection.execute("SELECT set_config('pgnym.tenant', $1, true)", str(tenant.id))
+            await set_tenant(connection, tenant.id)
             await connection.execute(
                 "SELECT pg_advisory_xact_lock(hashtextextended('pgnym audit writer', $1))", tenant.id
             )

@@ -13,6 +13,7 @@ import asyncpg
 
 from pgnym.audit.records import unpack_details
 from pgnym.audit.sealing import DetailsCipher
+from pgnym.vault.connection import set_tenant
 from pgnym.vault.errors import CannotOpen
 from pgnym.vault.keys import Secret
 
@@ -114,7 +115,7 @@ async def read(
     ciphers: dict[UUID, DetailsCipher] = {}
     wanted = None if tokens is None else frozenset(tokens)
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        await connection.execute("SELECT set_config('pgnym.tenant', $1, true)", str(tenant))
+        await set_tenant(connection, tenant)
         async for row in connection.cursor(text, tenant, *astuple(which), *place, prefetch=_PREFETCH):
             writer = row["writer"]
             cipher = ciphers.get(writer)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from pgnym.audit.chain import ChainKey, Checkpoint
+from pgnym.vault.connection import set_tenant
 from pgnym.vault.keys import Secret
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ async def _drop(
             raise ValueError(f"{len(missing)} tenants are not among those whose records may be dropped")
         ends: list[tuple[AuditTenant, Checkpoint]] = []
         for tenant in tenants.values():
-            await connection.execute("SELECT set_config('pgnym.tenant', $1, true)", str(tenant.id))
+            await set_tenant(connection, tenant.id)
             rows = await connection.fetch(
                 "SELECT DISTINCT ON (writer) writer, sequence, mac, count(*) OVER (PARTITION BY writer) AS n"
                 " FROM vault.audit WHERE tenant = $1 AND tableoid = $2 ORDER BY writer, sequence DESC",
@@ -94,7 +95,7 @@ async def _drop(
         # The name comes from the catalog and matches the pattern above.
         await connection.execute(f"DROP TABLE vault.{name}")
         for tenant, end in ends:
-            await connection.execute("SELECT set_config('pgnym.tenant', $1, true)", str(tenant.id))
+            await set_tenant(connection, tenant.id)
             # Records are numbered when they are written, a moment after their time: at the turn of a month one with a lower
             # number may lie in the next. It can't be verified without those before it.
             gone = await connection.execute(

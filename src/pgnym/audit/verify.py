@@ -18,6 +18,7 @@ from uuid import UUID
 import asyncpg
 
 from pgnym.audit.chain import ChainKey, Checkpoint, Content, same
+from pgnym.vault.connection import set_tenant
 from pgnym.vault.keys import Secret
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ async def verify(
     """
     verdict = Verdict(name)
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        await connection.execute("SELECT set_config('pgnym.tenant', $1, true)", str(tenant))
+        await set_tenant(connection, tenant)
         run = _Run(ChainKey(audit_key, tenant), tenant, name, verdict)
         await run.writers(connection)
         await run.checkpoints(connection)

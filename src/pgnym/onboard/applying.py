@@ -49,10 +49,10 @@ from pgnym.onboard.model import (
 )
 from pgnym.onboard.planning import keys_between
 from pgnym.semantics.documents import Path, parse_path
+from pgnym.vault.locks import APPLY
 from pgnym.vault.migrations import migrate
 from pgnym.vault.tokens import prefix
 
-LOCK = 0x70676E796D01  # pgnym, 1: one apply or undo at a time in a database
 LOCK_TIMEOUT = "60s"
 RUN_TIMEOUT = "10s"
 
@@ -131,7 +131,7 @@ async def exclusively(app: Connection) -> AsyncIterator[None]:
     """
     try:
         await app.execute(f"SET lock_timeout = '{RUN_TIMEOUT}'")
-        await app.execute(f"SELECT pg_catalog.pg_advisory_lock({LOCK})")
+        await app.execute(f"SELECT pg_catalog.pg_advisory_lock({APPLY})")
         await app.execute("RESET lock_timeout")
     except asyncpg.LockNotAvailableError:
         raise OnboardError(
@@ -143,7 +143,7 @@ async def exclusively(app: Connection) -> AsyncIterator[None]:
         raise refusal(error) from None
     finally:
         if not app.is_closed():
-            await app.execute(f"SELECT pg_catalog.pg_advisory_unlock({LOCK})")
+            await app.execute(f"SELECT pg_catalog.pg_advisory_unlock({APPLY})")
 
 
 def refusal(error: asyncpg.PostgresError) -> OnboardError:

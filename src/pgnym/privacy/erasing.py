@@ -32,6 +32,7 @@ from pgnym.audit.records import Action, Actor, AuditRecord
 from pgnym.privacy.errors import PrivacyError
 from pgnym.privacy.holders import Holder, holders, of_domains, quoted, referenced, tables
 from pgnym.privacy.subjects import Place, tokens_of
+from pgnym.vault.connection import set_tenant
 from pgnym.vault.store import TenantVault
 from pgnym.vault.tokens import domain_id
 
@@ -166,9 +167,7 @@ class Eraser:
         await self._set_tenant()
 
     async def _set_tenant(self, tenant: int | None = None) -> None:
-        await self.vault.execute(
-            "SELECT pg_catalog.set_config('pgnym.tenant', $1, true)", str(tenant or self.tenant.id)
-        )
+        await set_tenant(self.vault, tenant or self.tenant.id)
 
     async def _in_order(self, places: Sequence[Place]) -> list[Place]:
         """What refers to another of the tables comes before it. (In a cycle, the constraints must be deferred ones.)"""

@@ -153,6 +153,11 @@ class LanePool:
             self._free.release()
 
 
+async def set_tenant(connection: Connection, tenant: int, *, local: bool = True) -> None:
+    """Which tenant's rows are seen (row-level security): for the transaction, or with ``local`` False for the session."""
+    await connection.execute("SELECT pg_catalog.set_config('pgnym.tenant', $1, $2)", str(tenant), local)
+
+
 def translated(error: Exception) -> Exception:
     """The VaultError for what asyncpg or the network raised. Its text holds no value, address or password."""
     if isinstance(error, VaultError):

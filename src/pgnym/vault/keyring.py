@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import asyncpg
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from pgnym.vault import locks
 from pgnym.vault.ciphers import MAX_USES
+from pgnym.vault.connection import set_tenant
 from pgnym.vault.errors import KeyProblem, VaultError
 from pgnym.vault.keys import KEY_LENGTH, MasterKey, Purpose, Secret, wrong_master_key
 from pgnym.vault.tokens import Tokenizer
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 _FIRST_RESERVE = 4096
 _LARGEST_RESERVE = 2**20
 _LOCK_TIMEOUT = "1s"
-_TENANT_LOCK = 0x70676E796E  # held while a tenant is added, so that two master keys can't both be the first
 
 
 @dataclass(slots=True, repr=False)
@@ -100,7 +101,7 @@ class Keyring:
             # Keys must outlive any crash, whatever the server's default is.
             await connection.execute("SET LOCAL synchronous_commit = on")
             tenant, new = await self._tenant(connection, name, create)
-            await connection.execute("SELECT set_config('pgnym.tenant', $1, true)", str(tenant))
+            await set_tenant(connection, tenant)
             if new:
                 await self._create(connection, tenant)
             # Before the keys, which are then at least as new.
@@ -126,7 +127,7 @@ class Keyring:
         if step > MAX_USES:
             raise VaultError(f"{uses} values at once are more than one key may seal")
         async with connection.transaction():
-            await connection.execute("SELECT set_config('pgnym.tenant', $1, true)", str(keys.id))
+            await set_tenant(connection, keys.id)
             done = await connection.fetchval(
                 "UPDATE vault.key SET reserved = reserved + $3 WHERE tenant = $1 AND purpose = 'data' AND generation = $2"
                 " AND retired IS NULL AND reserved + $3 <= $4 RETURNING true",
@@ -195,7 +196,7 @@ class Keyring:
                 raise VaultError(f"tenant {name} is not in the vault")
             if not 1 <= len(name) <= 63 or not name.isprintable():
                 raise VaultError("a tenant's name has 1 to 63 printable characters")
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _TENANT_LOCK)
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", locks.TENANT)
             await self.check(connection)
             added = await connection.fetchval(
                 "INSERT INTO vault.tenant (name, master_key) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING id",

@@ -19,13 +19,13 @@ import asyncpg
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
+from pgnym.vault import locks
 from pgnym.vault.errors import VaultError, VaultOutdated
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
 SCHEMA = "vault"
-LOCK = 0x70676E796D  # "pgnym"; taken for the transaction, so that two runs follow one another
 
 _GRANTS = {
     "migration": "SELECT",
@@ -72,7 +72,7 @@ async def migrate(connection: Connection, gateway_user: str, gateway_password: s
     async with connection.transaction():
         # Nothing here may be resolved along the path of whoever runs this.
         await connection.execute("SET LOCAL search_path = ''")
-        await connection.execute("SELECT pg_catalog.pg_advisory_xact_lock($1)", LOCK)
+        await connection.execute("SELECT pg_catalog.pg_advisory_xact_lock($1)", locks.SCHEMA)
         version = await _run(connection)
         await _role(connection, gateway_user, gateway_password)
         await _grant(connection, gateway_user)

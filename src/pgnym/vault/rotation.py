@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from pgnym.vault.ciphers import open, seal_all
+from pgnym.vault.connection import set_tenant
 from pgnym.vault.errors import VaultError
 from pgnym.vault.keyring import Keyring, TenantKeys
+from pgnym.vault.locks import ROTATION
 from pgnym.vault.migrations import current_version, latest_version, outdated
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 BATCH = 2000
 """Values in one transaction: some ten milliseconds of the server's time, for which puts of the same values wait."""
 
-_LOCK = 0x70676E796F  # held by the session of a rotation
 _TRIES = 30  # to get what another session holds, a second each
 
 _RETIRED = (
@@ -74,14 +75,14 @@ async def owned(connection: Connection) -> AsyncIterator[None]:
         )
     for _ in range(_TRIES):
         # A rotation that was killed holds its lock until the server notices.
-        if await connection.fetchval("SELECT pg_catalog.pg_try_advisory_lock($1)", _LOCK):
+        if await connection.fetchval("SELECT pg_catalog.pg_try_advisory_lock($1)", ROTATION):
             break
         await asyncio.sleep(0.2)
     else:
         raise VaultError("another rotation is running", hint="Let it end, or end its process.")
     yield
     # After an error the lock goes with the connection, whose state nobody knows.
-    await connection.execute("SELECT pg_catalog.pg_advisory_unlock($1)", _LOCK)
+    await connection.execute("SELECT pg_catalog.pg_advisory_unlock($1)", ROTATION)
 
 
 async def rotate_data(
@@ -129,7 +130,7 @@ async def _rotate_tenant(
     connection: Connection, keyring: Keyring, name: str, report: Report, batch: int
 ) -> Rotated:
     keys = await keyring.load(connection, name, create=False)
-    await connection.execute("SELECT pg_catalog.set_config('pgnym.tenant', $1, false)", str(keys.id))
+    await set_tenant(connection, keys.id, local=False)
     resumed = bool(await _retired(connection, keys.id))
     if not resumed:
         keys = await _retire(connection, keyring, keys)

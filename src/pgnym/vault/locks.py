@@ -1,0 +1,17 @@
+"""Numbers of advisory locks, in one place: two uses of one number would wait for each other, or never get it.
+
+All begin with "pgnym" in ASCII. Advisory locks are of a database; the application's and the vault's may be the same one.
+"""
+
+from __future__ import annotations
+
+SCHEMA = 0x70676E796D
+"""For a transaction: one migration of the vault's schema follows another."""
+TENANT = 0x70676E796E
+"""For a transaction: a tenant is added, so that two master keys can't both be the first."""
+ROTATION = 0x70676E796F
+"""Of a session: one rotation of data keys at a time."""
+AUDIT_EXPORT = 0x70676E7970
+"""Of a session: one gateway sends the audit log on."""
+APPLY = 0x70676E796D01
+"""Of a session, in the application's database: one apply or undo at a time."""
