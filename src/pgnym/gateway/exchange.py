@@ -9,13 +9,11 @@ notice in it) makes the exchange the slots that it stands for, and these are ans
 from __future__ import annotations
 
 from dataclasses import dataclass
-from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from pgnym.audit.records import Action
 from pgnym.gateway.describe import show_columns
-from pgnym.gateway.effects import Lookup
-from pgnym.gateway.reports import ErrorReport, over_budget, report_of
+from pgnym.gateway.opening import Found, open_tokens, spend
+from pgnym.gateway.reports import ErrorReport
 from pgnym.gateway.reveal import RowReveal, reveals_of
 from pgnym.gateway.session import Session
 from pgnym.gateway.slots import Change, Portal, Slot, Step
@@ -122,10 +120,10 @@ def answer(flow: ServerFlow, exchange: Exchange, data: bytes, pos: int) -> int:
     head, reveal = _shape(session, exchange.portal, description)
     if reveal is not None and rows_end > pos:
         chunk = data[pos:rows_end]
-        tokens, counts = reveal.find(chunk)
-        if tokens:
+        found = reveal.find(chunk)
+        if found[0]:
             exchange.busy = True
-            _reveal(flow, exchange, (head, chunk, data[rows_end:end]), reveal, (tokens, counts))
+            _reveal(flow, exchange, (head, chunk, data[rows_end:end]), reveal, found)
             return end
         head += reveal.unchanged(chunk)
         pos = rows_end
@@ -151,51 +149,29 @@ def _shape(session: Session, portal: Portal, description: bytes) -> tuple[bytes,
 
 
 def _reveal(
-    flow: ServerFlow,
-    exchange: Exchange,
-    parts: tuple[bytes, bytes, bytes],
-    reveal: RowReveal,
-    found: tuple[object, dict[str, int]],
+    flow: ServerFlow, exchange: Exchange, parts: tuple[bytes, bytes, bytes], reveal: RowReveal, found: Found
 ) -> None:
     """Send the answer once its record is committed and its values are there, or an error in place of the rows."""
     session = flow.session
     head, chunk, tail = parts
-    tokens, counts = found
     fingerprint = exchange.portal.prepared.fingerprint
 
-    def failed(report: ErrorReport) -> None:
+    def refused(report: ErrorReport) -> None:
         # The server has finished the statement; its ReadyForQuery ends the cycle for the client too.
         flow.finish(exchange, head + report.encode() + tail[-6:])
 
-    over = session.budget().take(len(tokens), monotonic())  # type: ignore[arg-type]
+    over = spend(session, session.budget(), fingerprint, found)
     if over is not None:
-        session.effects.post(session.record(Action.REFUSE, fingerprint, counts, denied="42501"))
-        failed(over_budget(over, session.role))
+        refused(over)
         return
-    values: dict[bytes, bytes] = {}
-    missing: list[bytes] = []
-    cached = session.vault.cached
-    for token in tokens:  # type: ignore[attr-defined]
-        value = cached(token)
-        if value is None:
-            missing.append(token)
-        else:
-            values[token] = value
 
-    def done(result: object, error: Exception | None) -> None:
-        if session.closed:
-            return
-        try:
-            if error is not None:
-                raise error
-            values.update(result)  # type: ignore[call-overload]
-            rows = reveal.rebuild(chunk, values)
-        except Exception as failure:
-            failed(report_of(failure))
-        else:
-            flow.finish(exchange, head + rows + tail)
+    def answered(rows: bytes) -> None:
+        flow.finish(exchange, head + rows + tail)
+        flow.resume()
+
+    def failed(report: ErrorReport) -> None:
+        refused(report)
         flow.resume()
 
     flow.block()
-    record = session.record(Action.REVEAL, fingerprint, counts, tokens=tokens)  # type: ignore[arg-type]
-    session.effects.start(Lookup(missing, record), done)
+    open_tokens(session, reveal, chunk, fingerprint, found, answered, failed)

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from time import monotonic
 from typing import Any, Final
 
-from pgnym.audit.records import Action
 from pgnym.gateway import exchange, injected
 from pgnym.gateway.client_flow import ClientFlow
 from pgnym.gateway.describe import show_columns, show_parameters
-from pgnym.gateway.effects import Cancel, Lookup, Refresh
+from pgnym.gateway.effects import Cancel, Refresh
 from pgnym.gateway.exchange import Exchange
 from pgnym.gateway.failures import Failure, FailureReveal
 from pgnym.gateway.flow import Flow
-from pgnym.gateway.reports import SHUTDOWN, ErrorReport, over_budget, report_of
+from pgnym.gateway.opening import open_tokens, spend
+from pgnym.gateway.reports import SHUTDOWN, ErrorReport, report_of
 from pgnym.gateway.retrying import is_made_again
 from pgnym.gateway.reveal import CopyReveal, Reveal, RowReveal
 from pgnym.gateway.session import IDLE, Session
@@ -513,47 +512,31 @@ class ServerFlow(Flow):
     def _look_up(self, slot: Slot, reveal: Reveal, chunk: bytes) -> object:
         """Find the tokens, see what may be shown, and put the values in; held while something must be waited for."""
         session = self.session
-        tokens, counts = reveal.find(chunk)
-        if not tokens:
+        found = reveal.find(chunk)
+        if not found[0]:
             return reveal.unchanged(chunk)
         if slot.budget is None:
             slot.budget = session.budget()
-        over = slot.budget.take(len(tokens), monotonic())
+        over = spend(session, slot.budget, slot.fingerprint, found)
         if over is not None:
-            session.effects.post(session.record(Action.REFUSE, slot.fingerprint, counts, denied="42501"))
-            return self._give_up(slot, reveal, chunk, over_budget(over, session.role))
-        values: dict[bytes, bytes] = {}
-        missing: list[bytes] = []
-        cached = session.vault.cached
-        for token in tokens:
-            value = cached(token)
-            if value is None:
-                missing.append(token)
-            else:
-                values[token] = value
-        record = session.record(Action.REVEAL, slot.fingerprint, counts, tokens=tokens)
+            return self._give_up(slot, reveal, chunk, over)
 
-        def done(result: object, error: Exception | None) -> None:
-            if session.closed:
-                return
-            try:
-                if error is not None:
-                    raise error
-                values.update(result)  # type: ignore[call-overload]
-                answer: object = reveal.rebuild(chunk, values)
-            except Exception as failure:
-                answer = self._give_up(slot, reveal, chunk, report_of(failure))
-                if answer is _HELD:
-                    self._say_last()
-                    self.client.caught_up()
-                    return
+        def answered(answer: object) -> None:
             if answer:
                 self._out.append(answer)  # type: ignore[arg-type]
             self.unblock()
             self._flush()
 
+        def failed(report: ErrorReport) -> None:
+            answer = self._give_up(slot, reveal, chunk, report)
+            if answer is _HELD:
+                self._say_last()
+                self.client.caught_up()
+            else:
+                answered(answer)
+
         self.block()
-        session.effects.start(Lookup(missing, record), done)
+        open_tokens(session, reveal, chunk, slot.fingerprint, found, answered, failed)
         return _HELD
 
     def _give_up(self, slot: Slot, reveal: Reveal, chunk: bytes, report: ErrorReport) -> object:
