@@ -10,13 +10,25 @@ from pgnym.policy.sight import Sight
 from pgnym.sql.plan import Container, OutputColumn
 from pgnym.wire.codecs import type_size
 from pgnym.wire.errors import ProtocolViolation
-from pgnym.wire.messages import Field
+from pgnym.wire.messages import Field, RowDescription
 
 
 def shows_values(output: OutputColumn, session: Session) -> bool:
     """Whether the session's role sees values or masks of the column's own type there, rather than tokens."""
     role, purpose = session.role, session.purpose
     return any(role.combined(lineage.columns, purpose) is not Sight.TOKENS for lineage in output.lineages)
+
+
+def show_description(
+    message: bytes, outputs: tuple[OutputColumn | None, ...], session: Session
+) -> tuple[tuple[Field, ...], bytes]:
+    """The fields that the server describes, and the RowDescription that the client gets: ``message`` itself if it may.
+
+    Raises ``ProtocolViolation`` as ``show_columns`` does.
+    """
+    fields = RowDescription.parse(message).fields
+    shown = show_columns(fields, outputs, session)
+    return fields, message if shown is fields else RowDescription(shown).build()
 
 
 def show_columns(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pgnym.gateway.describe import show_columns
+from pgnym.gateway.describe import show_description
 from pgnym.gateway.opening import Found, open_tokens, spend
 from pgnym.gateway.reports import ErrorReport
 from pgnym.gateway.reveal import RowReveal, reveals_of
@@ -21,7 +21,6 @@ from pgnym.gateway.tokenize import supports_encoding
 from pgnym.wire import messages
 from pgnym.wire.frames import BACKEND, Backend, run_end
 from pgnym.wire.frontend import bind_result_formats
-from pgnym.wire.messages import RowDescription
 
 if TYPE_CHECKING:
     from pgnym.gateway.server_flow import ServerFlow
@@ -139,13 +138,12 @@ def _shape(session: Session, portal: Portal, description: bytes) -> tuple[bytes,
         slot = Slot(Step.EXECUTE, (portal.prepared.plan,), formats=portal.formats)
         head = messages.BIND_COMPLETE
         if description:
-            slot.fields = RowDescription.parse(description).fields
-            shown = show_columns(slot.fields, outputs, session)
-            head += description if shown is slot.fields else RowDescription(shown).build()
+            slot.fields, shown = show_description(description, outputs, session)
+            head += shown
         columns = reveals_of(outputs, slot, session)
         return head, RowReveal(columns) if columns else None
 
-    return session.derive(outputs, (portal.formats, description), make)  # type: ignore[return-value]
+    return session.derive(outputs, (portal.formats, description), make)
 
 
 def _reveal(

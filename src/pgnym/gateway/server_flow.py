@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pgnym.gateway import exchange, injected
 from pgnym.gateway.client_flow import ClientFlow
-from pgnym.gateway.describe import show_columns, show_parameters
+from pgnym.gateway.describe import show_description, show_parameters
 from pgnym.gateway.effects import Cancel, Refresh
 from pgnym.gateway.exchange import Exchange
 from pgnym.gateway.failures import Failure, FailureReveal
@@ -25,11 +25,10 @@ from pgnym.gateway.retrying import is_made_again
 from pgnym.gateway.reveal import CopyReveal, Reveal, RowReveal
 from pgnym.gateway.session import IDLE, Session
 from pgnym.gateway.slots import COPY_ENDED, QUERY, SYNC, Prepared, Slot, Step
-from pgnym.sql.plan import OutputColumn
 from pgnym.wire import messages
 from pgnym.wire.errors import ProtocolViolation
 from pgnym.wire.frames import BACKEND, Backend, run_end
-from pgnym.wire.messages import Field, ParameterDescription, ParameterStatus, RowDescription, parse_data_row
+from pgnym.wire.messages import ParameterDescription, ParameterStatus, parse_data_row
 
 _HEADER = struct.Struct("!BI").unpack_from
 _BOUNDS: Final = BACKEND.bounds
@@ -369,25 +368,20 @@ class ServerFlow(Flow):
         if slot.swallow:
             return b""
         outputs = slot.outputs
+        answer: object = _RELAY
         if outputs:
             # Prepared statements are described again and again, in the same words.
-            slot.fields, answer = self.session.derive(outputs, message, lambda: self._shown(outputs, message))  # type: ignore[misc]
-        else:
-            answer = _RELAY
+            slot.fields, shown = self.session.derive(
+                outputs, message, lambda: show_description(message, outputs, self.session)
+            )
+            if shown != message:
+                answer = shown
         if slot.described:
             answer = b""
         slot.described = slot.again is not None  # then the text has no other statement
         if slot.step in (Step.DESCRIBE_STATEMENT, Step.DESCRIBE_PORTAL):
             self._end(slot, message)
         return answer
-
-    def _shown(
-        self, outputs: tuple[OutputColumn | None, ...], message: bytes
-    ) -> tuple[tuple[Field, ...], object]:
-        """The server's fields, and the description that the client gets."""
-        fields = RowDescription.parse(message).fields
-        shown = show_columns(fields, outputs, self.session)
-        return fields, _RELAY if shown is fields else RowDescription(shown).build()
 
     def _completed(self, slot: Slot, message: bytes) -> object:
         command = message[0] == Backend.COMMAND_COMPLETE

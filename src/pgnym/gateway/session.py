@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pgnym.audit.records import Action, AuditRecord, Decision
 from pgnym.audit.records import Actor as AuditActor
@@ -23,6 +23,8 @@ from pgnym.wire.codecs import Settings
 
 if TYPE_CHECKING:
     from pgnym.gateway.exchange import Exchange
+
+Made = TypeVar("Made")
 
 IDLE = ord("I")
 _MOST_DERIVED = 256
@@ -203,12 +205,15 @@ class Session:
             self.path = None
         self.private, self.stale, self.catalog_touched = private, False, False
 
-    def derive(self, of: object, key: object, make: Callable[[], object]) -> object:
-        """``make()``, remembered for the object ``of`` (a plan's outputs) and ``key`` until a session parameter changes."""
+    def derive(self, of: object, key: object, make: Callable[[], Made]) -> Made:
+        """``make()``, remembered for the object ``of`` (a plan's outputs) and ``key`` until a session parameter changes.
+
+        One ``key`` must stand for one ``make``: what was made for it is taken to be of its type.
+        """
         full = (id(of), key)
         known = self.derived.get(full)
         if known is not None:
-            return known[1]
+            return known[1]  # type: ignore[return-value]
         if len(self.derived) >= _MOST_DERIVED:
             self.derived.clear()
         made = make()

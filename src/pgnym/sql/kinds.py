@@ -205,26 +205,34 @@ def shape(kind: Kind) -> Kind:
     return kind
 
 
-def tokens(kind: Kind, seen: frozenset[int] = frozenset()) -> Iterator[Token]:
-    """All tokens within a kind. ``seen``: marks that it is within, as a recursive query may put a function into itself."""
-    kind = shape(kind)
-    if isinstance(kind, Token):
-        yield kind
-    elif isinstance(kind, Text):
-        for part in kind.parts:
-            yield from tokens(part, seen)
+def within(kind: Kind, seen: frozenset[int]) -> Iterator[tuple[Kind, frozenset[int]]]:
+    """What a kind is made of, one step down. ``seen``: marks that it is within.
+
+    (A recursive query may put a function into itself.)
+    """
+    if isinstance(kind, Text):
+        yield from ((part, seen) for part in kind.parts)
     elif isinstance(kind, Deferred):
         for mark in kind.marks:
             if mark.index not in seen:
-                for part in mark.operands:
-                    yield from tokens(part, seen | {mark.index})
+                inner = seen | {mark.index}
+                yield from ((part, inner) for part in mark.operands)
+    elif isinstance(kind, ArrayOf):
+        yield kind.element, seen
+    elif isinstance(kind, Row):
+        yield from ((part, seen) for part in kind.fields)
+
+
+def tokens(kind: Kind, seen: frozenset[int] = frozenset()) -> Iterator[Token]:
+    """All tokens within a kind. ``seen``: as for ``within``."""
+    kind = shape(kind)
+    if isinstance(kind, Token):
+        yield kind
     elif isinstance(kind, Document):
         yield from (token for _, token in kind.leaves)
-    elif isinstance(kind, ArrayOf):
-        yield from tokens(kind.element, seen)
-    elif isinstance(kind, Row):
-        for part in kind.fields:
-            yield from tokens(part, seen)
+    else:
+        for part, inner in within(kind, seen):
+            yield from tokens(part, inner)
 
 
 def protected(kind: Kind) -> bool:

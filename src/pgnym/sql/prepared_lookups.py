@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pgnym.sql.errors import Refused
-from pgnym.sql.fold import Applied, Constant, Fixed, Fold, evaluate
+from pgnym.sql.fold import Applied, Constant, Fixed, Fold
 from pgnym.sql.infer import Run
 from pgnym.sql.kinds import Occurrence
 from pgnym.sql.literals import decode
@@ -35,19 +35,7 @@ def _lookup(run: Run, hole: LookupHole) -> Lookup:
         run.pins.add(ordinal)
         return decode(run.lexed.cuts.raw(ordinal), run.session.standard_strings)
 
-    constants = [
-        source if source is None or isinstance(source, int) else evaluate(source, constant)
-        for source in hole.constants
-    ]
-    return Lookup(
-        hole.answer,
-        hole.protection,
-        hole.columns,
-        hole.test,
-        tuple(constants),
-        nulls=hole.nulls,
-        loose=hole.loose,
-    )
+    return hole.filled(constant)
 
 
 def ordinals(fold: object) -> list[int]:

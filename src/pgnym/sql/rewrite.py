@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pgnym.semantics.documents import map_leaves
@@ -57,6 +58,23 @@ class LookupHole:
     constants: tuple[Fold | int | None, ...] = ()
     nulls: bool = False
     loose: bool = False
+
+    def filled(self, constant: Callable[[int], str], position: int = 0) -> Lookup:
+        """The look-up with the constants of one text. ``constant``: the value of one, by its ordinal. Raises Refused."""
+        constants = [
+            source if source is None or isinstance(source, int) else evaluate(source, constant)
+            for source in self.constants
+        ]
+        return Lookup(
+            self.answer,
+            self.protection,
+            self.columns,
+            self.test,
+            tuple(constants),
+            position,
+            self.nulls,
+            self.loose,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +142,10 @@ class Template:
         positions: list[tuple[int, int]] = []
         last = 0
         sent = 0
+
+        def constant(ordinal: int) -> str:
+            return decode(cuts.raw(ordinal), standard_strings)
+
         for start_anchor, end_anchor, new, place in self.edits:
             start = start_anchor.place(cuts)
             end = end_anchor.place(cuts)
@@ -137,14 +159,18 @@ class Template:
                 pieces.append(new)
                 sent += len(new.text)
             elif isinstance(new, LookupHole):
-                lookup = _lookup(new, cuts, standard_strings, place.place(cuts))
-                pieces.append(LookupPiece(lookup, len(positions)))
+                at = place.place(cuts)
+                try:
+                    pieces.append(LookupPiece(new.filled(constant, at), len(positions)))
+                except Refused as refusal:
+                    refusal.position = at
+                    raise
             elif isinstance(new, MarkHole):
                 pieces.extend((new.before, new.piece, new.after))
                 sent += len(new.before) + mark_length(new.piece.part) + len(new.after)
             else:
                 try:
-                    value = evaluate(new.fold, lambda ordinal: decode(cuts.raw(ordinal), standard_strings))
+                    value = evaluate(new.fold, constant)
                 except Refused as refusal:
                     refusal.position = start
                     raise
@@ -159,30 +185,6 @@ class Template:
         return Rewrite(
             tuple(_joined(pieces)), self.statements, tuple(positions), self.fingerprint, self.normalized
         )
-
-
-def _lookup(hole: LookupHole, cuts: Cuts, standard_strings: bool, position: int) -> Lookup:
-    """A look-up with the constants of one text."""
-    constants: list[str | int | None] = []
-    for source in hole.constants:
-        if source is None or isinstance(source, int):
-            constants.append(source)
-            continue
-        try:
-            constants.append(evaluate(source, lambda ordinal: decode(cuts.raw(ordinal), standard_strings)))
-        except Refused as refusal:
-            refusal.position = position
-            raise
-    return Lookup(
-        hole.answer,
-        hole.protection,
-        hole.columns,
-        hole.test,
-        tuple(constants),
-        position,
-        hole.nulls,
-        hole.loose,
-    )
 
 
 def mark_length(part: MarkPart) -> int:

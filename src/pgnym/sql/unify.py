@@ -31,6 +31,7 @@ from pgnym.sql.kinds import (
     protected,
     shape,
     tokens,
+    within,
 )
 from pgnym.sql.plan import Container, Use
 from pgnym.sql.types import BPCHAR, NUMBERS, TEXT, VARCHAR
@@ -195,19 +196,9 @@ def _opens(kind: Kind, seen: frozenset[int] = frozenset()) -> Iterator[Open]:
     elif isinstance(kind, Token | Document):
         for node in kind.carried:
             yield from _opens(node, seen)
-    elif isinstance(kind, Text):
-        for part in kind.parts:
-            yield from _opens(part, seen)
-    elif isinstance(kind, Deferred):
-        for mark in kind.marks:
-            if mark.index not in seen:
-                for part in mark.operands:
-                    yield from _opens(part, seen | {mark.index})
-    elif isinstance(kind, ArrayOf):
-        yield from _opens(kind.element, seen)
-    elif isinstance(kind, Row):
-        for part in kind.fields:
-            yield from _opens(part, seen)
+    else:
+        for part, inner in within(kind, seen):
+            yield from _opens(part, inner)
 
 
 def join(left: Open, right: Open) -> None:
