@@ -13,8 +13,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from pgnym.audit.chain import Checkpoint
-from pgnym.audit.log import AuditLog
+from pgnym.audit.chain import ChainKey, Checkpoint
+from pgnym.audit.log import AuditLog, AuditUnavailable
 from pgnym.audit.records import Action, Actor, AuditRecord
 from pgnym.audit.retention import AuditTenant, drop_before, expired
 from pgnym.audit.verify import Fault, Verdict, verify
@@ -223,8 +223,6 @@ async def set_back(scene: Scene) -> None:
     await scene.owner.execute("DELETE FROM vault.audit WHERE writer = $1 AND sequence > 2", scene.second)
     part = await scene.vault.tenant("main")
     # The head of that time was there to be copied: whoever took a copy has its seal.
-    from pgnym.audit.chain import ChainKey
-
     mac = await scene.owner.fetchval(
         "SELECT mac FROM vault.audit WHERE writer = $1 AND sequence = 2", scene.second
     )
@@ -254,8 +252,6 @@ def test_an_old_copy_of_everything_is_found_by_what_was_kept_elsewhere(
 def test_a_writer_whose_log_was_set_back_does_not_go_on_in_it(postgres: Cluster, database: str) -> None:
     async def attack(scene: Scene) -> None:
         await set_back(scene)
-        from pgnym.audit.log import AuditUnavailable
-
         with pytest.raises(AuditUnavailable):
             await scene.logs[1].write(record("main", 9))
         await scene.logs[1].write(record("main", 9))  # as a new writer

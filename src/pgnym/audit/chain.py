@@ -39,9 +39,11 @@ _MICROSECOND = timedelta(microseconds=1)
 _pack = msgspec.msgpack.Encoder().encode
 
 
+COLUMNS = (
+    "time", "action", "decision", "db_user", "role", "client_address", "application_name", "purpose", "fingerprint",
+)  # fmt: skip
 Content = tuple[datetime, str, str, str, str, str, str, str, str, Mapping[str, int], bytes]
-"""What of a record its mac covers, in the order of the table's columns: time, action, decision, db_user, role,
-client_address, application_name, purpose, fingerprint, counts, details (sealed)."""
+"""What of a record its mac covers: the ``COLUMNS`` of the table, then counts and details (sealed)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ an older copy of itself, as far as a writer's head, a checkpoint, or an anchor t
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -17,7 +17,7 @@ from uuid import UUID
 
 import asyncpg
 
-from pgnym.audit.chain import ChainKey, Checkpoint, Content, same
+from pgnym.audit.chain import COLUMNS, ChainKey, Checkpoint, Content, same
 from pgnym.vault.connection import set_tenant
 from pgnym.vault.keys import Secret
 
@@ -199,11 +199,12 @@ class _Run:
     async def records(self, connection: Connection) -> None:
         """All records, by writer and sequence."""
         current: UUID | None = None
-        async for writer, group in _grouped(connection, self._tenant):
+        async for row in connection.cursor(_RECORDS, self._tenant, prefetch=_PREFETCH):
+            writer = row["writer"]
             known = self._writers.get(writer)
             if known is None:
                 if writer != current:
-                    self._found(Fault.FOREIGN, writer, group["sequence"], time=group["time"])
+                    self._found(Fault.FOREIGN, writer, row["sequence"], time=row["time"])
                 self._verdict.records += 1
                 current = writer
                 continue
@@ -211,7 +212,7 @@ class _Run:
                 current, before, computed = writer, known.before, known.before
                 known.seen = known.begins_after
             self._verdict.records += 1
-            before, computed = self._record(known, group, before, computed)
+            before, computed = self._record(known, row, before, computed)
 
     def _record(
         self, known: _Writer, row: asyncpg.Record, before: bytes, computed: bytes
@@ -257,22 +258,5 @@ class _Run:
                 )
 
 
-async def _grouped(connection: Connection, tenant: int) -> AsyncIterator[tuple[UUID, asyncpg.Record]]:
-    async for row in connection.cursor(_RECORDS, tenant, prefetch=_PREFETCH):
-        yield row["writer"], row
-
-
 def _content(row: asyncpg.Record) -> Content:
-    return (
-        row["time"],
-        row["action"],
-        row["decision"],
-        row["db_user"],
-        row["role"],
-        row["client_address"],
-        row["application_name"],
-        row["purpose"],
-        row["fingerprint"],
-        json.loads(row["counts"]),
-        row["details"],
-    )
+    return (*(row[column] for column in COLUMNS), json.loads(row["counts"]), row["details"])

@@ -20,11 +20,11 @@ from pgnym.audit.retention import AuditTenant, drop_before, expired
 from pgnym.audit.verify import Verdict
 from pgnym.audit.verify import verify as verify_tenant
 from pgnym.cli.connections import Connection, owners
-from pgnym.cli.onboarding import agreed, needed_key
+from pgnym.cli.onboarding import agreed
+from pgnym.cli.vaults import TENANTS, chosen, needed_key, opened_vault
 from pgnym.config import Config, ConfigError, load
 from pgnym.gateway.logins import vault_login
-from pgnym.vault.keys import MasterKey
-from pgnym.vault.store import TenantVault, Vault
+from pgnym.vault.store import TenantVault
 
 DONE, FAILED = 0, 1
 
@@ -168,17 +168,8 @@ async def _opened(config: Config, only: str | None) -> AsyncIterator[tuple[Conne
     key = needed_key(config)
     connection: Connection = await asyncpg.connect(**login, timeout=timeout)
     try:
-        vault = await Vault.open(
-            login, MasterKey(key), same_cluster=config.vault.url is None, connect_timeout=timeout
-        )
-        try:
-            names = [row[0] for row in await connection.fetch("SELECT name FROM vault.tenant ORDER BY id")]
-            if only is not None and only not in names:
-                raise ConfigError(
-                    "--tenant", f"no tenant {only!r}", f"there are: {', '.join(names) or 'none'}"
-                )
-            yield connection, [await vault.tenant(name) for name in names if only in (None, name)]
-        finally:
-            await vault.close()
+        async with opened_vault(config, key) as vault:
+            names = [row[0] for row in await connection.fetch(TENANTS)]
+            yield connection, [await vault.tenant(name) for name in chosen(names, only)]
     finally:
         await connection.close()

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 from pgnym import onboard
 from pgnym.cli.connections import owners
-from pgnym.cli.onboarding import Bars, needed_key
+from pgnym.cli.onboarding import Bars
+from pgnym.cli.vaults import needed_key
 from pgnym.config import ConfigError, load
 from pgnym.config.address import Address, parse_address
 from pgnym.vault import rotation

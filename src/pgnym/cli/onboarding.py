@@ -15,11 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from pgnym import onboard
 from pgnym.cli.connections import Connection, owners, same_database
-from pgnym.config import Config, ConfigError, load, master_key, vault_password
-from pgnym.gateway.logins import upstream_login, vault_login
+from pgnym.cli.vaults import needed_key, open_vault
+from pgnym.config import Config, ConfigError, load, vault_password
+from pgnym.gateway.logins import upstream_login
 from pgnym.onboard import OnboardPlan, Tools
 from pgnym.semantics.folding import fold
-from pgnym.vault.keys import MasterKey
 from pgnym.vault.store import Vault
 from pgnym.wire.codecs import identity
 from pgnym.wire.inside import CONTAINERS
@@ -107,15 +107,6 @@ def verify(options: argparse.Namespace) -> int:
     return asyncio.run(work())
 
 
-def needed_key(config: Config) -> bytes:
-    """The master key. Raises ConfigError if there is none."""
-    key = master_key(config, os.environ)
-    if key is None:
-        hint = "set PGNYM_MASTER_KEY or keys.master_key_file; a first one comes from: pgnym keys generate"
-        raise ConfigError("keys.master_key_file", "no master key", hint)
-    return key
-
-
 def show(made: OnboardPlan) -> int:
     """Print a plan; returns the exit code of ``plan``."""
     table = None
@@ -163,19 +154,9 @@ async def tools(
 
     async def open_tenant(name: str) -> onboard.Tokens:
         if not opened:
-            login = vault_login(config, os.environ)
             if config.vault.url is None:
                 await refuse_other_database(config, app)
-            timeout = config.vault.timeout or 60
-            opened.append(
-                await Vault.open(
-                    login,
-                    MasterKey(key),
-                    same_cluster=config.vault.url is None,
-                    fold=fold,
-                    connect_timeout=timeout,
-                )
-            )
+            opened.append(await open_vault(config, key, fold))
         return await opened[0].tenant(name)
 
     try:

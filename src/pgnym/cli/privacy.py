@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,14 +15,13 @@ import msgspec
 from pgnym.audit.log import AuditLog
 from pgnym.audit.records import Actor
 from pgnym.cli.connections import Connection, owners
-from pgnym.cli.onboarding import agreed, needed_key, refuse_other_database
+from pgnym.cli.onboarding import agreed, refuse_other_database
+from pgnym.cli.vaults import TENANTS, chosen, needed_key, opened_vault
 from pgnym.config import Config, ConfigError, load
-from pgnym.gateway.logins import vault_login
 from pgnym.privacy import holders, subjects
 from pgnym.privacy.erasing import Erased, Eraser
 from pgnym.privacy.reporting import Reporter
-from pgnym.vault.keys import MasterKey
-from pgnym.vault.store import TenantVault, Vault
+from pgnym.vault.store import TenantVault
 from pgnym.wire.codecs import element_oid, identity
 
 DONE, FAILED = 0, 1
@@ -76,17 +74,11 @@ async def office(config: Config, options: argparse.Namespace, only: str | None) 
     """Connections, tenants (all, or ``only`` one) and the audit log. Raises ConfigError for an unknown tenant."""
     key = needed_key(config)
     together = config.vault.url is None
-    timeout = config.vault.timeout or 60
     async with owners(config, options.url, options.vault_url) as (app, store):
         if together:
             await refuse_other_database(config, app)
-        names = [row[0] for row in await store.fetch("SELECT name FROM vault.tenant ORDER BY id")]
-        if only is not None and only not in names:
-            raise ConfigError("--tenant", f"no tenant {only!r}", f"there are: {', '.join(names) or 'none'}")
-        vault = await Vault.open(
-            vault_login(config, os.environ), MasterKey(key), same_cluster=together, connect_timeout=timeout
-        )
-        try:
+        names = chosen([row[0] for row in await store.fetch(TENANTS)], only)
+        async with opened_vault(config, key) as vault:
             log = AuditLog(vault)
             try:
                 user = await app.fetchval("SELECT session_user::text")
@@ -94,14 +86,12 @@ async def office(config: Config, options: argparse.Namespace, only: str | None) 
                     config,
                     app,
                     app if together else store,
-                    [await vault.tenant(name) for name in names if only in (None, name)],
+                    [await vault.tenant(name) for name in names],
                     log,
                     Actor(user, "owner", application_name="pgnym command"),
                 )
             finally:
                 await log.close()
-        finally:
-            await vault.close()
 
 
 def erase(options: argparse.Namespace) -> int:

@@ -5,20 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import getpass
-import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from pgnym.admin import api_tokens
 from pgnym.admin.api_tokens import ApiToken, NewToken, Role
 from pgnym.audit.log import AuditLog
 from pgnym.audit.records import Action, Actor, AuditRecord
-from pgnym.cli.onboarding import needed_key
-from pgnym.config import Config, ConfigError, load
-from pgnym.gateway.logins import vault_login
-from pgnym.vault.keys import MasterKey
+from pgnym.cli.vaults import chosen, needed_key, opened_vault
+from pgnym.config import Config, load
 from pgnym.vault.store import TenantVault, Vault
 
 DONE, FAILED = 0, 1
@@ -29,7 +24,7 @@ def create(options: argparse.Namespace) -> int:
     config = load(options.config)
 
     async def work() -> NewToken:
-        async with _opened(config) as vault:
+        async with opened_vault(config, needed_key(config)) as vault:
             tenant = None if options.tenant is None else await _tenant(vault, options.tenant)
             keeper = tenant or await vault.tenant(config.tenants.default)
             await _record(vault, config, "createApiToken", tenant, f"token create --role {options.role}")
@@ -48,7 +43,7 @@ def show(options: argparse.Namespace) -> int:
     config = load(options.config)
 
     async def work() -> list[ApiToken]:
-        async with _opened(config) as vault:
+        async with opened_vault(config, needed_key(config)) as vault:
             return await api_tokens.listed(vault, None)
 
     now = datetime.now(UTC)
@@ -63,7 +58,7 @@ def revoke(options: argparse.Namespace) -> int:
     config = load(options.config)
 
     async def work() -> bool:
-        async with _opened(config) as vault:
+        async with opened_vault(config, needed_key(config)) as vault:
             await _record(vault, config, "revokeApiToken", None, f"token revoke {options.id}")
             return await api_tokens.revoke(vault, None, options.id)
 
@@ -74,25 +69,9 @@ def revoke(options: argparse.Namespace) -> int:
     return FAILED
 
 
-@asynccontextmanager
-async def _opened(config: Config) -> AsyncIterator[Vault]:
-    vault = await Vault.open(
-        vault_login(config, os.environ),
-        MasterKey(needed_key(config)),
-        same_cluster=config.vault.url is None,
-        connect_timeout=config.vault.timeout or 60,
-    )
-    try:
-        yield vault
-    finally:
-        await vault.close()
-
-
 async def _tenant(vault: Vault, name: str) -> TenantVault:
-    names = [known for known, _ in await api_tokens.tenants(vault)]
-    if name not in names:
-        raise ConfigError("--tenant", f"no tenant {name!r}", f"there are: {', '.join(names) or 'none'}")
-    return await vault.tenant(name)
+    (found,) = chosen([known for known, _ in await api_tokens.tenants(vault)], name)
+    return await vault.tenant(found)
 
 
 async def _record(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.hashes import MD5, SHA1, SHA256, Hash, HashAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding
 
 
 def end_point(certificate: bytes) -> bytes | None:
@@ -26,6 +27,4 @@ def end_point_of_file(path: str) -> bytes | None:
     """The same of the first certificate in a PEM file. Raises OSError, ValueError."""
     with open(path, "rb") as stream:
         certificate = x509.load_pem_x509_certificates(stream.read())[0]
-    from cryptography.hazmat.primitives.serialization import Encoding
-
     return end_point(certificate.public_bytes(Encoding.DER))
