@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from pgnym.admin.api_tokens import ApiToken, Role, recognize, tenants
+from pgnym.admin.idempotency import Once, read_key
 from pgnym.admin.openapi import describe
 from pgnym.admin.problems import Problem
 from pgnym.admin.rates import Rates
@@ -71,6 +72,7 @@ class Call:
     query: Any = None
     body: Any = None
     concerns: str | None = field(default=None)
+    replayed: bool = False  # the answer is one given before
 
     @property
     def vault(self) -> Vault:
@@ -164,8 +166,7 @@ class Application:
             call.body = read_body(route, request)
             if route.first:
                 await self._record(call, path, 0)
-            async with asyncio.timeout(HANDLER_SECONDS):
-                reply = await route.handler(call)
+            reply = await self._done(call)
         except Problem as problem:
             reply = refused(problem)
         except TimeoutError:
@@ -184,11 +185,24 @@ class Application:
             return refused(Problem(503, f"the call could not be recorded: {error.message}"))
         return reply
 
+    async def _done(self, call: Call) -> Reply:
+        async def work() -> Reply:
+            async with asyncio.timeout(HANDLER_SECONDS):
+                return await call.route.handler(call)
+
+        key = read_key(call.request) if call.route.once else None
+        if key is None:
+            return await work()
+        assert call.token is not None
+        keeper = await call.vault.tenant(call.token.tenant or self.status.config.tenants.default)
+        once = Once(call.vault, keeper, call.token.id, _presented(call.request), key)
+        reply, call.replayed = await once.carry_out(call.request, work, encode)
+        return reply
+
     async def _authenticated(self, request: Request) -> ApiToken:
-        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         vault = self.status.vault
         assert vault is not None
-        token = await recognize(vault, secret.strip()) if scheme.lower() == "bearer" else None
+        token = await recognize(vault, _presented(request))
         if token is None:
             wait = self._failed.take(request.address, self._clock())
             if wait:
@@ -220,7 +234,9 @@ class Application:
                 Action.ADMIN,
                 Decision.ALLOWED if status < 400 else Decision.DENIED,
                 fingerprint=call.route.operation,
-                text=f"{call.request.method} {path}" + (f" {status}" if status else ""),
+                text=f"{call.request.method} {path}"
+                + (f" {status}" if status else "")
+                + (" again" if call.replayed else ""),
             )
         )
 
@@ -233,6 +249,12 @@ def refused(problem: Problem) -> Reply:
 def encode(reply: Reply) -> bytes:
     """The body of an answer."""
     return b"" if reply.body is None else msgspec.json.encode(reply.body)
+
+
+def _presented(request: Request) -> str:
+    """The API token as it came; "" for none."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""
 
 
 def _too_many(wait: int) -> Problem:

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from pgnym import __version__
+from pgnym.admin.idempotency import KEY_PATTERN
 from pgnym.admin.problems import ProblemBody
-from pgnym.admin.routing import Route
+from pgnym.admin.routing import IfMatch, Route
 
 _REFS = "#/components/schemas/{name}"
 
@@ -58,11 +59,7 @@ def _operation(route: Route, of_type: dict[int, Any], problem: dict[str, Any]) -
     parameters = [
         *_parameters(route.parameters, "path"),
         *_parameters(route.query, "query"),
-        *(
-            [{"name": "If-Match", "in": "header", "required": False, "schema": {"type": "string"}}]
-            if route.method == "DELETE"
-            else []
-        ),
+        *_headers(route),
     ]
     if parameters:
         told["parameters"] = parameters
@@ -88,9 +85,40 @@ def _refusals(route: Route) -> set[int]:
     if route.body is not None:
         found |= {403, 404, 409, 413, 415, 422}
     if route.method == "DELETE":
+        found.add(409)
+    if route.if_match is not IfMatch.NOT:
         found |= {409, 412}
+    if route.if_match is IfMatch.MUST:
+        found.add(428)
     if route.method == "POST":
         found.add(409)
+    if route.once:
+        found.add(422)
+    return found
+
+
+def _headers(route: Route) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    if route.if_match is not IfMatch.NOT:
+        found.append(
+            {
+                "name": "If-Match",
+                "in": "header",
+                "required": route.if_match is IfMatch.MUST,
+                "description": "Only if it still has this ETag.",
+                "schema": {"type": "string"},
+            }
+        )
+    if route.once:
+        found.append(
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "description": "Of a request that is sent again, with the same key, the first answer is given again.",
+                "schema": {"type": "string", "pattern": KEY_PATTERN, "maxLength": 255},
+            }
+        )
     return found
 
 

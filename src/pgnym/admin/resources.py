@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,8 +14,10 @@ from msgspec import Meta
 from pgnym.admin import api_tokens
 from pgnym.admin.api_tokens import ApiToken, Role
 from pgnym.admin.application import ANYONE, EVERY_ROLE, Call, sealed
+from pgnym.admin.conditions import Condition
+from pgnym.admin.paging import cursor_of, read_cursor
 from pgnym.admin.problems import Problem
-from pgnym.admin.routing import Reply, Route
+from pgnym.admin.routing import IfMatch, Reply, Route
 from pgnym.admin.seal import SealState, Unseal, possible, unseal
 from pgnym.audit.reading import Filter, Place, read
 from pgnym.audit.verify import verify
@@ -153,9 +153,7 @@ async def show_token(call: Call) -> Reply:
 async def revoke_token(call: Call) -> Reply:
     """Takes effect with the next request, on all gateways."""
     token = await _token(call)
-    wanted = call.request.headers.get("if-match", "*")
-    if wanted.strip() != "*" and token.tag not in [part.strip() for part in wanted.split(",")]:
-        raise Problem(412, "the token is not as If-Match says")
+    Condition.of(call).require(token.tag)
     if not await api_tokens.revoke(call.vault, await call.scope(None), token.id):
         raise Problem(409, "the token has been revoked before")
     return Reply(None, 204)
@@ -234,6 +232,9 @@ class AuditPage(msgspec.Struct, frozen=True):
     next: str | None
 
 
+_Cursor = tuple[bool, Moment, UUID, Annotated[int, Meta(ge=0, le=2**63 - 1)]]
+
+
 async def show_audit(call: Call) -> Reply:
     """A page of at most ``limit`` records and some megabytes."""
     wanted: AuditQuery = call.query
@@ -243,7 +244,12 @@ async def show_audit(call: Call) -> Reply:
         wanted.purpose, wanted.fingerprint,
     )  # fmt: skip
     newest = wanted.order == "newest"
-    after = None if wanted.cursor is None else _place(wanted.cursor, newest)
+    after: Place | None = None
+    if wanted.cursor is not None:
+        order, *place = read_cursor(wanted.cursor, _Cursor)
+        if order is not newest:
+            raise Problem(400, "the cursor is not one that the same query gave")
+        after = Place(*place)
 
     async def page(connection: Connection) -> AuditPage:
         items: list[AuditRecordBody] = []
@@ -257,31 +263,13 @@ async def show_audit(call: Call) -> Reply:
             async for record in records:
                 if len(items) == wanted.limit or size > _PAGE_BYTES:
                     assert last is not None
-                    return AuditPage(items, _cursor(last, newest))
+                    return AuditPage(items, cursor_of(newest, last.time, last.writer, last.sequence))
                 items.append(msgspec.convert(record.shown(), AuditRecordBody))
                 size += 500 + len(record.text) + 33 * len(record.tokens)
                 last = Place(record.time, record.writer, record.sequence)
         return AuditPage(items, None)
 
     return Reply(await call.vault.administer(page))
-
-
-def _cursor(place: Place, newest: bool) -> str:
-    packed = msgspec.json.encode([newest, place.time, place.writer, place.sequence])
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
-
-
-def _place(cursor: str, newest: bool) -> Place:
-    try:
-        packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        order, time, writer, sequence = msgspec.json.decode(
-            packed, type=tuple[bool, Moment, UUID, Annotated[int, Meta(ge=0, le=2**63 - 1)]]
-        )
-        if order is not newest:
-            raise ValueError
-        return Place(time, writer, sequence)
-    except (msgspec.MsgspecError, binascii.Error, ValueError):
-        raise Problem(400, "the cursor is not one that the same query gave") from None
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -351,7 +339,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "DELETE", "/v1/api-tokens/{id}", "revokeApiToken", "Revoke a token", revoke_token, None, _ROOT, status=204,
-        parameters=Number,
+        parameters=Number, if_match=IfMatch.MAY,
     ),
     Route("GET", "/v1/tenants", "listTenants", "Tenants", list_tenants, Tenants, EVERY_ROLE - {Role.APP}),
     Route("GET", "/v1/audit", "showAudit", "Records of the audit log", show_audit, AuditPage, _READERS, query=AuditQuery),

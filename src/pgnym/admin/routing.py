@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -39,12 +40,21 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+class IfMatch(Enum):
+    """What becomes of the header If-Match (RFC 9110 section 13.1.1) of an operation."""
+
+    NOT = "not"  # it is of no use here
+    MAY = "may"
+    MUST = "must"  # 428 without it (RFC 6585 section 3)
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One operation. ``roles`` None: without a token. ``sealed``: possible while the gateway is sealed.
 
     ``secret_body``: what is wrong with the body is told without naming anything of it. ``first``: its audit record is
-    written before it is done, since afterwards it can't be.
+    written before it is done, since afterwards it can't be. ``if_match``: whether it may, or must, say which version of
+    what is there it is for (see ``conditions``).
     """
 
     method: str
@@ -62,6 +72,12 @@ class Route:
     secret_body: bool = False
     first: bool = False
     audited: bool = True
+    if_match: IfMatch = IfMatch.NOT
+
+    @property
+    def once(self) -> bool:
+        """Whether it takes an Idempotency-Key: every POST that is made with a token, but for one that ends all."""
+        return self.method == "POST" and self.roles is not None and not self.first
 
 
 class Router:

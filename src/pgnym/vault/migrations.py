@@ -43,6 +43,7 @@ _GRANTS = {
     "audit_checkpoint": "SELECT, INSERT",
     "audit_export": "SELECT, INSERT, UPDATE (sequence)",
     "api_token": "SELECT, INSERT, UPDATE (revoked, last_used)",
+    "idempotency_key": "SELECT, INSERT, UPDATE (request, created, under_way, answer), DELETE",
 }
 _FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
 _SCRAM_ITERATIONS = 4096
