@@ -11,12 +11,14 @@ BIN := $(VENV)/bin
 ROUNDS ?= 40
 SEED ?=
 SUITES ?= psycopg asyncpg
+# Test files side by side, each process with servers of its own: they wait for these more than they compute.
+PARALLEL ?= -n 4 --dist loadfile
 
 .PHONY: test check lint format demo bench soak twin drivers system clean
 .DEFAULT_GOAL := test
 
 test: lint system $(VENV)/.with-demo,test,lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 # The tests alone, for the time between two edits: make check ARGS='-k copy'
 check: $(VENV)/.with-demo,test,lint

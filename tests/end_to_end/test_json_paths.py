@@ -162,8 +162,8 @@ def test_values_that_are_no_strings(pair: Pair, value: str) -> None:
 
 ROLES = {
     "app": {"users": [SUPERUSER], "reveal": ["*"]},
-    "masked": {
-        "users": ["masked"],
+    "path_masked": {
+        "users": ["path_masked"],
         "mask": ["public.person.profile"],
         "reveal": ["public.person.profile.tags[*]"],
     },
@@ -178,7 +178,7 @@ def test_each_path_is_shown_as_the_role_may_see_it(postgres: Cluster, database: 
         }
     }
     postgres.psql("CREATE TABLE person (id int, profile jsonb); GRANT SELECT ON person TO PUBLIC", database)
-    postgres.psql("CREATE ROLE masked LOGIN; CREATE ROLE blind LOGIN", database)
+    postgres.psql("CREATE ROLE path_masked LOGIN; CREATE ROLE path_blind LOGIN", database)
     made = deployment(postgres, database, tables=tables, roles=ROLES)
     try:
         made.apply()
@@ -186,7 +186,7 @@ def test_each_path_is_shown_as_the_role_may_see_it(postgres: Cluster, database: 
             with psycopg.connect(gateway.url(), autocommit=True) as owner:
                 document = {"email": "ann@x.org", "tags": ["vip"], "free": "text"}
                 owner.execute("INSERT INTO person VALUES (1, %s)", [Jsonb(document)])
-            with psycopg.connect(gateway.url(user="masked"), autocommit=True) as masked:
+            with psycopg.connect(gateway.url(user="path_masked"), autocommit=True) as masked:
                 (seen,) = masked.execute("SELECT profile FROM person").fetchone() or ()
                 assert seen == {"email": "a**@*.org", "tags": ["vip"], "free": "text"}
                 with pytest.raises(psycopg.errors.InsufficientPrivilege, match=r"profile\.email"):
@@ -194,12 +194,12 @@ def test_each_path_is_shown_as_the_role_may_see_it(postgres: Cluster, database: 
                 assert masked.execute("SELECT 1 FROM person WHERE profile->'tags' ? 'vip'").fetchall() == [
                     (1,)
                 ]
-            with psycopg.connect(gateway.url(user="blind"), autocommit=True) as blind:
+            with psycopg.connect(gateway.url(user="path_blind"), autocommit=True) as blind:
                 (seen,) = blind.execute("SELECT profile FROM person").fetchone() or ()
                 assert seen["email"].startswith("pn1")
                 assert seen["tags"][0].startswith("pn1")
     finally:
-        postgres.psql("DROP OWNED BY masked, blind; DROP ROLE masked, blind", database)
+        postgres.psql("DROP OWNED BY path_masked, path_blind; DROP ROLE path_masked, path_blind", database)
 
 
 def test_no_plaintext_of_leaves_or_elements_is_stored() -> None:
