@@ -14,7 +14,7 @@ import asyncpg
 import psycopg
 import pytest
 from test_byte_compare import Pair, twins
-from typed_columns import TYPES, Typed, protected, quoted, schema
+from typed_columns import BY_NAME, TYPES, Typed, protected, quoted, schema
 
 from support.cluster import SUPERUSER, Cluster
 from support.gateway import Endpoint
@@ -24,6 +24,7 @@ from support.rawwire import (
     Message,
     RawClient,
     bind,
+    close,
     copy_data,
     describe,
     execute,
@@ -99,6 +100,33 @@ def test_reading(pair: Pair, typed: Typed) -> None:
     both(pair, query(sql), extended(sql), extended(sql, results=1))
     if typed.as_text:
         both(pair, query(f"SELECT c::text, id FROM {typed.table} ORDER BY id"))
+
+
+@pytest.mark.parametrize("name", ["varchar", "varchar_wide", "numeric", "timestamp", "date"])
+def test_modifiers_of_what_the_planner_reduces(pair: Pair, name: str) -> None:
+    """``coalesce(c, NULL)`` has no modifier as it is analysed, and that of its column once it is planned."""
+    table = BY_NAME[name].table
+    for value in (
+        "coalesce(c, NULL)",
+        "coalesce(NULL, c)",
+        "coalesce(c, NULL, c)",
+        "CASE WHEN id > 0 THEN c END",
+    ):
+        sql = f"SELECT {value} AS v FROM {table} ORDER BY id"
+        step = (
+            parse(sql, "p")
+            + describe("S", "p")
+            + bind(statement="p")
+            + describe("P")
+            + execute()
+            + close("S", "p")
+            + SYNC
+        )
+        cursor = f"BEGIN; DECLARE k CURSOR FOR {sql}; FETCH 1 FROM k; COMMIT"
+        named = f"PREPARE q AS {sql}; EXECUTE q; DEALLOCATE q"
+        fetched = parse("FETCH 1 FROM k") + describe("S") + SYNC
+        both(pair, query(sql), step, query(cursor), query(named))
+        both(pair, query(f"BEGIN; DECLARE k CURSOR FOR {sql}"), fetched, query("COMMIT"))
 
 
 @typed_columns

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pgnym.gateway.session import Session
 from pgnym.gateway.slots import Prepared
 from pgnym.policy.sight import Sight
-from pgnym.sql.plan import Container, OutputColumn
+from pgnym.sql.plan import STORED_TYPMOD, Container, OutputColumn
+from pgnym.sql.types import VARCHAR
 from pgnym.wire.codecs import type_size
 from pgnym.wire.errors import ProtocolViolation
 from pgnym.wire.messages import Field, RowDescription
@@ -20,19 +21,21 @@ def shows_values(output: OutputColumn, session: Session) -> bool:
 
 
 def show_description(
-    message: bytes, outputs: tuple[OutputColumn | None, ...], session: Session
+    message: bytes, outputs: tuple[OutputColumn | None, ...], session: Session, *, planned: bool
 ) -> tuple[tuple[Field, ...], bytes]:
     """The fields that the server describes, and the RowDescription that the client gets: ``message`` itself if it may.
+
+    ``planned``: it is of a statement that the server has planned, as one that is about to be executed.
 
     Raises ``ProtocolViolation`` as ``show_columns`` does.
     """
     fields = RowDescription.parse(message).fields
-    shown = show_columns(fields, outputs, session)
+    shown = show_columns(fields, outputs, session, planned=planned)
     return fields, message if shown is fields else RowDescription(shown).build()
 
 
 def show_columns(
-    fields: tuple[Field, ...], outputs: tuple[OutputColumn | None, ...], session: Session
+    fields: tuple[Field, ...], outputs: tuple[OutputColumn | None, ...], session: Session, *, planned: bool
 ) -> tuple[Field, ...]:
     """The fields with original types; the same object if nothing changes.
 
@@ -53,13 +56,23 @@ def show_columns(
             shown[index] = replace(fields[index], table_oid=0, column=0)
             changed = True
         if output.type_oid is None:
+            if output.resized is not None and _is_stored(fields[index]):
+                shown[index] = replace(shown[index], typmod=output.resized)
+                changed = True
             continue
         typmod = -1 if output.typmod is None else output.typmod
+        if planned and output.planned is not None:
+            typmod = output.planned
         shown[index] = replace(
             shown[index], type_oid=output.type_oid, type_size=type_size(output.type_oid), typmod=typmod
         )
         changed = True
     return tuple(shown) if changed else fields
+
+
+def _is_stored(field: Field) -> bool:
+    """Whether the server describes a column as it is stored, whatever the statement makes of it in between."""
+    return field.type_oid == VARCHAR and field.typmod == STORED_TYPMOD
 
 
 def show_parameters(oids: tuple[int, ...], prepared: Prepared) -> tuple[int, ...]:

@@ -138,7 +138,7 @@ def _shape(session: Session, portal: Portal, description: bytes) -> tuple[bytes,
         slot = Slot(Step.EXECUTE, (portal.prepared.plan,), formats=portal.formats)
         head = messages.BIND_COMPLETE
         if description:
-            slot.fields, shown = show_description(description, outputs, session)
+            slot.fields, shown = show_description(description, outputs, session, planned=slot.planned)
             head += shown
         columns = reveals_of(outputs, slot, session)
         return head, RowReveal(columns) if columns else None

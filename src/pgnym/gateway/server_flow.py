@@ -372,7 +372,9 @@ class ServerFlow(Flow):
         if outputs:
             # Prepared statements are described again and again, in the same words.
             slot.fields, shown = self.session.derive(
-                outputs, message, lambda: show_description(message, outputs, self.session)
+                outputs,
+                (slot.planned, message),
+                lambda: show_description(message, outputs, self.session, planned=slot.planned),
             )
             if shown != message:
                 answer = shown

@@ -153,6 +153,17 @@ class Slot:
         return self.plans[self.index] if self.index < len(self.plans) else None
 
     @property
+    def planned(self) -> bool:
+        """Whether the server describes the statement as it has planned it: not before Bind, and never an EXECUTE.
+
+        FETCH is described as its cursor is, which has been planned (``UtilityTupleDescriptor``).
+        """
+        command = self.plan.command if self.plan is not None else ""
+        if self.step is Step.DESCRIBE_STATEMENT:
+            return command == "FETCH"
+        return command != "EXECUTE"
+
+    @property
     def outputs(self) -> tuple[OutputColumn | None, ...]:
         """The outputs of the current statement; () when it reveals nothing."""
         plan = self.plan

@@ -8,7 +8,7 @@ from pgnym.sql.catalog import Relation
 from pgnym.sql.creating import refuse_exposure
 from pgnym.sql.errors import Refused
 from pgnym.sql.guard import CHECK_NAME
-from pgnym.sql.infer import Node, Run, infer, location, split
+from pgnym.sql.infer import Node, Run, infer, is_null, location
 from pgnym.sql.kinds import PLAIN, ArrayOf, Document, Token, protected, shape
 from pgnym.sql.lexer import lex
 from pgnym.sql.plan import StatementPlan
@@ -148,7 +148,7 @@ def _alteration(run: Run, command: Node, source: Source, scope: Scope) -> None:
             if "raw_default" in definition:
                 must_be_plain(run, definition["raw_default"], scope, "ALTER COLUMN TYPE … USING")
         case "AT_ColumnDefault":
-            if "def" in command and not _is_null(command["def"]):
+            if "def" in command and not is_null(command["def"]):
                 stored_default(run, command["def"], field)
         case "AT_DropConstraint":
             _refuse_own_check(name, "dropping")
@@ -162,11 +162,6 @@ def _alteration(run: Run, command: Node, source: Source, scope: Scope) -> None:
             raise Refused(
                 f"ALTER TABLE action is not supported on protected tables: {form.removeprefix('AT_')}"
             )
-
-
-def _is_null(node: Node) -> bool:
-    tag, fields = split(node)
-    return tag == "A_Const" and bool(fields.get("isnull"))
 
 
 def _constraint(run: Run, constraint: Node, source: Source, scope: Scope) -> None:

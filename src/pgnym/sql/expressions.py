@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pgnym.sql.contents import take
-from pgnym.sql.deferred import beside, defer, is_number
+from pgnym.sql.deferred import defer, is_number
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import FOLDABLE, Applied, Constant, Fixed, Fold
-from pgnym.sql.infer import Node, Run, expression, infer, infer_all, location, mark_filter, open_at, split
+from pgnym.sql.infer import Node, Run, expression, infer, infer_all, location, open_at, split
 from pgnym.sql.json_operators import json_operator, subscripted
 from pgnym.sql.kinds import (
     PLAIN,
@@ -29,15 +29,10 @@ from pgnym.sql.kinds import (
 )
 from pgnym.sql.ordering import (
     by_key,
-    by_rank,
-    by_value,
     collation_named,
     comparable,
     compare_rows,
     compare_subquery,
-    ranking,
-    result_type,
-    same_order,
 )
 from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope, column_named, field_of, names_in, row_of, source_named
@@ -376,60 +371,6 @@ def _null_test(run: Run, node: Node, scope: Scope) -> Kind:
 def _boolean_test(run: Run, node: Node, scope: Scope) -> Kind:
     require_plain(infer(run, node["arg"], scope), "IS TRUE", location(node))
     return BOOLEAN
-
-
-@expression("CaseExpr")
-def _case(run: Run, node: Node, scope: Scope) -> Kind:
-    at = location(node)
-    subject = infer(run, node["arg"], scope) if "arg" in node else None
-    results = []
-    nodes = []
-    for branch in node.get("args", ()):
-        when = branch["CaseWhen"]
-        if subject is None:
-            mark_filter(run, when["expr"])
-        condition = infer(run, when["expr"], scope)
-        if subject is not None:
-            compare(subject, condition, "CASE", location(when))
-        nodes.append(when["result"])
-        results.append(infer(run, when["result"], scope))
-    if "defresult" in node:
-        nodes.append(node["defresult"])
-        results.append(infer(run, node["defresult"], scope))
-    joined = flow(beside(run, results, nodes), "CASE", at)
-    return (
-        joined if "defresult" in node else unsized(joined)
-    )  # the NULL of a missing ELSE has no modifier (exprTypmod)
-
-
-@expression("CoalesceExpr")
-def _coalesce(run: Run, node: Node, scope: Scope) -> Kind:
-    at = location(node)
-    kinds = infer_all(run, node["args"], scope)
-    for kind in kinds:
-        require_same_nulls(kind, "COALESCE", at)
-    return flow(beside(run, kinds, node["args"]), "COALESCE", at)
-
-
-@expression("MinMaxExpr")
-def _greatest(run: Run, node: Node, scope: Scope) -> Kind:
-    what = "LEAST" if node.get("op") == "IS_LEAST" else "GREATEST"
-    at = location(node)
-    kinds = infer_all(run, node["args"], scope)
-    if not any(isinstance(shape(k), Token) for k in kinds):
-        for kind in kinds:
-            require_plain(kind, what, at)
-        return Plain(f"the result of {what}")
-    joined = flow(kinds, what, at)
-    found = ranking(run, joined, what, at)
-    same_order(run, kinds, what, at)
-    for argument, kind in zip(node["args"], kinds, strict=True):
-        by_rank(run, argument, kind, what, at)
-    first, token = shape(kinds[0]), shape(joined)
-    assert isinstance(first, Token)
-    assert isinstance(token, Token)
-    by_value(run, {"MinMaxExpr": node}, found, result_type(run.catalog, first, varchar=True))
-    return replace(token, whole=False)
 
 
 @expression("RowExpr")

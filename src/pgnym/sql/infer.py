@@ -145,6 +145,14 @@ def location(fields: Node) -> int | None:
     return None if at == NO_LOCATION else at
 
 
+def is_null(node: Node) -> bool:
+    """Whether an expression is the constant NULL, with or without a cast."""
+    tag, fields = split(node)
+    while tag == "TypeCast":
+        tag, fields = split(fields["arg"])
+    return tag == "A_Const" and bool(fields.get("isnull"))
+
+
 def infer(run: Run, node: Node, scope: Scope) -> Kind:
     """The kind of an expression."""
     tag, fields = split(node)

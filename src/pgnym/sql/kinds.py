@@ -32,7 +32,8 @@ class Token:
     ``lineage``: the columns it may come from. ``mixed``: it may also be a plain value, or a token of another domain, so
     it can be shown but not compared. ``typmod``: the modifier clients are shown. ``whole``: still the column itself,
     not the result of an expression. ``carried``: constants and parameters that it may come from instead. ``collations``:
-    those that COLLATE has given it; none: the column's own.
+    those that COLLATE has given it; none: the column's own. ``planned``: the modifier when PostgreSQL's planner has left out
+    what is known to be NULL, None: the same.
     """
 
     lineage: frozenset[Protection]
@@ -42,6 +43,7 @@ class Token:
     whole: bool = False
     carried: tuple[Open, ...] = field(default=(), compare=False, repr=False)
     collations: frozenset[Collation | None] = frozenset()
+    planned: int | None = field(default=None, compare=False)
 
     @property
     def columns(self) -> frozenset[str]:
@@ -245,7 +247,7 @@ def unsized(kind: Kind) -> Kind:
     known = shape(kind)
     if isinstance(known, Token) and (known.typmod != -1 or known.whole):
         carried = (*known.carried, kind) if isinstance(kind, Open) else known.carried
-        return replace(known, typmod=-1, whole=False, carried=carried)
+        return replace(known, typmod=-1, whole=False, carried=carried, planned=None)
     if isinstance(known, ArrayOf):
         return ArrayOf(unsized(known.element))
     return kind

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pgnym.sql.catalog import Catalog, Protection
 from pgnym.sql.errors import Refused
 from pgnym.sql.kinds import ArrayOf, Deferred, Document, Kind, Row, Text, Token, frozen, shape, tokens
-from pgnym.sql.plan import Container, Deferral, Lineage, OutputColumn
+from pgnym.sql.plan import STORED_TYPMOD, Container, Deferral, Lineage, OutputColumn
 from pgnym.sql.resolve import Field
-from pgnym.sql.types import NUMBERS, TEXT, array_of, family
+from pgnym.sql.types import NUMBERS, TEXT, VARCHAR, array_of, family
 from pgnym.sql.unify import unsupported
 
 # Families whose JSON form is a string that is the canonical value itself, and those that have a form of their own in JSON:
@@ -41,8 +41,20 @@ def _output(catalog: Catalog, column: Field) -> OutputColumn | None:
         _check_form(catalog, own, token)
     _check_numbers(placed, column.name)
     type_oid, typmod = _shown_type(catalog, kind)
+    planned = kind.planned if isinstance(kind, Token) and type_oid is not None else None
+    resized = _resized(kind) if isinstance(kind, Token) and type_oid is None else None
     lineages = _lineages(list(tokens(kind)))
-    return OutputColumn(lineages, stack, type_oid, typmod, _deferrals(catalog, placed))
+    return OutputColumn(
+        lineages, stack, type_oid, typmod, planned, resized, deferrals=_deferrals(catalog, placed)
+    )
+
+
+def _resized(token: Token) -> int | None:
+    """The one modifier of the columns that a token may come from, where they are stored with another; -1 for several."""
+    found = {p.typmod for p in token.lineage}
+    if VARCHAR not in {p.stored_oid for p in token.lineage} or found == {STORED_TYPMOD}:
+        return None
+    return found.pop() if len(found) == 1 and not token.mixed else -1
 
 
 def _deferrals(catalog: Catalog, placed: list[Placed]) -> tuple[Deferral | None, ...]:

@@ -192,13 +192,20 @@ class Container(Enum):
     RECORD = "record"
 
 
+STORED_TYPMOD = 34
+"""The modifier of ``varchar(30)``, as which a shorter ``varchar`` is stored."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutputColumn:
     """One result column that may carry tokens.
 
     ``containers`` empty: the value is a token, or NULL, or empty, or a plain value of the same type. ``type_oid`` and
     ``typmod`` are what RowDescription must show (None: as the server says). For an array of tokens of a typed domain,
-    ``type_oid`` is the array type of the original type. ``deferrals``: by index, the functions whose marks may stand where
+    ``type_oid`` is the array type of the original type. ``planned``: the modifier once PostgreSQL's planner has left out
+    what is known to be NULL (of ``coalesce(c, NULL)`` it leaves ``c``), where it is another. ``resized``: what is shown in
+    place of ``STORED_TYPMOD`` where the server gives the type and modifier itself.
+    ``deferrals``: by index, the functions whose marks may stand where
     tokens may stand (None: not in this column); () when there are none.
     """
 
@@ -206,6 +213,8 @@ class OutputColumn:
     containers: tuple[Container, ...] = ()
     type_oid: int | None = None
     typmod: int | None = None
+    planned: int | None = None
+    resized: int | None = None
     deferrals: tuple[Deferral | None, ...] = ()
 
 

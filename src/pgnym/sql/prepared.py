@@ -9,7 +9,7 @@ from pgnym.sql.deferred import kept_parameters, with_given
 from pgnym.sql.dependents import LONGEST_NAME, clipped
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Applied, Constant, Fixed, evaluate
-from pgnym.sql.infer import Node, Run, infer, location, split
+from pgnym.sql.infer import Node, Run, infer, is_null, location, split
 from pgnym.sql.kinds import Occurrence, Open, shape
 from pgnym.sql.literals import decode
 from pgnym.sql.plan import Answer, Given, OutputColumn, SessionAct, SessionEffect, StatementPlan, ValueUse
@@ -153,16 +153,16 @@ def _arguments(run: Run, arguments: list[Node], inner: StatementPlan) -> list[Ed
         if parameter.source > len(arguments):
             break  # too few: the server says so
         occurrence = occurrences[parameter.source - 1]
-        is_null = _is_null(arguments[parameter.source - 1])
+        null = is_null(arguments[parameter.source - 1])
         if parameter.withheld:
             start, end = span(run.lexed, arguments[parameter.source - 1])
-            edits.append(Edit(start, end, b"NULL" if is_null else b"''"))
+            edits.append(Edit(start, end, b"NULL" if null else b"''"))
             continue
         if parameter.use is None:
             if number > len(arguments):
-                added.append(_copied(run, occurrence, is_null))
+                added.append(_copied(run, occurrence, null))
             continue
-        if is_null:
+        if null:
             if number > len(arguments):
                 added.append(b"NULL")
             continue
@@ -188,7 +188,7 @@ def _arguments(run: Run, arguments: list[Node], inner: StatementPlan) -> list[Ed
         edits.append(Edit(start, occurrence.end, hole))
         if start == occurrence.start:
             retyped(occurrence, use.array, edits)
-    given = [None if _is_null(a) else o or _computed(a) for a, o in zip(arguments, occurrences, strict=True)]
+    given = [None if is_null(a) else o or _computed(a) for a, o in zip(arguments, occurrences, strict=True)]
     added.extend(asked(lookup, given) for lookup in inner.lookups)
     if added:
         edits.extend(_appended(run, arguments, added))
@@ -211,7 +211,7 @@ def _given(run: Run, arguments: list[Node], inner: StatementPlan) -> tuple[Outpu
         argument = arguments[number - 1]
         kind = infer(run, argument, Scope())
         found = kind.root().occurrences if isinstance(kind, Open) else []
-        if _is_null(argument):
+        if is_null(argument):
             return Given(type_oid)
         if (
             len(found) != 1
@@ -256,13 +256,6 @@ def _with_cast(run: Run, use: ValueUse, occurrence: Occurrence) -> ValueUse:
             f"cast to {occurrence.cast_name} does not fit a protected column", position=occurrence.start
         )
     return replace(use, cast_oid=max(occurrence.cast_oid, 0), cast_typmod=occurrence.cast_typmod)
-
-
-def _is_null(node: Node) -> bool:
-    tag, fields = split(node)
-    while tag == "TypeCast":
-        tag, fields = split(fields["arg"])
-    return tag == "A_Const" and bool(fields.get("isnull"))
 
 
 def _copied(run: Run, occurrence: Occurrence | None, is_null: bool) -> bytes | Hole:
