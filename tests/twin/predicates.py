@@ -194,5 +194,7 @@ def _text(w: Writer, ref: Ref) -> str:
             f"lpad({ref}, 3, '*') = {w.string('**x')}",
             f'{ref} COLLATE "C" < {whole}',
             f"greatest({ref}, {whole}) = {ref}",
+            f"{w.pick('upper', 'length', 'initcap')}({ref}) IS {w.pick('', 'NOT ')}NULL",
+            f"lower({ref}) IS {w.pick('', 'NOT ')}DISTINCT FROM {w.string('ada')}",
         ]
     )

@@ -232,6 +232,21 @@ def _nullif(expression: Call, arguments: list[_Node]) -> _Node:
     return _Node(signature.result_type, lambda value: None if equal(value) == TRUE else first(value))
 
 
+def _distinct(expression: Call, arguments: list[_Node]) -> _Node:
+    """IS [NOT] DISTINCT FROM: equality for which NULL is a value like any other."""
+    equal = _call(Call("=", expression.arguments, BOOL, expression.collation), arguments).evaluator()
+    one, other = (a.evaluator() for a in arguments)
+    same, different = (FALSE, TRUE) if expression.function == "is distinct from" else (TRUE, FALSE)
+
+    def run(value: bytes | None) -> bytes | None:
+        found = equal(value)
+        if found is None:
+            return same if one(value) is None and other(value) is None else different
+        return same if found == TRUE else different
+
+    return _Node(BOOL, run)
+
+
 def _extreme(expression: Call, arguments: list[_Node]) -> _Node:
     """GREATEST and LEAST pass over NULLs; of equals the first one stays."""
     type_oid, runs = _alike(expression, arguments)
@@ -274,6 +289,8 @@ _SPECIAL: dict[str, Callable[[Call, list[_Node]], _Node]] = {
     "not": _not,
     "is null": _is_null,
     "is not null": _is_not_null,
+    "is distinct from": _distinct,
+    "is not distinct from": _distinct,
     "coalesce": _coalesce,
     "nullif": _nullif,
     "concat": _concat,

@@ -46,7 +46,7 @@ class Constant:
 class Call:
     """A function, by its name in ``pg_catalog``, or an operator, by its sign (``~~`` is LIKE, ``!~~`` NOT LIKE).
 
-    ``and``, ``or``, ``not``, ``is null`` and ``is not null`` stand for themselves; ``cast`` has the target in ``type_oid``.
+    ``and``, ``or``, ``not``, ``is null``, ``is distinct from`` and their opposites stand for themselves; ``cast`` has the target in ``type_oid``.
     ``type_oid``: of the result. ``collation``: that which PostgreSQL would use, None where the result depends on none.
     """
 
@@ -61,6 +61,7 @@ Expression = Value | Constant | Call
 
 _PREFIX = frozenset(("not", "-"))
 _POSTFIX = frozenset(("is null", "is not null"))
+_INFIX = frozenset(("and", "or", "is distinct from", "is not distinct from"))
 
 
 def describe(expression: Expression, constants: tuple[str, ...] = ()) -> str:
@@ -75,6 +76,6 @@ def describe(expression: Expression, constants: tuple[str, ...] = ()) -> str:
         return f"({parts[0]} {name})"
     if name in _PREFIX and len(parts) == 1:
         return f"({name} {parts[0]})"
-    if name in ("and", "or") or (len(parts) == 2 and not name[0].isalpha()):
+    if name in _INFIX or (len(parts) == 2 and not name[0].isalpha()):
         return "(" + f" {name} ".join(parts) + ")"
     return f"{name}({', '.join(parts)})"

@@ -7,6 +7,25 @@ from dataclasses import replace
 from pgnym.semantics.expression import Call, Collation, Constant, Expression, Value
 
 
+_NEVER_STRICT = frozenset(
+    ("is null", "is not null", "is distinct from", "is not distinct from", "coalesce", "greatest", "least")
+)
+# Strict functions of texts that give neither NULL nor an error for any value.
+_TOTAL = frozenset(
+    {
+        "lower", "upper", "initcap", "btrim", "ltrim", "rtrim", "length", "char_length", "character_length",
+        "octet_length", "bit_length", "reverse", "md5", "||",
+    }
+)  # fmt: skip
+
+
+def is_total(expression: Expression) -> bool:
+    """Whether an expression is NULL exactly where the value is, and never an error, unless a constant is NULL."""
+    if not isinstance(expression, Call):
+        return True
+    return expression.function in _TOTAL and all(map(is_total, expression.arguments))
+
+
 def is_strict(expression: Expression, loose: bool) -> bool:
     """Whether an expression is NULL wherever the value is, whatever its constants are.
 
@@ -16,7 +35,7 @@ def is_strict(expression: Expression, loose: bool) -> bool:
     if not isinstance(expression, Call):
         return isinstance(expression, Value)
     name, arguments = expression.function, expression.arguments
-    if name in ("is null", "is not null", "coalesce", "greatest", "least"):
+    if name in _NEVER_STRICT:
         return False
     if name in ("and", "or"):
         return all(is_strict(argument, loose) for argument in arguments)

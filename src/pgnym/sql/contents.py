@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from pgnym.semantics.expression import Call, Collation, Constant, Expression, Value
 from pgnym.semantics.signatures import resolve
-from pgnym.sql.content_expressions import holds_value, is_strict, is_whole, types_of_constants, with_default
+from pgnym.sql.content_expressions import holds_value, is_strict, is_total, is_whole, types_of_constants, with_default
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Applied, Fixed, Fold
 from pgnym.sql.fold import Constant as FoldedConstant
@@ -193,6 +193,19 @@ def computed(run: Run, node: Node, scope: Scope) -> Computed | None:
     )
 
 
+def null_test_of_value(run: Run, node: Node, scope: Scope) -> bool:
+    """``f(c) IS NULL`` is put as ``c IS NULL`` where it is NULL exactly if ``c`` is; whether that was done for ``f(c)``."""
+    found = computed(run, node, scope)
+    if found is None or found.parameters or None in found.constants or not is_total(found.expression):
+        return False
+    start, end = expression_span(run.lexed, node)
+    run.edits[start, found.kept[0]] = b"("
+    run.edits[found.kept[1], end] = b")"
+    for at in found.starts:
+        run.occurrences.pop(at, None)
+    return True
+
+
 def _record(run: Run, built: _Built, place: tuple[int, int], loose: bool) -> None:
     taken, protection = built.taken, built.value.protection
     for at in taken.starts:
@@ -230,6 +243,8 @@ class _Builder:
                 inner = self.part(fields["arg"])
                 if is_whole(inner.expression) or not holds_value(inner.expression):
                     raise _Unfit  # the server can tell
+                if is_total(inner.expression) and not any(c is None or isinstance(c, int) for c in self.taken.constants):
+                    raise _Unfit  # so it can of the value
                 negated = fields.get("nulltesttype") == "IS_NOT_NULL"
                 return Call("is not null" if negated else "is null", (inner.expression,), _BOOL)
             case "A_Expr":
@@ -255,6 +270,11 @@ class _Builder:
                 if name in _EQUALITY and left is not None:
                     self._refuse_equality(left, right)
                 return self._looks(self._apply(name, [right] if left is None else [left, right]))
+            case "AEXPR_DISTINCT" | "AEXPR_NOT_DISTINCT" if left is not None:
+                right = self.part(right_node)
+                self._refuse_equality(left, right)
+                words = "is distinct from" if form == "AEXPR_DISTINCT" else "is not distinct from"
+                return self._looks(self._apply(words, [left, right]))
             case "AEXPR_IN" if left is not None:
                 rights = [self.part(item) for item in right_node["List"]["items"]]
                 for right in rights:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pgnym.sql.contents import take
+from pgnym.sql.contents import null_test_of_value, take
 from pgnym.sql.deferred import defer, is_number
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import FOLDABLE, Applied, Constant, Fixed, Fold
@@ -359,6 +359,8 @@ def _null_test(run: Run, node: Node, scope: Scope) -> Kind:
     taken = take(run, "NullTest", node, scope)
     if taken is not None:
         return taken
+    if null_test_of_value(run, node["arg"], scope):
+        return BOOLEAN
     kind = infer(run, node["arg"], scope)
     if isinstance(kind, Open) and is_constant(node["arg"]):
         for occurrence in kind.root().occurrences:

@@ -186,7 +186,7 @@ SELECT NULLIF(upper(first_name), '') FROM customer
 
 -- is it NULL
 SELECT upper(first_name) IS NULL, count(upper(first_name)) FROM customer GROUP BY first_name
---> SELECT (coalesce(first_name, '-') = ANY(<first_name matches (upper(value) is null)>::text[])), count((«0||(first_name)::text||»)) AS "count" FROM customer GROUP BY first_name
+--> SELECT (first_name) IS NULL, count((«0||(first_name)::text||»)) AS "count" FROM customer GROUP BY first_name
 
 -- of a column of a subquery
 SELECT u, length(u) FROM (SELECT upper(first_name) AS u FROM customer) s

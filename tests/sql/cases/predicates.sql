@@ -420,3 +420,28 @@ PREPARE p (text) AS SELECT 1 FROM customer WHERE email LIKE $1; EXECUTE p(('a%')
 --> PREPARE p (text, text[]) AS SELECT 1 FROM customer WHERE (email = ANY($2::text[])); EXECUTE p((''), <email matches (value ~~ 'a%')>)
 --= prepare p
 --= execute p
+
+-- IS DISTINCT FROM on a randomized column
+SELECT 1 FROM customer WHERE notes IS DISTINCT FROM 'x'
+--> SELECT 1 FROM customer WHERE (coalesce(notes, '-') = ANY(<notes matches (value is distinct from 'x')>::text[]))
+
+-- IS NOT DISTINCT FROM a parameter, on a randomized column
+SELECT 1 FROM customer WHERE notes IS NOT DISTINCT FROM $1
+--> SELECT 1 FROM customer WHERE (coalesce(notes, '-') = ANY(<notes matches (value is not distinct from $1)>::text[]))
+--$ $1 kept:25 $1 shown 25
+
+-- a function IS DISTINCT FROM
+SELECT 1 FROM customer WHERE lower(email) IS DISTINCT FROM 'x'
+--> SELECT 1 FROM customer WHERE (coalesce(email, '-') = ANY(<email matches (lower(value) is distinct from 'x')>::text[]))
+
+-- a function of a value is NULL where the value is
+SELECT 1 FROM customer WHERE upper(email) IS NULL
+--> SELECT 1 FROM customer WHERE (email) IS NULL
+
+-- as above, of several, with constants, and not NULL
+SELECT 1 FROM customer WHERE length(trim(email) || '!') IS NOT NULL AND lower(email) = 'x'
+--> SELECT 1 FROM customer WHERE (email) IS NOT NULL AND (email = ANY(<email matches (lower(value) = 'x')>::text[]))
+
+-- a function that may be NULL, or an error, for other values
+SELECT 1 FROM customer WHERE extract(year FROM birth_date) IS NULL
+--> SELECT 1 FROM customer WHERE (coalesce(birth_date, '-') = ANY(<birth matches (extract('year', value) is null)>::text[]))
