@@ -46,7 +46,8 @@ class Constant:
 class Call:
     """A function, by its name in ``pg_catalog``, or an operator, by its sign (``~~`` is LIKE, ``!~~`` NOT LIKE).
 
-    ``and``, ``or``, ``not``, ``is null``, ``is distinct from`` and their opposites stand for themselves; ``cast`` has the target in ``type_oid``.
+    ``and``, ``or``, ``not``, ``is null``, ``is distinct from`` and their opposites stand for themselves;
+    ``cast`` has the target in ``type_oid``.
     ``type_oid``: of the result. ``collation``: that which PostgreSQL would use, None where the result depends on none.
     """
 

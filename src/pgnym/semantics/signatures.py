@@ -38,7 +38,8 @@ def resolve(function: str, argument_types: Sequence[int], *, iso_dates: bool = F
     """The signature of a function (its name in ``pg_catalog``) or operator (its sign) for arguments of these types.
 
     A type of 0 or 705 stands for a literal whose type isn't known yet: the signature says which it takes. ``and``, ``or``,
-    ``not``, ``is null``, ``is distinct from`` and their opposites, ``coalesce``, ``nullif``, ``greatest``, ``least`` and ``concat`` are found, too;
+    ``not``, ``is null``, ``is distinct from`` and their opposites, ``coalesce``,
+    ``nullif``, ``greatest``, ``least`` and ``concat`` are found, too;
     ``cast`` takes source and target type. ``iso_dates``: the session's DateStyle is ISO, so casts of dates to text are
     offered. None: not supported, or not by that name, or ambiguous.
     """

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from pgnym.semantics.expression import Call, Collation, Constant, Expression, Value
 
-
 _NEVER_STRICT = frozenset(
     ("is null", "is not null", "is distinct from", "is not distinct from", "coalesce", "greatest", "least")
 )

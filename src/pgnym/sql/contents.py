@@ -12,7 +12,14 @@ from dataclasses import dataclass, field, replace
 
 from pgnym.semantics.expression import Call, Collation, Constant, Expression, Value
 from pgnym.semantics.signatures import resolve
-from pgnym.sql.content_expressions import holds_value, is_strict, is_total, is_whole, types_of_constants, with_default
+from pgnym.sql.content_expressions import (
+    holds_value,
+    is_strict,
+    is_total,
+    is_whole,
+    types_of_constants,
+    with_default,
+)
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Applied, Fixed, Fold
 from pgnym.sql.fold import Constant as FoldedConstant
@@ -243,7 +250,9 @@ class _Builder:
                 inner = self.part(fields["arg"])
                 if is_whole(inner.expression) or not holds_value(inner.expression):
                     raise _Unfit  # the server can tell
-                if is_total(inner.expression) and not any(c is None or isinstance(c, int) for c in self.taken.constants):
+                if is_total(inner.expression) and not any(
+                    c is None or isinstance(c, int) for c in self.taken.constants
+                ):
                     raise _Unfit  # so it can of the value
                 negated = fields.get("nulltesttype") == "IS_NOT_NULL"
                 return Call("is not null" if negated else "is null", (inner.expression,), _BOOL)
