@@ -16,19 +16,21 @@ SOURCE = ROOT / "src" / "pgnym"
 MAX_LINES = 600
 
 CONFIG = {"config"}
+METRICS = {"metrics"}
 BELOW_GATEWAY = {"wire", "sql", "vault", "policy", "audit", "semantics"}
 MAY_IMPORT: dict[str, set[str]] = {
     "config": set(),
+    "metrics": set(),
     "wire": set(),
     "semantics": set(),
     "sql": {"semantics"},
-    "vault": {"semantics"},  # only to fold as the test of parts does
+    "vault": {"semantics"} | METRICS,  # only to fold as the test of parts does
     "policy": CONFIG,
-    "audit": {"vault"},
-    "gateway": BELOW_GATEWAY | CONFIG,
+    "audit": {"vault"} | METRICS,
+    "gateway": BELOW_GATEWAY | CONFIG | METRICS,
     "privacy": {"vault", "policy", "audit"} | CONFIG,
     "onboard": {"sql", "vault", "semantics"} | CONFIG,
-    "admin": {"privacy", "audit", "vault"} | CONFIG,
+    "admin": {"privacy", "audit", "vault"} | CONFIG | METRICS,
     "cli": BELOW_GATEWAY | {"gateway", "privacy", "onboard", "admin"} | CONFIG,
 }
 NO_NETWORK = {"asyncio", "socket", "ssl", "selectors", "asyncpg", "select"}

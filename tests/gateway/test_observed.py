@@ -16,6 +16,7 @@ from pgnym.gateway.judging import LONGEST_SHOWN, Judge, Outcome, Verdict
 from pgnym.gateway.observed import LONGEST_TEXT, Watcher
 from pgnym.gateway.search_paths import effective_path, identifiers
 from pgnym.gateway.shapes import MOST_VARIANTS, Shapes
+from pgnym.metrics import counts as metrics_counts
 from pgnym.policy.roles import Policy
 from pgnym.sql.catalog import Catalog
 from pgnym.sql.plan import SessionScope
@@ -30,6 +31,7 @@ SCOPE = SessionScope(PATH, "app", {}, {})
 class Counts:
     shapes: Shapes
     engine: Engine = field(default_factory=lambda: Engine(CATALOG))
+    metrics: metrics_counts.Counts = field(default_factory=metrics_counts.Counts)
     seen: int = 0
     unconcerned: int = 0
     not_followed: int = 0

@@ -19,6 +19,7 @@ from pgnym.admin.openapi import describe
 from pgnym.admin.problems import Problem
 from pgnym.admin.rates import Rates
 from pgnym.admin.routing import (
+    Content,
     Reply,
     Request,
     Route,
@@ -32,6 +33,7 @@ from pgnym.admin.seal import Sealing
 from pgnym.audit.log import AuditLog
 from pgnym.audit.records import Action, Actor, AuditRecord, Decision
 from pgnym.config.model import Config
+from pgnym.metrics.snapshots import Measures
 from pgnym.vault.errors import VaultError
 from pgnym.vault.store import TenantVault, Vault
 
@@ -58,6 +60,9 @@ class Status(Protocol):
     @property
     def sealing(self) -> Sealing | None:
         """What unseals it; None where nothing can (it only observes)."""
+
+    def measures(self) -> Measures:
+        """What has been counted."""
 
 
 @dataclass(slots=True)
@@ -160,6 +165,7 @@ class Application:
                     heard = problem.status == 401
                     raise
                 if call.token.role not in route.roles:
+                    heard = True
                     raise Problem(403, f"not for tokens of role {call.token.role.value}")
             call.parameters = read_parameters(route, given)
             call.query = read_query(route, query)
@@ -248,6 +254,8 @@ def refused(problem: Problem) -> Reply:
 
 def encode(reply: Reply) -> bytes:
     """The body of an answer."""
+    if isinstance(reply.body, Content):
+        return reply.body.data
     return b"" if reply.body is None else msgspec.json.encode(reply.body)
 
 

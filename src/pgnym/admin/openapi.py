@@ -48,7 +48,9 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
 def _operation(route: Route, of_type: dict[int, Any], problem: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": HTTPStatus(route.status).phrase}
     if route.answer is not None:
-        answer["content"] = {"application/json": {"schema": of_type[id(route.answer)]}}
+        answer["content"] = {route.media_type: {"schema": of_type[id(route.answer)]}}
+    elif route.media_type != "application/json":
+        answer["content"] = {route.media_type: {"schema": {"type": "string"}}}
     told: dict[str, Any] = {
         "operationId": route.operation,
         "summary": route.summary,

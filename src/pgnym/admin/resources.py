@@ -15,6 +15,7 @@ from pgnym.admin import api_tokens
 from pgnym.admin.api_tokens import ApiToken, Role
 from pgnym.admin.application import ANYONE, EVERY_ROLE, Call, sealed
 from pgnym.admin.conditions import Condition
+from pgnym.admin.metrics import METRICS
 from pgnym.admin.paging import cursor_of, read_cursor
 from pgnym.admin.problems import Problem
 from pgnym.admin.routing import IfMatch, Reply, Route
@@ -319,6 +320,7 @@ _ROOT = frozenset({Role.ROOT})
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/healthz", "health", "Is it alive?", health, Health, ANYONE, sealed=True, audited=False),
     Route("GET", "/readyz", "readiness", "Does it serve?", readiness, Health, ANYONE, sealed=True, audited=False),
+    METRICS,
     Route(
         "GET", "/openapi.json", "describe", "This description", description, dict[str, Any], ANYONE, sealed=True,
         audited=False,

@@ -32,8 +32,16 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """A body that isn't JSON, as it is sent."""
+
+    data: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
-    """What a handler answers: a struct to be encoded as JSON, or None for no content."""
+    """What a handler answers: a struct to be encoded as JSON, ``Content``, or None for no content."""
 
     body: object
     status: int = 200
@@ -54,7 +62,7 @@ class Route:
 
     ``secret_body``: what is wrong with the body is told without naming anything of it. ``first``: its audit record is
     written before it is done, since afterwards it can't be. ``if_match``: whether it may, or must, say which version of
-    what is there it is for (see ``conditions``).
+    what is there it is for (see ``conditions``). ``media_type``: of the answer, where it is ``Content``.
     """
 
     method: str
@@ -73,6 +81,7 @@ class Route:
     first: bool = False
     audited: bool = True
     if_match: IfMatch = IfMatch.NOT
+    media_type: str = "application/json"
 
     @property
     def once(self) -> bool:

@@ -15,9 +15,10 @@ from email.utils import formatdate
 import h11
 
 from pgnym.admin.application import Application, Status, encode, refused
+from pgnym.admin.metrics import as_configured
 from pgnym.admin.problems import Problem, ProblemBody
 from pgnym.admin.resources import ROUTES
-from pgnym.admin.routing import Reply, Request
+from pgnym.admin.routing import Content, Reply, Request
 
 MAX_HEADER_BYTES = 16 * 1024
 MAX_BODY_BYTES = 1024 * 1024
@@ -26,20 +27,21 @@ IDLE_SECONDS = 30.0
 REQUEST_SECONDS = 20.0  # from its first byte to its last
 _CLOSING = 10.0
 
-_HEADERS = (
-    ("Cache-Control", "no-store"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-)
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""Of every answer, unless it says otherwise."""
 
 
 class AdminServer:
     """Serves on bound sockets, with TLS if there is a context."""
 
     def __init__(self, status: Status, sockets: list[socket.socket], context: ssl.SSLContext | None) -> None:
-        self.application = Application(status, ROUTES)
+        self.application = Application(status, as_configured(ROUTES, status.config))
         self._sockets = sockets
         self._context = context
         self._servers: list[asyncio.Server] = []
@@ -208,12 +210,11 @@ class _Connection(asyncio.Protocol):
 
     def _respond(self, reply: Reply, *, close: bool = False) -> None:
         body = encode(reply)
-        headers = [("Date", formatdate(usegmt=True)), *_HEADERS, *reply.headers.items()]
+        headers = [("Date", formatdate(usegmt=True)), *(_HEADERS | dict(reply.headers)).items()]
         if self._secure:
             headers.append(("Strict-Transport-Security", "max-age=31536000"))
-        if reply.status != 204:
-            kind = "application/problem+json" if isinstance(reply.body, ProblemBody) else "application/json"
-            headers += [("Content-Type", kind), ("Content-Length", str(len(body)))]
+        if reply.status not in (204, 304):
+            headers += [("Content-Type", _media_type(reply.body)), ("Content-Length", str(len(body)))]
         if close:
             headers.append(("Connection", "close"))
         parts = [self._http.send(h11.Response(status_code=reply.status, headers=headers))]
@@ -221,6 +222,12 @@ class _Connection(asyncio.Protocol):
             parts.append(self._http.send(h11.Data(data=body)))
         parts.append(self._http.send(h11.EndOfMessage()))
         self._transport.write(b"".join(part or b"" for part in parts))
+
+
+def _media_type(body: object) -> str:
+    if isinstance(body, Content):
+        return body.media_type
+    return "application/problem+json" if isinstance(body, ProblemBody) else "application/json"
 
 
 def _declared(request: h11.Request) -> int:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from enum import Enum
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -27,6 +28,7 @@ import msgspec
 from pgnym.audit.chain import ChainKey, Checkpoint
 from pgnym.audit.records import AuditRecord, pack_details
 from pgnym.audit.sealing import DetailsCipher
+from pgnym.metrics.counts import Timing
 from pgnym.vault.batch import Batcher
 from pgnym.vault.connection import Lane, set_tenant
 from pgnym.vault.errors import VaultError, VaultUnavailable
@@ -60,16 +62,25 @@ class AuditUnavailable(VaultError):
 
 
 class AuditLog:
-    """Writes records of all tenants. ``wait``: seconds that a relaxed ``write`` waits for room before it gives up."""
+    """Writes records of all tenants.
+
+    ``wait``: seconds that a relaxed ``write`` waits for room before it gives up. ``timing``: where round trips are noted.
+    """
 
     def __init__(
-        self, vault: Vault, durability: Durability = Durability.COMMIT, *, wait: float = 15.0
+        self,
+        vault: Vault,
+        durability: Durability = Durability.COMMIT,
+        *,
+        wait: float = 15.0,
+        timing: Timing | None = None,
     ) -> None:
         self._vault = vault
         self._relaxed = durability is Durability.RELAXED
         self._wait = wait
         self._lanes = [Lane(vault.connector) for _ in range(1 if self._relaxed else _LANES)]
-        writers = [_Writer(lane, self._relaxed) for lane in self._lanes]
+        timing = timing or Timing()
+        writers = [_Writer(lane, self._relaxed, timing) for lane in self._lanes]
         self._batcher: Batcher[_Entry, None] = Batcher(
             [writer.run for writer in writers], limit=_BATCH, weight=_weight
         )
@@ -111,6 +122,12 @@ class AuditLog:
             return False
         self._batcher.call((tenant, record, pack_details(record)), done)
         return True
+
+    @property
+    def waiting(self) -> tuple[int, datetime | None]:
+        """How many records no lane has taken yet, and the time of the oldest."""
+        oldest = self._queue[0] if self._queue else self._batcher.oldest
+        return len(self._queue) + self._batcher.waiting, None if oldest is None else oldest[1].time
 
     def heads(self, tenant: str) -> dict[UUID, tuple[int, bytes]]:
         """What this log knows of its own records of a tenant: writer → (sequence, mac) of the last one committed."""
@@ -220,9 +237,10 @@ class AuditLog:
 class _Writer:
     """One lane: the chains of its tenants, and the statement."""
 
-    def __init__(self, lane: Lane, relaxed: bool) -> None:
+    def __init__(self, lane: Lane, relaxed: bool, timing: Timing) -> None:
         self._lane = lane
         self._relaxed = relaxed
+        self._timing = timing
         self._chains: dict[int, Chain] = {}
 
     @property
@@ -246,12 +264,14 @@ class _Writer:
         for chain, (_, records) in zip(chains, parts.values(), strict=True):
             rows += chain.rows(records)
             stops.append(len(rows))
+        started = monotonic()
         try:
             await self._lane.run(lambda connection: self._add(connection, chains, stops, rows))
         except BaseException:
             for chain in chains:
                 del self._chains[chain.tenant.id]
             raise
+        self._timing.took(monotonic() - started)
         for chain in chains:
             chain.settle()
         return [None] * len(entries)

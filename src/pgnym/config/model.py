@@ -50,10 +50,11 @@ class Gateway(Part, frozen=True):
 
 
 class Admin(Part, frozen=True):
-    """The HTTP side."""
+    """The HTTP side. ``metrics``: who may read ``/metrics``: whoever has a token for it, or anybody."""
 
     listen: str | tuple[str, ...] = "127.0.0.1:8432"
     tls: Tls = Tls()
+    metrics: Literal["token", "public"] = "token"
 
     @property
     def addresses(self) -> tuple[Address, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import monotonic
 
 from pgnym.audit.export import Exporter
 from pgnym.audit.sinks import SinkFailed
@@ -22,6 +23,12 @@ class AuditSender:
         self._stopped = asyncio.Event()
         self._task = asyncio.create_task(self._run())
         self._failing = False
+        self._caught_up: float | None = monotonic()
+
+    @property
+    def lag(self) -> float | None:
+        """Seconds since all records there were had been sent on; None where another gateway sends."""
+        return None if self._caught_up is None else monotonic() - self._caught_up
 
     async def _run(self) -> None:
         pause = _INTERVAL
@@ -32,8 +39,9 @@ class AuditSender:
                 pause = _INTERVAL if await self._send() else min(2 * pause, _LONGEST)
 
     async def _send(self) -> bool:
+        started = monotonic()
         try:
-            await self._exporter.run()
+            sent = await self._exporter.run()
         except (SinkFailed, VaultError) as error:
             if not self._failing:
                 self._log.error("the audit log can't be sent on (it is kept, and sent later): %s", error)
@@ -42,6 +50,7 @@ class AuditSender:
         if self._failing:
             self._log.info("the audit log is sent on again")
         self._failing = False
+        self._caught_up = None if sent is None else started
         return True
 
     async def stop(self) -> None:

@@ -142,6 +142,7 @@ class ClientFlow(Flow):
                     continue
                 if kind == SYNC:
                     expect.append(SYNC)
+                    session.counts.unprotected += batch.count(_EXECUTE)
                     batch.clear()
                     pos = end
                     continue
@@ -202,6 +203,7 @@ class ClientFlow(Flow):
             if session.stale or engine.classify_once(data[pos + 5 : end - 1], session) or session.stale:
                 return False
             self._end_batch()
+            session.counts.unprotected += 1
             session.expect.append(QUERY)
             return True
         if kind == SYNC:
@@ -210,6 +212,7 @@ class ClientFlow(Flow):
             if session.tracked or self.copy is not None:
                 return False
             session.expect.append(SYNC)
+            session.counts.unprotected += session.batch.count(_EXECUTE)
             session.batch.clear()
             return True
         if kind in _NAMED:
@@ -237,6 +240,7 @@ class ClientFlow(Flow):
             return True
         if kind == FUNCTION_CALL:
             self._end_batch()
+            session.counts.unprotected += 1
             session.expect.append(FUNCTION_CALL)
             return True
         return kind != _FLUSH or (self.copy is None and not session.batch)
@@ -303,6 +307,7 @@ class ClientFlow(Flow):
         for kind in session.batch:
             session.expect.append(Slot(STEP_OF_TYPE.get(kind, Step.DESCRIBE_PORTAL)))
         session.executed = _EXECUTE in session.batch
+        session.counts.unprotected += session.batch.count(_EXECUTE)
         session.batch.clear()
         session.tracked = True
 
@@ -395,6 +400,7 @@ class ClientFlow(Flow):
             send()
             return
         record = session.record(Action.TOKENIZE, fingerprint, tokens.counts, tokens=tokens.values)
+        session.counts.took_in(session.role.name, tokens.counts)
         if not tokens.values:
             session.effects.post(record)
             send()

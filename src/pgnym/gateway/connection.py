@@ -287,6 +287,7 @@ class ClientConnection(Leg):
         report = error.report if isinstance(error, LoginRefused) else report_of(error)
         if report.sqlstate == "XX000":
             self.runtime.log.error("login from %s failed: %s", self.address, type(error).__name__)
+        self.runtime.counts.refused_login(report.sqlstate)
         fatal = ErrorReport(report.sqlstate, report.message, report.detail, report.hint, severity="FATAL")
         self.send(fatal.encode())
         self.close("login refused")

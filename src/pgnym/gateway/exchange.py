@@ -79,6 +79,7 @@ def begin(session: Session, data: bytes) -> bool:
     portal = Portal(prepared, bind_result_formats(data, name_end + 1))
     session.expect.append(Exchange(portal, session.portals.get(b""), described))
     session.portals[b""] = portal
+    session.counts.protected += 1
     session.exchanges = True
     return True
 

@@ -16,6 +16,7 @@ from pgnym.gateway.reports import SHUTDOWN
 from pgnym.gateway.search_paths import effective_path
 from pgnym.gateway.session import Session
 from pgnym.gateway.shapes import Shapes
+from pgnym.metrics import counts as metrics_counts
 from pgnym.sql.plan import SessionScope
 from pgnym.sql.settings import new_search_path
 from pgnym.sql.words import Mention, session_flags
@@ -36,6 +37,7 @@ class Counts(Protocol):
     """What all sessions of an observing gateway count together."""
 
     shapes: Shapes
+    metrics: metrics_counts.Counts
     seen: int
     unconcerned: int
     not_followed: int
@@ -130,11 +132,13 @@ class Watcher:
         counts = self._counts
         counts.seen += 1
         if counts.engine.concerns(text):
+            counts.metrics.protected += 1
             if not self._followed:
                 counts.not_followed += 1
             counts.shapes.note(text, types, self._scope, self._purpose)
         else:
             counts.unconcerned += 1
+            counts.metrics.unprotected += 1
         if session_flags(text) & Mention.SETTINGS:
             self._settings(text)
 

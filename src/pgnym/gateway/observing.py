@@ -26,6 +26,7 @@ from pgnym.gateway.runtime import Runtime
 from pgnym.gateway.search_paths import effective_path, login_schemas
 from pgnym.gateway.session import Actor, Session
 from pgnym.gateway.shapes import Shapes
+from pgnym.metrics.counts import Counts
 from pgnym.sql.catalog import Catalog
 from pgnym.sql.load import CatalogRows
 from pgnym.sql.signing import with_signatures
@@ -106,6 +107,7 @@ class Observed:
 
     catalogs: ObservedCatalogs
     shapes: Shapes
+    metrics: Counts
     seen: int = 0
     unconcerned: int = 0
     not_followed: int = 0
@@ -144,7 +146,7 @@ class ObservingRuntime(Runtime):
 
     def __init__(self, config: Config, catalogs: ObservedCatalogs) -> None:
         super().__init__(config, catalogs)
-        self.observed = Observed(catalogs, Shapes(self.policy))
+        self.observed = Observed(catalogs, Shapes(self.policy), self.counts)
         self._since = datetime.now(UTC)
         self._writer: asyncio.Task[None] | None = None
         self._failing = False

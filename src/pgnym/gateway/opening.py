@@ -23,6 +23,8 @@ def spend(session: Session, budget: StatementBudget, fingerprint: str, found: Fo
     if over is None:
         return None
     session.effects.post(session.record(Action.REFUSE, fingerprint, counts, denied="42501"))
+    session.counts.refused("42501")
+    session.counts.spent(session.role.name)
     return over_budget(over, session.role)
 
 
@@ -40,6 +42,7 @@ def open_tokens(
     Never before this has returned, and not at all for a session that is over.
     """
     tokens, counts = found
+    role = session.role.name
     values: dict[bytes, bytes] = {}
     missing: list[bytes] = []
     cached = session.vault.cached
@@ -49,6 +52,8 @@ def open_tokens(
             missing.append(token)
         else:
             values[token] = value
+    session.counts.hits += len(values)
+    session.counts.misses += len(missing)
 
     def done(result: object, error: Exception | None) -> None:
         if session.closed:
@@ -61,6 +66,7 @@ def open_tokens(
         except Exception as failure:
             failed(report_of(failure))
         else:
+            session.counts.revealed(role, counts)
             answered(answer)
 
     record = session.record(Action.REVEAL, fingerprint, counts, tokens=tokens)

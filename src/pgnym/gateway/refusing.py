@@ -33,6 +33,7 @@ class Refusing:
         if report is not ABORTED:
             session = self._session
             session.effects.post(session.record(Action.REFUSE, fingerprint, {}, denied=report.sqlstate))
+            session.counts.refused(report.sqlstate)
 
     def query(self, report: ErrorReport, *, in_batch: bool = False) -> None:
         """Answer a Query with an error. ``in_batch``: it ends an extended-query batch, whose work must be rolled back."""

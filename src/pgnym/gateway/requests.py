@@ -65,6 +65,7 @@ class Requests:
             return False
         if outcome is True:
             session.note(flags)
+            session.counts.unprotected += 1
             session.expect.append(Slot(Step.QUERY) if session.stale else QUERY)
             session.effects.to_server(message)
         elif isinstance(outcome, Refusal):
@@ -80,6 +81,7 @@ class Requests:
             flow.refusing.query(report, in_batch=in_batch)
 
         def stored() -> None:
+            self._session.counts.protected += 1
             self._ask_and_send(text, planned, flags, refuse, tries=0 if in_batch else MOST)
 
         flow.store(planned.tokens, rewrite.fingerprint, stored, refuse)
@@ -318,10 +320,15 @@ class Requests:
                 return True
         executed, session.executed = session.executed, True
         if portal is None:
+            session.counts.unprotected += 1
             return self._relay(message, Slot(Step.EXECUTE))
         prepared = portal.prepared
         if prepared.changes_settings:
             session.note(Mention.SETTINGS)
+        if prepared.plan.command == "SET":
+            session.counts.unprotected += 1
+        else:
+            session.counts.protected += 1
         slot = Slot(Step.EXECUTE, (prepared.plan,), prepared.fingerprint, formats=portal.formats)
         make_again = portal.again
         if make_again is not None and not executed:

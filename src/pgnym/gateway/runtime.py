@@ -20,11 +20,14 @@ from pgnym.gateway.connection import ClientConnection, Inward, Outward
 from pgnym.gateway.effects import Question
 from pgnym.gateway.engine import Engine
 from pgnym.gateway.login import LoginRefused
+from pgnym.gateway.metering import Meter
 from pgnym.gateway.resolver import Resolver, with_findings
 from pgnym.gateway.server_flow import ServerFlow
 from pgnym.gateway.session import Actor, Session
 from pgnym.gateway.upstream import Connector, send_cancel
 from pgnym.gateway.verifiers import Verifiers
+from pgnym.metrics.counts import Counts
+from pgnym.metrics.snapshots import Measures
 from pgnym.policy.budget import Budget, StatementBudget
 from pgnym.policy.roles import Policy, RolePolicy
 from pgnym.sql.catalog import Catalog
@@ -73,7 +76,9 @@ class Runtime:
         self._keys: dict[tuple[int, bytes], ClientConnection] = {}
         self._unprotected = Unprotected(Engine(Catalog(epoch=0)))
         self._posted: set[asyncio.Task[None]] = set()
-        self._unwritten = 0
+        self.unwritten = 0  # audit records
+        self.counts = Counts()
+        self.meter = Meter(self)
 
     @property
     def sealed(self) -> bool:
@@ -84,6 +89,10 @@ class Runtime:
     def state(self) -> str:
         """In one word, for the ready line."""
         return "sealed" if self.sealed else "unsealed"
+
+    def measures(self) -> Measures:
+        """The numbers of all workers."""
+        return self.meter.measures()
 
     def hang_up(self) -> None:
         """SIGHUP has come."""
@@ -119,6 +128,7 @@ class Runtime:
             validation=self.policy.validation,
             budgets=budget,
             actor=actor,
+            counts=self.counts,
         )
 
     def admit(self) -> None:
@@ -207,8 +217,8 @@ class Runtime:
     def post(self, record: AuditRecord) -> None:
         """Write a record that nothing waits for. What can't be written is counted and logged, never lost silently."""
         if self.audit is None or len(self._posted) >= _MOST_POSTED:
-            self._unwritten += 1
-            self.log.error("%d audit records of searches or refusals could not be written", self._unwritten)
+            self.unwritten += 1
+            self.log.error("%d audit records of searches or refusals could not be written", self.unwritten)
             return
         task = asyncio.get_running_loop().create_task(self._write(self.audit, record))
         self._posted.add(task)
@@ -218,7 +228,7 @@ class Runtime:
         try:
             await audit.write(record)
         except VaultError as error:
-            self._unwritten += 1
+            self.unwritten += 1
             self.log.error(
                 "an audit record (%s) could not be written: %s", record.action.value, error.message
             )
@@ -268,6 +278,7 @@ class Runtime:
 
     async def close(self) -> None:
         """End what is shared. Raises ``AuditUnavailable`` if records could not be written."""
+        self.meter.stop()
         await self.catalogs.close()
         if self.verifiers is not None:
             self.verifiers.close()

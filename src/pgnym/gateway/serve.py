@@ -41,6 +41,7 @@ from pgnym.gateway.sealing import Sealing
 from pgnym.gateway.shared_windows import SharedWindows
 from pgnym.gateway.supervisor import FAILED, READY, SEALED, Supervisor, WorkerBus, frame
 from pgnym.gateway.verifiers import Verifiers
+from pgnym.metrics.shared import SharedSnapshots
 from pgnym.policy.budget import Budget
 from pgnym.semantics.folding import fold
 from pgnym.vault.errors import VaultError
@@ -123,10 +124,10 @@ def run(
         )
         asyncio.run(_serve(config, starting, sockets, make_admin, announce))
         return 0
-    windows = SharedWindows()
+    windows, snapshots = SharedWindows(), SharedSnapshots(count)
     return Supervisor(
         count,
-        lambda sock: _work(config, environment, sockets, make_admin, sock, windows),
+        lambda sock: _work(config, environment, sockets, make_admin, sock, windows, snapshots),
         lambda state: announce(sockets, state),
     ).run()
 
@@ -290,13 +291,14 @@ async def start_runtime(
             scan_bytes=config.vault.scan_bytes,
             candidate_limit=config.vault.candidate_limit,
             fold=fold,
+            timings=runtime.counts.timings,
             connect_timeout=config.vault.timeout or 60,
         )
 
     runtime = Runtime(config, Catalogs(connect, registry, signatures_of(config)), budget)
 
     def open_log(vault: Vault) -> tuple[AuditLog, AuditKeeper, AuditSender | None]:
-        audit = AuditLog(vault, Durability(config.audit.durability))
+        audit = AuditLog(vault, Durability(config.audit.durability), timing=runtime.counts.timings.audit)
         keeper = AuditKeeper(audit, runtime.log, config.audit.checkpoint)
         export = config.audit.export
         if export is None:
@@ -333,11 +335,13 @@ def _work(
     make_admin: MakeAdmin,
     sock: socket.socket,
     windows: SharedWindows,
+    snapshots: SharedSnapshots,
 ) -> int:
     bus = WorkerBus(sock)
 
     async def starting() -> Runtime:
         runtime = await start_runtime(config, environment, Budget(windows.window))
+        runtime.meter.share(snapshots)
         assert runtime.sealing is not None
         runtime.sealing.bus = bus
         await bus.start(runtime.sealing.hear)

@@ -15,6 +15,7 @@ from pgnym.gateway.effects import Effects
 from pgnym.gateway.engine import Engine
 from pgnym.gateway.marks import Marks
 from pgnym.gateway.slots import Portal, Prepared, Slot
+from pgnym.metrics.counts import Counts
 from pgnym.policy.budget import StatementBudget
 from pgnym.policy.roles import RolePolicy
 from pgnym.sql.plan import SessionAct, SessionScope, StatementPlan
@@ -86,6 +87,7 @@ class Session:
     validation: Callable[[str], tuple[Callable[[bytes], bool], str] | None]
     budgets: Callable[[RolePolicy], StatementBudget]
     actor: Actor
+    counts: Counts = field(default_factory=Counts)
     purpose: str | None = None
     parameters: dict[str, str] = field(default_factory=dict)
     expect: deque[int | Slot | Exchange] = field(default_factory=deque)

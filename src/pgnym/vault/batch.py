@@ -100,6 +100,16 @@ class Batcher(Generic[Item, Result]):
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    @property
+    def waiting(self) -> int:
+        """How many items no lane has taken yet."""
+        return len(self._waiting)
+
+    @property
+    def oldest(self) -> Item | None:
+        """The one that has waited longest."""
+        return self._waiting[0][0] if self._waiting else None
+
     async def close(self, error: Callable[[], Exception]) -> None:
         """Lets what was submitted finish; from now on ``submit`` raises ``error()``."""
         self._closed = error

@@ -39,6 +39,11 @@ class CacheBudget:
             section.old.clear()
         self._young_size = 0
 
+    @property
+    def values(self) -> int:
+        """How many values are held."""
+        return sum(map(len, self._sections))
+
     def admit(self, size: int) -> bool:
         """Makes room for an entry of the young generation; False if it is larger than any room."""
         if size > self._half:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import asyncpg
 
+from pgnym.metrics.counts import Timing
 from pgnym.vault.connection import Lane
 from pgnym.vault.indexes import CHANGED, IndexesChanged
 
@@ -34,17 +36,20 @@ class Put:
 class PutLane:
     """Stores a batch of puts in one transaction. ``relaxed``: it need not be on disk when it is committed."""
 
-    def __init__(self, lane: Lane, relaxed: bool) -> None:
+    def __init__(self, lane: Lane, relaxed: bool, timing: Timing) -> None:
         self._lane = lane
         self._relaxed = relaxed
+        self._timing = timing
 
     async def run(self, puts: list[Put]) -> list[bool]:
         """Of each put, whether all its values were new. IndexesChanged if any is of another epoch than the vault."""
         if any(put.epoch != puts[0].epoch for put in puts):
             raise IndexesChanged
         added = 0
+        started = monotonic()
         for parts in [puts] if len(puts) == 1 else transactions(puts):
             added += await self._lane.run(lambda connection, parts=parts: self._put(connection, parts))  # type: ignore[misc]
+        self._timing.took(monotonic() - started)
         # Of two puts of one new token in a batch one was dropped, so "all new" must hold for all that were asked for.
         return [added == sum(len(put.tokens) for put in puts)] * len(puts)
 
@@ -114,8 +119,9 @@ def joined(puts: Sequence[Put]) -> Put:
 class GetLane:
     """Gets what a batch asks for."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, timing: Timing) -> None:
         self._lane = lane
+        self._timing = timing
 
     async def run(self, gets: list[Get]) -> list[list[Sealed]]:
         """Of each get, what is there."""
@@ -134,9 +140,11 @@ class GetLane:
                 tenants.append(tenant)
                 stops.append(len(tokens))
         texts = [token.decode("ascii") for token in tokens]
+        started = monotonic()
         rows = await self._lane.run(
             lambda connection: connection.fetch("SELECT * FROM vault.get($1, $2, $3)", tenants, stops, texts)
         )
+        self._timing.took(monotonic() - started)
         for place, generation, ciphertext in rows:
             owners[place - 1].append((tokens[place - 1], generation, ciphertext))
         return results

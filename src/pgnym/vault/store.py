@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
+from pgnym.metrics.counts import Timings
 from pgnym.vault.batch import Batcher
 from pgnym.vault.cache import CacheBudget, ValueCache
 from pgnym.vault.ciphers import cannot_open_without_key, open, seal_all
@@ -70,6 +71,7 @@ class Vault:
         scan_bytes: int,
         candidate_limit: int,
         fold: Fold | None,
+        timings: Timings,
     ) -> None:
         self.connector = connector
         self.same_cluster = same_cluster
@@ -91,12 +93,14 @@ class Vault:
         self._put_lanes = [Lane(connector)]
         self._get_lanes = [Lane(connector), Lane(connector)]
         self._puts: Batcher[Put, bool] = Batcher(
-            [PutLane(lane, same_cluster).run for lane in self._put_lanes],
+            [PutLane(lane, same_cluster, timings.put).run for lane in self._put_lanes],
             limit=_BATCH,
             weight=lambda p: len(p.tokens),
         )
         self._gets: Batcher[Get, list[Sealed]] = Batcher(
-            [GetLane(lane).run for lane in self._get_lanes], limit=_BATCH, weight=lambda g: len(g[1])
+            [GetLane(lane, timings.get).run for lane in self._get_lanes],
+            limit=_BATCH,
+            weight=lambda g: len(g[1]),
         )
         self.scans = ScanMemory([Lane(connector), Lane(connector)], limit=scan_limit, limit_bytes=scan_bytes)
         self.watch = Watch(
@@ -123,6 +127,7 @@ class Vault:
         scan_bytes: int = SCAN_BYTES,
         candidate_limit: int = CANDIDATE_LIMIT,
         fold: Fold | None = None,
+        timings: Timings | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
         command_timeout: float = COMMAND_TIMEOUT,
     ) -> Vault:
@@ -133,8 +138,8 @@ class Vault:
         same cluster. ``cache_bytes``: bound of opened values in memory. ``scan_limit``: how many values of one domain
         may be opened to answer a question about all of them, ``scan_bytes``: what of them is kept.
         ``candidate_limit``: how many an index may find for one question. ``fold``: needed as soon as a domain has a
-        substring index; see ``indexes.Fold``. Times in seconds. Errors: VaultUnavailable, VaultOutdated,
-        WrongMasterKey.
+        substring index; see ``indexes.Fold``. ``timings``: where round trips are noted. Times in
+        seconds. Errors: VaultUnavailable, VaultOutdated, WrongMasterKey.
         """
         connector = Connector(where, connect_timeout=connect_timeout, command_timeout=command_timeout)
         vault = cls(
@@ -146,6 +151,7 @@ class Vault:
             scan_bytes=scan_bytes,
             candidate_limit=candidate_limit,
             fold=fold,
+            timings=timings or Timings(),
         )
         try:
             await vault._control.run(vault._check)
