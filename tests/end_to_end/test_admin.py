@@ -54,11 +54,13 @@ class World:
             connection.request(method, path, data, sent)
             answer = connection.getresponse()
             content = answer.read()
-            return Answer(
-                answer.status,
-                {k.lower(): v for k, v in answer.getheaders()},
-                json.loads(content) if content else None,
+            found = {k.lower(): v for k, v in answer.getheaders()}
+            told = (
+                content.decode()
+                if "json" not in found.get("content-type", "")
+                else json.loads(content or b"null")
             )
+            return Answer(answer.status, found, told if content else None)
         finally:
             connection.close()
 

@@ -1,4 +1,4 @@
 """The admin HTTP endpoint and the portal.
 
-May import: privacy, audit, vault, and the configuration.
+May import: privacy, audit, vault, metrics, and the configuration.
 """

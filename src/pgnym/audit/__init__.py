@@ -1,4 +1,4 @@
 """The audit log: records, group commit, verification.
 
-May import: vault.
+May import: vault, metrics.
 """

@@ -1,4 +1,4 @@
 """Tokens, keys, ciphers, and the encrypted store with its schema.
 
-May import: nothing of pgnym.
+May import: semantics (to fold), metrics.
 """
