@@ -38,6 +38,28 @@ def expression(w: Writer, ref: Ref) -> str:
     return str(ref)
 
 
+def computed(w: Writer, ref: Ref) -> str:
+    """What groups are made of."""
+    match ref.column.family:
+        case "date":
+            return w.pick(
+                f"extract({w.pick('year', 'month', 'dow')} FROM {ref})",
+                f"date_part('year', {ref})",
+                f"{ref} + 1",
+                f"{ref}::timestamp",
+            )
+        case "timestamp":
+            return w.pick(
+                f"date_trunc('{w.pick('year', 'month', 'day')}', {ref})",
+                f"{ref}::date",
+                f"extract(hour FROM {ref})",
+            )
+        case "int":
+            return w.pick(f"{ref} % 3", f"abs({ref})", f"{ref} / 10", f"{ref} + 1")
+        case _:
+            return expression(w, ref)
+
+
 def built(w: Writer, one: Ref, two: Ref) -> str:
     """Something built from two columns."""
     fits = w.column(w.base()).typed.sql  # any type, for a NULL that is cast

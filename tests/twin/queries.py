@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from outputs import array, built, expression
+from outputs import array, built, computed, expression
 from predicates import atom, condition, contents, equality, order
 from world import Column, Table
 from writing import Ref, Script, Step, Writer
@@ -266,6 +266,43 @@ def _aggregate(w: Writer) -> Step:
     if w.chance(0.4):
         return Step(f"SELECT a.{g.name}, {f} AS g FROM {t.name} a GROUP BY a.{g.name}")
     return Step(f"SELECT {f} AS g FROM {t.name} a")
+
+
+@form("groups of results")
+def _results(w: Writer) -> Step:
+    t = w.table("text", "date", "timestamp", "int")
+    ref = w.ref("a", t, "text", "date", "timestamp", "int")
+    f, other = computed(w, ref), w.column(t)
+    where = f" WHERE {atom(w, w.ref('a', t))}" if w.chance(0.3) else ""
+    return w.random.choice(
+        [
+            Step(f"SELECT {f}, count(*) AS n FROM {t.name} a{where} GROUP BY {f}"),
+            Step(f"SELECT {f} AS g, min(a.id) FROM {t.name} a{where} GROUP BY g ORDER BY g", ordered=True),
+            Step(f"SELECT {f}, count(a.{other.name}) FROM {t.name} a{where} GROUP BY 1 HAVING count(*) > 1"),
+            Step(
+                f"SELECT count(*) AS n, {f} AS g FROM {t.name} a GROUP BY {f} ORDER BY {f} DESC LIMIT 3",
+                ordered=True,
+            ),
+            Step(f"SELECT DISTINCT {f} AS g FROM {t.name} a{where} ORDER BY 1{direction(w)}", ordered=True),
+            Step(f"SELECT DISTINCT {f}, a.{other.name} FROM {t.name} a{where}"),
+            Step(f"SELECT count(DISTINCT {f}), count({f}) FROM {t.name} a{where}"),
+            Step(f"SELECT g, count(*) FROM (SELECT {f} AS g FROM {t.name} a{where}) s GROUP BY g"),
+            Step(f"SELECT a.id, count(*) OVER (PARTITION BY {f}) FROM {t.name} a{where}"),
+            Step(
+                f"SELECT g, i FROM (SELECT {f} AS g, a.id AS i FROM {t.name} a) s ORDER BY g, i", ordered=True
+            ),
+            Step(
+                f"SELECT {f} FROM {t.name} a WHERE a.id < 5 UNION SELECT {f} FROM {t.name} a WHERE a.id > 3"
+            ),
+            Step(
+                f"SELECT {f}, a.{other.name}, count(*) FROM {t.name} a GROUP BY ROLLUP ({f}, a.{other.name})"
+            ),
+            Step(f"SELECT count(*) FROM {t.name} a GROUP BY {f} HAVING {f} IS NOT NULL"),
+            Step(
+                f"SELECT string_agg(a.id::text, ',' ORDER BY a.id), {f} FROM {t.name} a GROUP BY {f}, a.{other.name}"
+            ),
+        ]
+    )
 
 
 @form("functions in output")

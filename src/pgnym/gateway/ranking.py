@@ -67,7 +67,7 @@ def rank(keyed: Iterable[tuple[Any, bytes]], unknown: Collection[bytes] = ()) ->
         keys.append(key)
         tokens = [token for _, token in alike]
         members.update(dict.fromkeys(tokens, b"%d" % len(keys)))
-        ordered.append(b'"%s"' % next((token for token in tokens if token != NULL), b""))
+        ordered.append(next((b'"%s"' % token for token in tokens if token != NULL), b"null"))
     # In the order in which jsonb keeps them, by length and bytes: so it takes half as long to read.
     names = sorted(members, key=lambda name: (len(name), name))
     ranks = b"{" + b",".join(b'"%s":%s' % (name, members[name]) for name in names) + b"}"

@@ -25,7 +25,7 @@ from pgnym.sql.fold import Applied, Fixed, Fold
 from pgnym.sql.fold import Constant as FoldedConstant
 from pgnym.sql.infer import Node, Run, infer, location, split
 from pgnym.sql.json_operators import string_taken_out
-from pgnym.sql.kinds import Kind, Open, Plain, Token, shape
+from pgnym.sql.kinds import Computed, Kind, Open, Plain, Token, shape
 from pgnym.sql.places import bare, expression_span
 from pgnym.sql.plan import Answer
 from pgnym.sql.resolve import Scope, names_in
@@ -154,33 +154,20 @@ def _build(run: Run, nodes: list[Node], operator: str | None, scope: Scope) -> _
     return _Built(taken, taken.value, test)
 
 
-@dataclass(frozen=True, slots=True)
-class Computed:
-    """A value that is computed from one protected value and constants, for its order.
-
-    ``kept``: the span of the value. ``parameters``: as in ``Search``. ``starts``: where the constants stood.
-    """
-
-    value: Token
-    kept: tuple[int, int]
-    expression: Expression
-    type_oid: int
-    collation: Collation | None
-    nulls: bool
-    constants: tuple[Fold | int | None, ...]
-    parameters: tuple[tuple[int, int, int], ...]
-    starts: tuple[int, ...]
-
-
 def computed(run: Run, node: Node, scope: Scope) -> Computed | None:
     """What an expression computes from one protected value; None for the value itself and for all else."""
     if run.arguments is not None:
         return None
     builder = _Builder(run, scope)
+    known = frozenset(run.occurrences)
     try:
         part = builder.part(node)
     except (_Unfit, Refused):
         return None
+    finally:  # a second look at constants that are out of the text already doesn't bring them back
+        for at in builder.taken.starts:
+            if at not in known:
+                run.occurrences.pop(at, None)
     taken, expression = builder.taken, part.expression
     if taken.value is None or isinstance(expression, Value) or not holds_value(expression):
         return None

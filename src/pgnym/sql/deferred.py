@@ -21,6 +21,7 @@ from pgnym.sql.fold import Applied, Fixed, Fold, evaluate
 from pgnym.sql.fold import Constant as TextConstant
 from pgnym.sql.infer import Node, Run, location, split
 from pgnym.sql.kinds import (
+    Computed,
     Deferred,
     Kind,
     Mark,
@@ -92,6 +93,7 @@ def defer(
     _lay_out(run, mark, reach, operands)
     expression, constants = _expression(run, function, operands, signature, collation)
     mark.deferral = Deferral(expression, constants, frozenset(), signature.result_type, what)
+    _note_source(run, mark, reach, operands, collation)
     nullable = function in _NULLABLE
     if any(isinstance(k, Deferred) and k.nullable for k in map(shape, kinds)):
         nullable = True
@@ -117,6 +119,7 @@ def defer_cast(run: Run, node: Node, kind: Kind, type_oid: int, what: str) -> De
     typmod = known.protection.typmod if isinstance(known, Token) else -1
     expression = Call("cast", (Value(operand.type_oid, typmod, operand.collation),), type_oid)
     mark.deferral = Deferral(expression, (), frozenset(), type_oid, what)
+    _note_source(run, mark, reach, [operand], operand.collation)
     nullable = isinstance(known, Deferred) and known.nullable
     collation = operand.collation if type_oid in _TEXTS else None
     return Deferred((mark,), type_oid, f"the result of {what}", nullable, collation=collation)
@@ -251,6 +254,56 @@ def _lay_out(run: Run, mark: Mark, reach: Span, operands: list[_Operand]) -> Non
     for operand in operands:
         if operand.occurrence is not None:
             run.occurrences.pop(operand.occurrence.start, None)
+
+
+def _note_source(
+    run: Run, mark: Mark, reach: Span, operands: list[_Operand], collation: Collation | None
+) -> None:
+    """Note what the function computes, if that is of one protected value and constants."""
+    assert mark.deferral is not None
+    (first, *others) = [o for o in operands if o.span is not None]
+    known, deferral = shape(first.kind), mark.deferral
+    if others or first.span is None or any(g.enclosed is not None for g in deferral.constants):
+        return
+    constants: list[Fold | int | None] = [
+        g.parameter if g.parameter is not None else None if g.text is None else Fixed(g.text)
+        for g in deferral.constants
+    ]
+    expression, kept, value = deferral.expression, first.span, known
+    if isinstance(known, Deferred):
+        inner = known.marks[0].source
+        if len(known.marks) > 1 or known.mixed or inner is None or not _within(inner.kept, reach):
+            return
+        value, kept, mark.depth = inner.value, inner.kept, known.marks[0].depth + 1
+        expression = _put_in(expression, _counted_from(inner.expression, len(constants)))
+        constants.extend(inner.constants)
+    if not isinstance(value, Token) or value.mixed:
+        return
+    numbers = tuple(sorted(p for p in run.splices.parameters if _within((p[2], p[2]), reach)))
+    mark.source = Computed(
+        value, kept, expression, deferral.type_oid, collation, False, tuple(constants), numbers, ()
+    )
+
+
+def _within(inner: Span, outer: Span) -> bool:
+    return outer[0] <= inner[0] and inner[1] <= outer[1]
+
+
+def _put_in(expression: Expression, value: Expression) -> Expression:
+    """An expression of another expression in place of the value."""
+    if isinstance(expression, Value):
+        return value
+    if isinstance(expression, Call):
+        return replace(expression, arguments=tuple(_put_in(a, value) for a in expression.arguments))
+    return expression
+
+
+def _counted_from(expression: Expression, first: int) -> Expression:
+    if isinstance(expression, Constant):
+        return replace(expression, index=expression.index + first)
+    if isinstance(expression, Call):
+        return replace(expression, arguments=tuple(_counted_from(a, first) for a in expression.arguments))
+    return expression
 
 
 def _expression(

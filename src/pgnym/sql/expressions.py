@@ -28,6 +28,7 @@ from pgnym.sql.kinds import (
     unsized,
 )
 from pgnym.sql.ordering import (
+    by_computed,
     by_key,
     collation_named,
     comparable,
@@ -37,6 +38,7 @@ from pgnym.sql.ordering import (
 from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope, column_named, field_of, names_in, row_of, source_named
 from pgnym.sql.select import note_named, query_columns
+from pgnym.sql.sorting import ordered_by
 from pgnym.sql.types import element_of
 from pgnym.sql.unify import (
     compare,
@@ -516,7 +518,12 @@ def _harmless(run: Run, node: Node, scope: Scope) -> Kind:
 
 @expression("GroupingFunc")
 def _grouping(run: Run, node: Node, scope: Scope) -> Kind:
-    infer_all(run, node.get("args", []), scope)
+    for argument in node.get("args", []):
+        found = ordered_by(run, argument, scope)
+        if found is None:
+            infer(run, argument, scope)
+        else:  # it must be what GROUP BY is
+            by_computed(run, argument, found, "GROUPING", location(node))
     return PLAIN
 
 

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from pgnym.semantics.documents import Path
-from pgnym.semantics.expression import Collation
+from pgnym.semantics.expression import Collation, Expression
 from pgnym.sql.catalog import Leaf, Protection
+from pgnym.sql.fold import Fold
 from pgnym.sql.plan import Container, Deferral, Use
 
 
@@ -68,18 +69,42 @@ class Text:
     loose: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A value that is computed from one protected value and constants, for its order.
+
+    ``kept``: the span of the value. ``parameters``: as in ``Search``. ``starts``: where the constants stood.
+    """
+
+    value: Token
+    kept: tuple[int, int]
+    expression: Expression
+    type_oid: int
+    collation: Collation | None
+    nulls: bool
+    constants: tuple[Fold | int | None, ...]
+    parameters: tuple[tuple[int, int, int], ...]
+    starts: tuple[int, ...]
+
+
 @dataclass(slots=True, eq=False)
 class Mark:
     """The place of a function that is deferred: the text between its enclosed operands is replaced by marks.
 
     ``index``: its number within the statement. ``place``: where the parse tree places it. ``operands``: the kinds of what
-    stays, in the order of the text. ``deferral``: what is to be done, but for ``columns``.
+    stays, in the order of the text. ``deferral``: what is to be done, but for ``columns``. ``source``: what it computes, if
+    that is of one protected value and constants; that value stands ``depth`` marks within. ``apart``: what needs equal
+    results to be equal texts, if anything does; ``spelled``: the mark by whose index it is then sent, if not its own.
     """
 
     index: int
     place: int | None
     operands: tuple[Kind, ...] = ()
     deferral: Deferral | None = None
+    source: Computed | None = None
+    depth: int = 1
+    apart: str | None = None
+    spelled: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,18 +18,17 @@ from dataclasses import dataclass, replace
 from pgnym.semantics.expression import Collation, Constant
 from pgnym.sql.catalog import Catalog, Protection
 from pgnym.sql.collating import DEFAULT
-from pgnym.sql.contents import Computed
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Applied, Fixed
 from pgnym.sql.fold import Constant as FoldedConstant
 from pgnym.sql.infer import Node, Run, location
-from pgnym.sql.kinds import Kind, Open, Plain, Row, Token, shape
+from pgnym.sql.kinds import Computed, Deferred, Kind, Open, Plain, Row, Token, shape
 from pgnym.sql.places import Span, expression_span, word
-from pgnym.sql.plan import Answer
-from pgnym.sql.rewrite import LookupHole
-from pgnym.sql.splices import MARK, RANK, VALUE, Around, Repeat
+from pgnym.sql.plan import Answer, MarkPart
+from pgnym.sql.rewrite import LookupHole, mark_length
+from pgnym.sql.splices import CLASS, MARK, RANK, VALUE, Around, Repeat
 from pgnym.sql.types import BPCHAR, TEXT, VARCHAR
-from pgnym.sql.unify import bind, carry, conflict, describe, require_plain, unsupported
+from pgnym.sql.unify import bind, carry, computed_alike, conflict, describe, require_plain, unsupported
 
 UNRANKED = "pgnym_unranked_value"
 """The text that can't be cast to a rank."""
@@ -121,7 +120,7 @@ def _check_asked(run: Run, token: Token, what: str, position: int | None) -> Non
 
 def by_computed(run: Run, node: Node, found: Computed, what: str, position: int | None) -> None:
     """Put the rank of what an expression computes in its place: of the expression, only the value itself is sent."""
-    computed = _computed_ranking(run, found, what, position)
+    computed = computed_ranking(run, found, what, position)
     start, end = expression_span(run.lexed, node)
     first, last = found.kept
     run.splices.around[first, last, RANK] = computed.rank
@@ -132,13 +131,19 @@ def by_computed(run: Run, node: Node, found: Computed, what: str, position: int 
 
 
 def computed_again(run: Run, span: Span, found: Computed, what: str, position: int | None) -> None:
-    """Put the rank of what another expression computes in the place of ``span``."""
-    computed = _computed_ranking(run, found, what, position)
+    """Put the rank of what another expression computes in the place of ``span``.
+
+    If another value stands for that one in a grouped query, so it does here.
+    """
+    rank = computed_ranking(run, found, what, position).rank
     first, last = found.kept
-    run.splices.repeats[span] = Repeat(run.lexed.text[first:last], computed.rank)
+    inner = run.splices.around.get((first, last, CLASS), Around((), ()))
+    around = Around((*rank.before, *inner.before), (*inner.after, *rank.after))
+    run.splices.repeats[span] = Repeat(run.lexed.text[first:last], around)
 
 
-def _computed_ranking(run: Run, found: Computed, what: str, position: int | None) -> Ranking:
+def computed_ranking(run: Run, found: Computed, what: str, position: int | None) -> Ranking:
+    """How what is computed from values is ordered. Raises Refused where the vault can't be asked."""
     _check_asked(run, found.value, what, position)
     run.splices.parameters.update(found.parameters)
     collation = found.collation
@@ -183,10 +188,29 @@ def by_key(run: Run, nodes: Sequence[Node], kinds: Sequence[Kind], what: str, po
 
 def ordered(run: Run, node: Node, kind: Kind, what: str, position: int | None) -> None:
     """A value is ordered among others of the same expression: by rank where it is a token, else it must be plain."""
-    if isinstance(shape(kind), Token):
+    known = shape(kind)
+    if isinstance(known, Token):
         by_key(run, [node], [kind], what, position)
+    elif isinstance(known, Deferred) and one_source(known) is not None:
+        start, end = expression_span(run.lexed, node)
+        run.splices.around[start, end, RANK] = marked_rank(run, known, what, position)
     else:
         require_plain(kind, what, position)
+
+
+def one_source(kind: Deferred) -> Computed | None:
+    """What a deferred function computes, if all of its values are computed in one way from one protected value."""
+    first = kind.marks[0]
+    return None if kind.mixed or not all(computed_alike(first, mark) for mark in kind.marks) else first.source
+
+
+def marked_rank(run: Run, kind: Deferred, what: str, position: int | None) -> Around:
+    """Around an expression that gives a token between marks: the rank of what is computed from it."""
+    source, depth = one_source(kind), kind.marks[0].depth
+    assert source is not None
+    rank = computed_ranking(run, source, what, position).rank
+    opening, closing = (depth * (mark_length(part) - 2) for part in (MarkPart.OPEN, MarkPart.CLOSE))
+    return Around((*rank.before, b"left(substr("), (b", %d), -%d)" % (opening + 1, closing), *rank.after))
 
 
 def repeated(run: Run, span: Span, source: Span | bytes, kind: Kind, what: str, position: int | None) -> None:

@@ -60,13 +60,17 @@ def _resized(token: Token) -> int | None:
 def _deferrals(catalog: Catalog, placed: list[Placed]) -> tuple[Deferral | None, ...]:
     """By index, all deferred functions whose marks may stand in a column, also within those of others."""
     found: dict[int, Deferral] = {}
+    seen: set[int] = set()
 
     def visit(deferred: Deferred) -> None:
         for mark in deferred.marks:
-            if mark.deferral is None or mark.index in found:
+            if mark.deferral is None or mark.index in seen:
                 continue
+            seen.add(mark.index)
             inspected = frozenset(c for kind in mark.operands for t in tokens(kind) for c in t.columns)
-            found[mark.index] = replace(mark.deferral, columns=inspected)
+            index = mark.spelled.index if mark.spelled is not None else mark.index
+            others = found[index].columns if index in found else frozenset()
+            found[index] = replace(mark.deferral, columns=inspected | others)
             for operand in mark.operands:
                 for stack, part in _placed(frozen(operand)):
                     nullable = isinstance(part, Deferred) and part.nullable

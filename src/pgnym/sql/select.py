@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from pgnym.sql.catalog import Protection
 from pgnym.sql.contents import label
 from pgnym.sql.errors import Refused
+from pgnym.sql.grouping import group_by
 from pgnym.sql.infer import Node, Run, infer, infer_filter, location, split
 from pgnym.sql.kinds import Kind, Open, Row, protected, shape, tokens
 from pgnym.sql.naming import column_name
@@ -244,39 +247,36 @@ def _distinct(run: Run, node: Node, scope: Scope, columns: tuple[Field, ...]) ->
 
 
 def _group_by(run: Run, node: Node, scope: Scope, columns: tuple[Field, ...]) -> None:
-    for item in node.get("groupClause", ()):
-        _grouping(run, item, scope, columns)
+    items = [
+        (item, _group_output(run, item, scope, columns)) for item in _group_items(node.get("groupClause", ()))
+    ]
+    for item, output in group_by(run, node, scope, columns, items):
+        kind = infer(run, item, scope) if output is None else columns[output].kind
+        groupable(kind, "GROUP BY", location(split(item)[1]))
     if node.get("groupDistinct") or node.get("groupByAll"):
         for column in columns:
             groupable(column.kind, "GROUP BY", None)
 
 
-def _grouping(run: Run, node: Node, scope: Scope, columns: tuple[Field, ...]) -> None:
+def _group_items(nodes: Sequence[Node]) -> Iterator[Node]:
+    """The expressions of GROUP BY, without grouping sets and rows around them."""
+    for node in nodes:
+        tag, fields = split(node)
+        if tag in ("GroupingSet", "RowExpr"):
+            yield from _group_items(fields.get("content" if tag == "GroupingSet" else "args", ()))
+        else:
+            yield node
+
+
+def _group_output(run: Run, node: Node, scope: Scope, columns: tuple[Field, ...]) -> int | None:
+    """The output column that an item means: GROUP BY prefers an input column of that name (ORDER BY doesn't)."""
     tag, fields = split(node)
-    if tag == "GroupingSet":
-        for item in fields.get("content", ()):
-            _grouping(run, item, scope, columns)
-        return
-    if tag == "RowExpr":
-        for item in fields.get("args", ()):
-            _grouping(run, item, scope, columns)
-        return
     if tag == "A_Const" and "ival" in fields:
-        kind = key(run, node, scope, columns, False).kind
-    else:
-        kind = _group_kind(run, node, scope, columns)
-    groupable(kind, "GROUP BY", location(fields))
-
-
-def _group_kind(run: Run, node: Node, scope: Scope, columns: tuple[Field, ...]) -> Kind:
-    """GROUP BY prefers an input column of that name to an output column (the other way round than ORDER BY)."""
-    tag, fields = split(node)
+        return key(run, node, scope, columns, False).output
     names = names_in(fields) if tag == "ColumnRef" else []
     if len(names) == 1 and names[0] not in (f.name for item in scope.items for f in item.columns):
-        named = [c for c in columns if c.name == names[0]]
-        if named:
-            return named[0].kind
-    return infer(run, node, scope)
+        return next((index for index, column in enumerate(columns) if column.name == names[0]), None)
+    return None
 
 
 def _limit(run: Run, node: Node, scope: Scope) -> None:

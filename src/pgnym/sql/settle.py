@@ -9,6 +9,7 @@ from pgnym.sql.casts import cast_fits
 from pgnym.sql.catalog import Leaf, Protection
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Applied, Constant, Fixed
+from pgnym.sql.grouping import tell_apart
 from pgnym.sql.infer import Run
 from pgnym.sql.kinds import ArrayOf, Document, LateCast, Occurrence, Open, Token, shape
 from pgnym.sql.literals import decode
@@ -41,6 +42,7 @@ class Settled:
 
 def settle(run: Run) -> Settled:
     """Judge all occurrences. Raises Refused when a constant or its cast doesn't fit the domain that it met."""
+    tell_apart(run)
     edits = [Edit(start, end, new) for (start, end), new in run.edits.items()]
     for search in alike(run.searches.values()):
         edits.extend(search.edits())

@@ -10,11 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from pgnym.sql.contents import Computed, computed
+from pgnym.sql.contents import computed
 from pgnym.sql.errors import Refused
 from pgnym.sql.infer import NO_LOCATION, Node, Run, infer, location, split
-from pgnym.sql.kinds import PLAIN, Kind, Open, Plain, Token, shape
-from pgnym.sql.ordering import by_computed, check_using, computed_again, ordered, quoted, repeated
+from pgnym.sql.kinds import PLAIN, Computed, Deferred, Kind, Open, Plain, Token, shape
+from pgnym.sql.ordering import (
+    by_computed,
+    check_using,
+    computed_again,
+    marked_rank,
+    one_source,
+    ordered,
+    quoted,
+    repeated,
+)
 from pgnym.sql.places import Span, bare, enclosed, expression_span, places, word
 from pgnym.sql.resolve import Field, Item, Scope, names_in, source_named
 from pgnym.sql.splices import QUERY, Around, Repeat
@@ -49,7 +58,10 @@ class Key:
     @property
     def ranked(self) -> bool:
         """Whether it is sorted by rank."""
-        return self.computed is not None or isinstance(shape(self.kind), Token)
+        known = shape(self.kind)
+        if isinstance(known, Deferred):
+            return self.computed is not None or one_source(known) is not None
+        return self.computed is not None or isinstance(known, Token)
 
 
 def key(run: Run, node: Node, scope: Scope, columns: tuple[Field, ...], only_output: bool) -> Key:
@@ -144,7 +156,7 @@ def _of_output(run: Run, node: Node, scope: Scope, each: Key, columns: tuple[Fie
     """A key that means an output column, with what that computes from a protected value."""
     if each.output is None or isinstance(shape(each.kind), Plain | Token | Open):
         return each
-    outputs = _outputs(node, scope)
+    outputs = output_nodes(node, scope)
     if len(outputs) != len(columns):
         return each
     return replace(each, computed=ordered_by(run, outputs[each.output], scope))
@@ -157,10 +169,16 @@ def _sort(run: Run, node: Node, scope: Scope, each: Key, columns: tuple[Field, .
         else:
             computed_again(run, expression_span(run.lexed, each.node), each.computed, what, each.position)
         return
-    if each.output is None or not isinstance(shape(each.kind), Token):
+    known = shape(each.kind)
+    marked = isinstance(known, Deferred) and one_source(known) is not None
+    if each.output is None or not (marked or isinstance(known, Token)):
         ordered(run, each.node, each.kind, what, each.position)
         return
     source = _output(run, node, scope, each, columns)
+    if isinstance(known, Deferred):
+        around = marked_rank(run, known, what, each.position)
+        run.splices.repeats[expression_span(run.lexed, each.node)] = Repeat(source, around)
+        return
     repeated(run, expression_span(run.lexed, each.node), source, each.kind, what, each.position)
 
 
@@ -169,7 +187,7 @@ def _sort(run: Run, node: Node, scope: Scope, each: Key, columns: tuple[Field, .
 
 def _output(run: Run, node: Node, scope: Scope, each: Key, columns: tuple[Field, ...]) -> Span | bytes:
     """Where an output column's expression stands, or the name of a column that ``*`` stands for."""
-    outputs = _outputs(node, scope)
+    outputs = output_nodes(node, scope)
     index = each.output or 0
     if len(outputs) != len(columns):
         raise Refused("the output column that is sorted by can't be told", position=each.position)
@@ -195,11 +213,11 @@ def _output(run: Run, node: Node, scope: Scope, each: Key, columns: tuple[Field,
 
 def _same(scope: Scope, one: Node, other: Node) -> bool:
     """Whether two expressions are written alike, or are one column."""
-    column = _column(scope, one)
-    return bare(one) == bare(other) or (column is not None and column == _column(scope, other))
+    column = column_of(scope, one)
+    return bare(one) == bare(other) or (column is not None and column == column_of(scope, other))
 
 
-def _outputs(node: Node, scope: Scope) -> list[Node]:
+def output_nodes(node: Node, scope: Scope) -> list[Node]:
     """The expressions of the output columns; for ``*``, references without place to the columns it stands for."""
     found: list[Node] = []
     for entry in node.get("targetList", ()):
@@ -271,12 +289,16 @@ def _around(run: Run, node: Node, scope: Scope, columns: tuple[Field, ...], keys
     after = b") AS %s(%s)" % (_ALIAS, b", ".join(names))
     run.splices.around[first, last, QUERY] = Around((before,), (after,))
     for each in keys:
-        if each.computed is not None:
-            raise unsupported(
-                each.computed.value, "ORDER BY of a computed value after DISTINCT", each.position
-            )
         output = each.output if each.output is not None else _listed(run, node, scope, each)
-        if isinstance(shape(each.kind), Token):
+        kind = shape(columns[output].kind)
+        if each.computed is not None or isinstance(kind, Deferred):
+            if not isinstance(kind, Deferred) or one_source(kind) is None:
+                what = "ORDER BY of a computed value after DISTINCT"
+                raise unsupported(each.computed.value if each.computed else kind, what, each.position)
+            around = marked_rank(run, kind, "ORDER BY", each.position)
+            span = expression_span(run.lexed, each.node)
+            run.splices.repeats[span] = Repeat(names[output], around)
+        elif isinstance(shape(each.kind), Token):
             repeated(
                 run,
                 expression_span(run.lexed, each.node),
@@ -294,7 +316,7 @@ def _around(run: Run, node: Node, scope: Scope, columns: tuple[Field, ...], keys
 
 def _listed(run: Run, node: Node, scope: Scope, each: Key) -> int:
     """The output column that an expression of ORDER BY is; after DISTINCT it must be one."""
-    outputs = _outputs(node, scope)
+    outputs = output_nodes(node, scope)
     for index, output in enumerate(outputs):
         if _same(scope, output, each.node):
             return index
@@ -303,7 +325,7 @@ def _listed(run: Run, node: Node, scope: Scope, each: Key) -> int:
     raise Refused("invalid UNION/INTERSECT/EXCEPT ORDER BY clause", position=each.position)
 
 
-def _column(scope: Scope, node: Node) -> tuple[int, str] | None:
+def column_of(scope: Scope, node: Node) -> tuple[int, str] | None:
     """Which column of which table of this level a reference means."""
     tag, fields = split(node)
     if tag != "ColumnRef":

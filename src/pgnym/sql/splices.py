@@ -16,7 +16,15 @@ from pgnym.sql.types import TEXT, VARCHAR
 
 Span = tuple[int, int]
 New = bytes | LookupHole | MarkHole
-RANK, VALUE, GATHERED, QUERY, MARK, TEXT_FORM = "rank", "value", "gathered", "query", "mark", "text"
+RANK, VALUE, GATHERED, QUERY, MARK, TEXT_FORM, CLASS = (
+    "rank",
+    "value",
+    "gathered",
+    "query",
+    "mark",
+    "text",
+    "class",
+)
 """Purposes of text around something: an expression, or a whole query."""
 
 
@@ -52,6 +60,11 @@ class Splices:
 
     def __bool__(self) -> bool:
         return bool(self.around or self.repeats)
+
+    def innermost(self, place: tuple[int, int, str], around: Around) -> None:
+        """Put text around an expression within all that stands around it already."""
+        self.around.pop(place, None)
+        self.around = {place: around, **self.around}
 
     def edits(self, lexed: Lexed, edits: Sequence[Edit], pins: set[int]) -> list[Edit]:
         """These and the statement's other ``edits`` as one list. ``pins``: ordinals of constants that a plan depends on."""

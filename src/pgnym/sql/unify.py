@@ -21,6 +21,7 @@ from pgnym.sql.kinds import (
     Deferred,
     Document,
     Kind,
+    Mark,
     Open,
     Plain,
     Row,
@@ -311,9 +312,14 @@ def groupable(kind: Kind, what: str, position: int | None) -> None:
     if isinstance(kind, Token):
         check_equality(kind, what, position)
     elif isinstance(kind, Deferred):
-        refusal = unsupported(kind, what, position)
-        refusal.hint = _DEFERRED_HINT
-        raise refusal
+        first = kind.marks[0]
+        if kind.mixed or any(not computed_alike(first, mark) for mark in kind.marks):
+            refusal = unsupported(kind, what, position)
+            refusal.hint = _DEFERRED_HINT
+            raise refusal
+        for mark in kind.marks:
+            mark.apart = mark.apart or what
+            mark.spelled = first if mark is not first else None
     elif isinstance(kind, Text):
         # ('ab' || 'c') and ('a' || 'bc') are equal as values, but not as tokens; constants around one token do no harm
         found = list(tokens(kind))
@@ -329,6 +335,20 @@ def groupable(kind: Kind, what: str, position: int | None) -> None:
     elif isinstance(kind, Row):
         for part in kind.fields:
             groupable(part, what, position)
+
+
+def computed_alike(one: Mark, other: Mark) -> bool:
+    """Whether two functions give equal results for equal tokens."""
+    first, second = one.source, other.source
+    if first is None or second is None or one.depth != other.depth:
+        return False
+    ours, theirs = first.value.protection, second.value.protection
+    return (
+        ours.prefix == theirs.prefix
+        and (first.expression, first.collation, first.constants)
+        == (second.expression, second.collation, second.constants)
+        and (one.depth == 1 or one is other)
+    )
 
 
 # Types of which equal values have one spelling: not numeric (1.5, 1.50), jsonb, or char(n).

@@ -339,7 +339,8 @@ SELECT upper(first_name)::varchar(3) FROM customer
 
 -- GROUP BY
 SELECT upper(first_name), count(*) FROM customer GROUP BY upper(first_name)
---! 0A000 GROUP BY on the result of upper() of protected column public.customer.first_name is not supported @ ['upper(first_name)']
+--> SELECT («0||((<first_name ordered upper(value)>::jsonb ->> (rank<first_name ranks upper(value)>(first_name))))::text||») AS "upper", count(*) FROM customer GROUP BY rank<first_name ranks upper(value)>(first_name)
+--| first_name[0=upper(value)] -
 
 -- GROUP BY the column
 SELECT upper(first_name), count(*) FROM customer GROUP BY first_name
@@ -348,7 +349,8 @@ SELECT upper(first_name), count(*) FROM customer GROUP BY first_name
 
 -- DISTINCT
 SELECT DISTINCT upper(first_name) FROM customer
---! 0A000 DISTINCT on the result of upper() of protected column public.customer.first_name is not supported @ ['DISTINCT upper(first']
+--> SELECT DISTINCT («0||((<first_name ordered upper(value)>::jsonb ->> (rank<first_name ranks upper(value)>(first_name))))::text||») AS "upper" FROM customer
+--| first_name[0=upper(value)]
 
 -- ORDER BY its name
 SELECT upper(first_name) AS u FROM customer ORDER BY u
@@ -471,11 +473,12 @@ SELECT first_name || length(last_name) FROM customer
 
 -- ORDER BY in a subquery around
 SELECT u FROM (SELECT upper(first_name) AS u FROM customer) s ORDER BY u
---! 0A000 ORDER BY on the result of upper() of protected column public.customer.first_name is not supported @ ['u']
+--> SELECT u FROM (SELECT («0||(first_name)::text||») AS u FROM customer) s ORDER BY rank<first_name ranks upper(value)>(left(substr(u, 16), -13))
+--| first_name[0=upper(value)]
 
 -- PARTITION BY
 SELECT row_number() OVER (PARTITION BY upper(first_name)) FROM customer
---! 0A000 PARTITION BY on the result of upper() of protected column public.customer.first_name is not supported @ ['(PARTITION BY upper(']
+--> SELECT row_number() OVER (PARTITION BY («0||((<first_name ordered upper(value)>::jsonb ->> (rank<first_name ranks upper(value)>(first_name))))::text||»)) AS "row_number" FROM customer
 
 -- a join
 SELECT 1 FROM customer a JOIN customer b ON upper(a.first_name) = upper(b.first_name)

@@ -452,7 +452,7 @@ SELECT rank() OVER (ORDER BY length(first_name)), array_agg(customer_id ORDER BY
 
 -- a computed value after DISTINCT
 SELECT DISTINCT customer_id FROM customer ORDER BY lower(email)
---! 0A000 ORDER BY of a computed value after DISTINCT on protected column public.customer.email is not supported @ ['lower(email)']
+--! 42P10 for SELECT DISTINCT, ORDER BY expressions must appear in select list @ ['lower(email)']
 
 -- keyset pagination
 SELECT email, customer_id FROM customer WHERE (email, customer_id) > ($1, $2) ORDER BY email, customer_id LIMIT 10
