@@ -18,7 +18,7 @@ PLANNER = Planner(sample_catalog())
     [
         ("SELECT soundex(lower(email)) FROM customer", "Select the column"),
         ("EXPLAIN SELECT soundex(lower(email)) FROM customer", "Select the column"),
-        ("SELECT lower(email) FROM customer GROUP BY 1", "Group by the column itself"),
+        ("SELECT left(email, customer_id) FROM customer GROUP BY 1", "Group by the column itself"),
         ("CREATE INDEX ON customer (lower(email))", "Index the column itself"),
         ("CREATE UNIQUE INDEX ON customer (customer_id) WHERE email LIKE 'a%'", "Index the column itself"),
         ("CREATE INDEX ON customer USING gin (email)", "Index the column itself"),
