@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from pgnym.onboard import OnboardError
+from pgnym.onboard.model import StepKind
 from pgnym.sql.guard import check_expression
 from support.cluster import Cluster
 from support.workbench import Workbench, workbench
@@ -45,8 +46,13 @@ def test_copies_are_known_and_left_alone(postgres: Cluster, database: str) -> No
             await bench.apply()
             await copied(bench)
             plan = await bench.plan()
-            assert plan.empty
+            assert [(step.kind, step.table) for step in plan.steps] == [
+                (StepKind.RIGHTS, "public.alike"),
+                (StepKind.RIGHTS, "public.report"),
+            ]
             assert not plan.warnings
+            await bench.apply()
+            assert (await bench.plan()).empty
             assert (await bench.verify()).findings == ()
             with pytest.raises(OnboardError, match=r"public\.alike, public\.report were made from it"):
                 await bench.undo("public.person")

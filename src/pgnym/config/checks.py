@@ -27,6 +27,12 @@ def check(config: Config) -> None:
     check_side(config.gateway, "gateway")
     check_side(config.admin, "admin")
     check_vault_url(config.vault.url)
+    if config.privacy.over_http and len(config.vault.privacy_role.encode()) > 63:
+        raise ConfigError(
+            "vault.user",
+            f"too long: a role {config.vault.privacy_role} is named after it",
+            "63 bytes at most",
+        )
     if config.gateway.mode == "observe" and config.gateway.workers > 1:
         raise ConfigError("gateway.workers", "mode: observe counts in one process", "use workers: 1")
     for table in config.tables:

@@ -87,6 +87,11 @@ class Vault(Part, frozen=True):
     scan_bytes: NotNegative = 64 * 1024 * 1024
     candidate_limit: Positive = 10_000
 
+    @property
+    def privacy_role(self) -> str:
+        """The role, in the protected database, that the gateway takes on to report on a data subject and to erase one."""
+        return f"{self.user}_privacy"
+
 
 class Keys(Part, frozen=True):
     """Where the master key comes from; neither a file nor the environment: start sealed."""
@@ -121,6 +126,16 @@ class Observe(Part, frozen=True):
 
     report_file: Annotated[str, Meta(min_length=1)] = "pgnym-readiness.json"
     every: Annotated[float, Meta(ge=1)] = 60
+
+
+class Privacy(Part, frozen=True):
+    """Reports and erasures. ``over_http``: the gateway itself may carry them out, for the admin endpoint.
+
+    ``settle``: seconds that gateways get to finish what they do with a value before it is deleted.
+    """
+
+    over_http: bool = True
+    settle: Seconds = 15
 
 
 class Tenants(Part, frozen=True):
@@ -228,6 +243,7 @@ class Config(Part, frozen=True):
     keys: Keys = Keys()
     audit: Audit = Audit()
     observe: Observe = Observe()
+    privacy: Privacy = Privacy()
     tenants: Tenants = Tenants()
     tables: dict[str, Table] = {}
     roles: dict[Name, Role] = {}

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from pgnym.config import Config
-from pgnym.onboard import defaults, indexing, registry, rows, storage, survey, views
+from pgnym.onboard import defaults, indexing, registry, rights, rows, storage, survey, views
 from pgnym.onboard.clean import clean
 from pgnym.onboard.errors import OnboardError
 from pgnym.onboard.logins import ensure_login, ensure_verifiers
@@ -97,7 +97,9 @@ async def apply(plan: OnboardPlan, tools: Tools) -> list[str]:
         first = plan.blockers[0]
         raise OnboardError(f"{first.where}: {first.text}", first.hint)
     async with exclusively(tools.app):
-        await migrate(tools.vault, tools.config.vault.user, tools.gateway_password)
+        login = tools.config.vault.user
+        role = tools.config.vault.privacy_role
+        await migrate(tools.vault, login, tools.gateway_password, may_see_all=role)
         if tools.config.vault.url is not None:
             await ensure_login(tools.app, tools.config.vault.user, tools.gateway_password)
         for identifier, schema, table, column in plan.renames:
@@ -115,6 +117,7 @@ async def apply(plan: OnboardPlan, tools: Tools) -> list[str]:
         if plan.unfinished:
             advice += await finish(tools, plan.unfinished)
         await indexing.build(tools.vault, plan.indexes, tools.open_tenant, tools.report)
+        advice += await rights.carry_out(tools.config, tools.app)
     return list(dict.fromkeys(advice))
 
 

@@ -60,6 +60,7 @@ class StepKind(Enum):
 
     VAULT = "vault"
     LOGIN = "login"
+    RIGHTS = "rights"
     DOMAIN = "domain"
     REGISTER = "register"
     TYPE = "type"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pgnym.config import Config, ProtectedColumn
 from pgnym.config import Table as TableOptions
-from pgnym.onboard import indexing, registry, storage, survey
+from pgnym.onboard import indexing, registry, rights, storage, survey
 from pgnym.onboard.hazards import hazards
 from pgnym.onboard.model import (
     Column,
@@ -105,6 +105,10 @@ async def plan(config: Config, app: Connection, vault: Connection) -> OnboardPla
             table.label,
             "rewrite its files, indexes and statistics (left from an earlier run)",
         )
+    async with survey.pinned(app, "repeatable_read"):
+        lacking, cannot = await rights.changes(config, app)
+    draft.steps += rights.steps(lacking)
+    draft.warnings += cannot
     indexes = indexing.compare(draft.wanted, await indexing.read(vault))
     for each_index in indexes:
         for what, names in (("build", each_index.build), ("drop", each_index.drop)):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import asyncpg
 
-from pgnym.onboard import defaults, indexing, registry, rows, storage, survey, views
+from pgnym.onboard import defaults, indexing, registry, rights, rows, storage, survey, views
 from pgnym.onboard.applying import Tools, document_cell, exclusively, lock, triggers_off, triggers_on
 from pgnym.onboard.clean import clean
 from pgnym.onboard.errors import OnboardError
@@ -220,6 +220,8 @@ async def restore(tools: Tools, group: Sequence[Held], tenants: Sequence[Tokens]
         await defaults.give(app, table, plain)
     for key in keys.values():
         await app.execute(f"ALTER TABLE {key.table} ADD CONSTRAINT {quoted(key.name)} {key.definition}")
+    for held in group:
+        await rights.withdraw(tools.config, app, held.table)
     await views.restore(app, down)
     await views.refresh(app, copies)
 

@@ -44,6 +44,8 @@ _GRANTS = {
     "audit_export": "SELECT, INSERT, UPDATE (sequence)",
     "api_token": "SELECT, INSERT, UPDATE (revoked, last_used)",
     "idempotency_key": "SELECT, INSERT, UPDATE (request, created, under_way, answer), DELETE",
+    "erasure": "SELECT, INSERT, UPDATE",
+    "erasure_token": "SELECT, INSERT, DELETE",
 }
 _FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
 _SCRAM_ITERATIONS = 4096
@@ -63,19 +65,23 @@ class MigrationFailed(VaultError):
     """The schema can't be brought to this version as things are. Nothing was changed."""
 
 
-async def migrate(connection: Connection, gateway_user: str, gateway_password: str | None) -> int:
+async def migrate(
+    connection: Connection, gateway_user: str, gateway_password: str | None, *, may_see_all: str = ""
+) -> int:
     """Brings the schema to this version and the gateway's role to its rights; returns the version. Idempotent.
 
     ``connection``: of the schema's owner, outside a transaction. ``gateway_user`` is created if it is not there. With
     ``gateway_password`` its password is set (sent as a SCRAM verifier, so that no server log holds it); with None it
-    keeps what it has. Errors: MigrationFailed, and what the server says (asyncpg.PostgresError). All or nothing.
+    keeps what it has. ``may_see_all``: a role that the gateway may be a member of although row-level security doesn't bind
+    it (it has no right to this schema). All or nothing. Errors: MigrationFailed, and what the server says
+    (asyncpg.PostgresError).
     """
     async with connection.transaction():
         # Nothing here may be resolved along the path of whoever runs this.
         await connection.execute("SET LOCAL search_path = ''")
         await connection.execute("SELECT pg_catalog.pg_advisory_xact_lock($1)", locks.SCHEMA)
         version = await _run(connection)
-        await _role(connection, gateway_user, gateway_password)
+        await _role(connection, gateway_user, gateway_password, may_see_all)
         await _grant(connection, gateway_user)
     return version
 
@@ -149,7 +155,7 @@ async def _run(connection: Connection) -> int:
     return latest_version()
 
 
-async def _role(connection: Connection, user: str, password: str | None) -> None:
+async def _role(connection: Connection, user: str, password: str | None, may_see_all: str) -> None:
     verifier = None if password is None else scram_verifier(password)
     if not await connection.fetchval(
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1)", user
@@ -165,19 +171,20 @@ async def _role(connection: Connection, user: str, password: str | None) -> None
                 hint=f"As a superuser: CREATE ROLE {_identifier(user)} LOGIN PASSWORD '…';",
             ) from None
     else:
-        await _refuse_mighty(connection, user)
+        await _refuse_mighty(connection, user, may_see_all)
         if verifier:
             await connection.execute(f"ALTER ROLE {_identifier(user)} PASSWORD '{verifier}'")
 
 
-async def _refuse_mighty(connection: Connection, user: str) -> None:
+async def _refuse_mighty(connection: Connection, user: str, may_see_all: str) -> None:
     """An existing role serves only if row-level security binds it."""
     row = await connection.fetchrow(
         "SELECT r.rolcanlogin, r.rolsuper OR r.rolbypassrls AS above, pg_catalog.pg_has_role(r.oid, n.nspowner, 'MEMBER')"
-        " OR EXISTS (SELECT FROM pg_catalog.pg_roles m WHERE (m.rolsuper OR m.rolbypassrls)"
+        " OR EXISTS (SELECT FROM pg_catalog.pg_roles m WHERE (m.rolsuper OR (m.rolbypassrls AND m.rolname <> $2))"
         " AND pg_catalog.pg_has_role(r.oid, m.oid, 'MEMBER')) AS member"
         " FROM pg_catalog.pg_roles r, pg_catalog.pg_namespace n WHERE r.rolname = $1 AND n.nspname = 'vault'",
         user,
+        may_see_all,
     )
     if row is None or row["above"] or row["member"] or not row["rolcanlogin"]:
         raise MigrationFailed(
