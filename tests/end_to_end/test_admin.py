@@ -16,12 +16,13 @@ import pytest
 
 from pgnym.admin.api_tokens import Role
 from pgnym.admin.resources import ROUTES
+from pgnym.admin.routing import IfMatch
 from support.cluster import Cluster
 from support.gateway import Deployment, Gateway, deployment
 
 pytestmark = pytest.mark.server
 
-TABLES = {"public.t": {"columns": {"mail": {"domain": "mail"}}}}
+TABLES = {"public.t": {"subject": "id", "columns": {"mail": {"domain": "mail"}}}}
 
 
 @dataclass
@@ -44,8 +45,11 @@ class World:
         token: str | None = None,
         body: object = None,
         headers: dict[str, str] | None = None,
+        source: str = "127.0.0.1",
     ) -> Answer:
-        connection = http.client.HTTPConnection(self.gateway.admin_host, self.gateway.admin_port, timeout=30)
+        connection = http.client.HTTPConnection(
+            self.gateway.admin_host, self.gateway.admin_port, timeout=30, source_address=(source, 0)
+        )
         try:
             sent = dict(headers or {})
             if token is not None:
@@ -111,19 +115,25 @@ def world(postgres: Cluster) -> Iterator[World]:
         postgres.psql(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 
 
+BODIES = {
+    "createApiToken": {"role": "app", "name": "walk"},
+    "searchSubjects": {"column": "mail", "value": "walk"},
+}
 WALKED = [route for route in ROUTES if route.roles is not None and route.operation != "seal"]
 
 
 @pytest.mark.parametrize("route", WALKED, ids=lambda route: route.operation)
 def test_every_route_for_every_role(world: World, route: Any) -> None:
     path = route.path.replace("{id}", "999999")
-    body = {"role": "app", "name": "walk"} if route.body is not None else None
-    unknown = world.call(route.method, path, None, body)
+    body = BODIES[route.operation] if route.body is not None else None
+    headers = {"If-Match": '"1"'} if route.if_match is IfMatch.MUST else {}
+    source = f"127.0.1.{1 + WALKED.index(route)}"  # an address of its own: failed authentications are counted
+    unknown = world.call(route.method, path, None, body, source=source)
     assert unknown.status == 401
     assert unknown.headers["www-authenticate"].startswith("Bearer")
-    assert world.call(route.method, path, "pgnym_" + "A" * 43, body).status == 401
+    assert world.call(route.method, path, "pgnym_" + "A" * 43, body, source=source).status == 401
     for (role, tenant), token in world.tokens.items():
-        answer = world.call(route.method, path, token, body)
+        answer = world.call(route.method, path, token, body, headers)
         if Role(role) in route.roles:
             assert answer.status == (404 if "{id}" in route.path else route.status), (role, tenant)
         else:

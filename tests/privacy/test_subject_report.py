@@ -64,7 +64,7 @@ def test_a_customer_of_chinook(
     for arguments, message in {
         ("4711",): "no row of public.customer",
         ("--value", "email=nobody@example.org"): "no subject of public.customer",
-        ("--value", "city=Prague"): "no protected column",
+        ("--value", "city=Prague"): "neither protected nor unique",
         ("--value", "email"): "expected COLUMN=VALUE",
         ("5", "--table", "public.invoice"): "not the table of a data subject",
         ("5", "--tenant", "other"): "no tenant 'other'",

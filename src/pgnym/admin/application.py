@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from time import monotonic
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -36,6 +36,9 @@ from pgnym.config.model import Config
 from pgnym.metrics.snapshots import Measures
 from pgnym.vault.errors import VaultError
 from pgnym.vault.store import TenantVault, Vault
+
+if TYPE_CHECKING:
+    from pgnym.admin.subjects import Subjects
 
 HANDLER_SECONDS = 120.0
 _PER_ADDRESS = (50.0, 200)  # requests per second, and at once
@@ -127,10 +130,15 @@ class Application:
     """The endpoint without its network."""
 
     def __init__(
-        self, status: Status, routes: tuple[Route, ...], clock: Callable[[], float] = monotonic
+        self,
+        status: Status,
+        routes: tuple[Route, ...],
+        clock: Callable[[], float] = monotonic,
+        subjects: Subjects | None = None,
     ) -> None:
         self.status = status
         self.router = Router(routes)
+        self.subjects = subjects
         self._clock = clock
         self._addresses = Rates(*_PER_ADDRESS)
         self._tokens = Rates(*_PER_TOKEN)
@@ -155,7 +163,7 @@ class Application:
                 wait = self._addresses.take(request.address, self._clock())
                 if wait:
                     heard = False  # else whoever floods the endpoint floods the log
-                    raise _too_many(wait)
+                    raise too_many(wait)
             if self.status.vault is None and not route.sealed:
                 raise sealed(self.status)
             if route.roles is not None:
@@ -212,11 +220,11 @@ class Application:
         if token is None:
             wait = self._failed.take(request.address, self._clock())
             if wait:
-                raise _too_many(wait)
+                raise too_many(wait)
             raise Problem(401, "a valid API token is needed", headers=_CHALLENGE)
         wait = self._tokens.take(str(token.id), self._clock())
         if wait:
-            raise _too_many(wait)
+            raise too_many(wait)
         return token
 
     async def _record(self, call: Call, path: str, status: int) -> None:
@@ -265,7 +273,8 @@ def _presented(request: Request) -> str:
     return secret.strip() if scheme.lower() == "bearer" else ""
 
 
-def _too_many(wait: int) -> Problem:
+def too_many(wait: int) -> Problem:
+    """The problem of who asks too often; ``wait`` in seconds."""
     return Problem(429, f"too many requests; try again in {wait} seconds", headers={"Retry-After": str(wait)})
 
 

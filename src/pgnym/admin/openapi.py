@@ -51,6 +51,8 @@ def _operation(route: Route, of_type: dict[int, Any], problem: dict[str, Any]) -
         answer["content"] = {route.media_type: {"schema": of_type[id(route.answer)]}}
     elif route.media_type != "application/json":
         answer["content"] = {route.media_type: {"schema": {"type": "string"}}}
+    if route.html:
+        answer["content"]["text/html"] = {"schema": {"type": "string"}}
     told: dict[str, Any] = {
         "operationId": route.operation,
         "summary": route.summary,
@@ -77,7 +79,7 @@ def _operation(route: Route, of_type: dict[int, Any], problem: dict[str, Any]) -
 
 
 def _refusals(route: Route) -> set[int]:
-    found = {400, 429, 503}
+    found = {400, 429, 503, *route.refusals}
     if route.roles is not None:
         found |= {401, 403}
     if route.parameters is not None:

@@ -11,10 +11,11 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
-from pgnym.admin import api_tokens
+from pgnym.admin import api_tokens, subjects
 from pgnym.admin.api_tokens import ApiToken, Role
 from pgnym.admin.application import ANYONE, EVERY_ROLE, Call, sealed
 from pgnym.admin.conditions import Condition
+from pgnym.admin.fields import Moment, Name, Text
 from pgnym.admin.metrics import METRICS
 from pgnym.admin.paging import cursor_of, read_cursor
 from pgnym.admin.problems import Problem
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 _PAGE_BYTES = 1024 * 1024
 _MAX_TTL = 10 * 366 * 24 * 3600
-Name = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Text = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00]*$")]
-Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -349,4 +347,5 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/v1/audit/verify", "verifyAudit", "Is the log as it was written?", verify_audit, Verdict, _READERS,
         query=OfTenant,
     ),
+    *subjects.ROUTES,
 )  # fmt: skip

@@ -62,7 +62,8 @@ class Route:
 
     ``secret_body``: what is wrong with the body is told without naming anything of it. ``first``: its audit record is
     written before it is done, since afterwards it can't be. ``if_match``: whether it may, or must, say which version of
-    what is there it is for (see ``conditions``). ``media_type``: of the answer, where it is ``Content``.
+    what is there it is for (see ``conditions``). ``media_type``: of the answer, where it is ``Content``. ``refusals``: statuses
+    beyond those that any such operation may answer. ``html``: whether it answers with a page as well, where that is asked for.
     """
 
     method: str
@@ -82,6 +83,8 @@ class Route:
     audited: bool = True
     if_match: IfMatch = IfMatch.NOT
     media_type: str = "application/json"
+    refusals: frozenset[int] = frozenset()
+    html: bool = False
 
     @property
     def once(self) -> bool:

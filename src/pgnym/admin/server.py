@@ -19,6 +19,11 @@ from pgnym.admin.metrics import as_configured
 from pgnym.admin.problems import Problem, ProblemBody
 from pgnym.admin.resources import ROUTES
 from pgnym.admin.routing import Content, Reply, Request
+from pgnym.admin.subjects import Subjects
+from pgnym.audit.log import AuditLog
+from pgnym.privacy.keeper import ErasureKeeper
+from pgnym.privacy.office import Office
+from pgnym.vault.store import Vault
 
 MAX_HEADER_BYTES = 16 * 1024
 MAX_BODY_BYTES = 1024 * 1024
@@ -38,10 +43,17 @@ _HEADERS = {
 
 
 class AdminServer:
-    """Serves on bound sockets, with TLS if there is a context."""
+    """Serves on bound sockets, with TLS if there is a context. ``office``: where reports and erasures are worked on."""
 
-    def __init__(self, status: Status, sockets: list[socket.socket], context: ssl.SSLContext | None) -> None:
-        self.application = Application(status, as_configured(ROUTES, status.config))
+    def __init__(
+        self,
+        status: Status,
+        sockets: list[socket.socket],
+        context: ssl.SSLContext | None,
+        office: Office | None = None,
+    ) -> None:
+        subjects = None if office is None else Subjects(office, ErasureKeeper(office, lambda: opened(status)))
+        self.application = Application(status, as_configured(ROUTES, status.config), subjects=subjects)
         self._sockets = sockets
         self._context = context
         self._servers: list[asyncio.Server] = []
@@ -54,17 +66,26 @@ class AdminServer:
         for sock in self._sockets:
             server = await loop.create_server(lambda: _Connection(self), sock=sock, ssl=self._context)
             self._servers.append(server)
+        if self.application.subjects is not None:
+            self.application.subjects.keeper.start()
 
     async def close(self) -> None:
         """Stop; what is being done is finished first, so that it is recorded, for some seconds."""
         for server in self._servers:
             server.close()
+        if self.application.subjects is not None:
+            await self.application.subjects.keeper.stop()
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=_CLOSING)
         for task in list(self.tasks):
             task.cancel()
         for connection in list(self.connections):
             connection.end()
+
+
+def opened(status: Status) -> tuple[Vault, AuditLog] | None:
+    """Vault and log, if the gateway has its keys."""
+    return None if status.vault is None or status.audit is None else (status.vault, status.audit)
 
 
 class _Connection(asyncio.Protocol):

@@ -18,6 +18,9 @@ from pgnym.config import Config, load, master_key, vault_password
 from pgnym.config.model import Tls
 from pgnym.gateway.catalogs import read_catalog
 from pgnym.gateway.logins import upstream_login, vault_login
+from pgnym.privacy import holders, subjects
+from pgnym.privacy.access import Guise, require
+from pgnym.privacy.errors import PrivacyError
 from pgnym.vault.keys import MasterKey
 from pgnym.vault.migrations import current_version, latest_version
 from pgnym.vault.store import Vault
@@ -85,6 +88,8 @@ async def results(config: Config) -> AsyncIterator[Result]:
         try:
             async for result in of_vault(app, registry):
                 yield result
+            if config.privacy.over_http:
+                yield await of_privacy(app, registry, config)
         finally:
             await registry.close()
     finally:
@@ -155,6 +160,25 @@ async def of_vault(app: Connection, registry: Connection) -> AsyncIterator[Resul
         yield f"table {relation.schema}.{relation.name}", str(relation.broken), "pgnym plan, then pgnym apply"
     if not broken:
         yield f"registry and database agree: {protected} tables with protected columns", "", ""
+
+
+async def of_privacy(app: Connection, registry: Connection, config: Config) -> Result:
+    """The gateway sees all that reports and erasures are about."""
+    what = f"role {config.vault.privacy_role}: subjects can be reported on and erased over HTTP"
+    path = await app.fetchval("SELECT pg_catalog.current_setting('search_path')")
+    guise = Guise(config.vault.privacy_role, path)
+    try:
+        everywhere = await holders.holders(app, registry)
+        found: list[subjects.Place] = []
+        for name, table in config.tables.items():
+            if table.subject is not None and table.subject_table is None:
+                found += await subjects.places(app, config, name, everywhere)
+        await require(app, guise, found, everywhere)
+    except PrivacyError as error:
+        return what, error.message, error.hint
+    except asyncpg.PostgresError as error:
+        return what, *explain(error)
+    return what, "", ""
 
 
 async def of_key(config: Config, key: bytes, where: dict[str, Any]) -> Result:

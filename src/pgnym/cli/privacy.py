@@ -19,7 +19,7 @@ from pgnym.cli.onboarding import agreed, refuse_other_database
 from pgnym.cli.vaults import TENANTS, chosen, needed_key, opened_vault
 from pgnym.config import Config, ConfigError, load
 from pgnym.privacy import holders, subjects
-from pgnym.privacy.erasing import Erased, Eraser
+from pgnym.privacy.erasing import Eraser, Erasure, State
 from pgnym.privacy.reporting import Reporter
 from pgnym.vault.store import TenantVault
 from pgnym.wire.codecs import element_oid, identity
@@ -106,11 +106,15 @@ def erase(options: argparse.Namespace) -> int:
             everywhere = await holders.holders(at.app, at.vault)
             places = await subjects.places(at.app, config, table, everywhere)
             eraser = Eraser(at.app, at.vault, at.tenants[0], at.log, at.actor, options.settle)
-            rows = await eraser.erase(places, options.id)
+            begun = await eraser.erase(places, options.id)
             done = await eraser.finish()
+            if begun is not None and begun[0] not in {each.id for each in done}:
+                # A gateway has finished it meanwhile.
+                found = await eraser.finish_one(begun[0])
+                done += [] if found is None else [found]
         for each in done:
             _tell(each)
-        if not rows and not done:
+        if begun is None and not done:
             print(f"pgnym: no row of {table} is of that subject", file=sys.stderr)
             return FAILED
         return DONE
@@ -118,8 +122,8 @@ def erase(options: argparse.Namespace) -> int:
     return asyncio.run(work())
 
 
-def _tell(done: Erased) -> None:
-    if done.undone:
+def _tell(done: Erasure) -> None:
+    if done.state is State.UNDONE:
         print(f"undone (its transaction was rolled back): {done.told}")
         return
     print(f"{done.told}; {sum(done.deleted.values())} values deleted")

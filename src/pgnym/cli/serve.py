@@ -3,13 +3,44 @@
 from __future__ import annotations
 
 import argparse
+import os
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+
+import asyncpg
 
 from pgnym.admin.server import AdminServer
-from pgnym.config import load
+from pgnym.cli.connections import Connection
+from pgnym.config import Config, load
 from pgnym.gateway import serve
+from pgnym.gateway.logins import upstream_login
+from pgnym.gateway.runtime import Runtime
 from pgnym.onboard.projecting import project
+from pgnym.privacy.office import Office
+from pgnym.wire.codecs import element_oid, identity
 
 
 def run(options: argparse.Namespace) -> int:
     """The gateway and the admin endpoint, until SIGTERM."""
-    return serve.run(load(options.config), AdminServer, project, options.workers)
+    config = load(options.config)
+    return serve.run(config, admin(config, os.environ), project, options.workers)
+
+
+def admin(config: Config, environment: Mapping[str, str]) -> Callable[..., AdminServer]:
+    """What makes the admin endpoint of a gateway process."""
+
+    async def connect(settings: dict[str, str]) -> Connection:
+        made: Connection = await asyncpg.connect(
+            **upstream_login(config, environment),
+            timeout=config.upstream.connect_timeout or 60,
+            server_settings=settings,
+        )
+        return made
+
+    def make(runtime: Runtime, sockets: list[socket.socket], context: ssl.SSLContext | None) -> AdminServer:
+        observing = config.gateway.mode == "observe"
+        office = None if observing else Office(config, connect, identity, element_oid)
+        return AdminServer(runtime, sockets, context, office)
+
+    return make

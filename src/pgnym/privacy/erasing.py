@@ -8,20 +8,22 @@ Two steps, because a value that another person shares may be on its way into a r
    transaction; with a server of its own the vault commits first, and the note says which transaction of the application it
    belongs to.
 2. Gateways get ``SETTLE`` seconds to hear of it and to send what they had begun; the transactions that have written to a
-   column of these domains meanwhile are waited for (a momentary SHARE lock). What was put since then is someone else's;
+   column of these domains meanwhile are waited for. What was put since then is someone else's;
    what a row still holds, too. The rest is deleted.
 
-A run that is killed after the first step leaves its note, and the next run finishes it; a note whose transaction of the
-application was rolled back is dropped.
+A run that is killed after the first step leaves its note. Whoever comes next finishes it: another run of the command, or
+any gateway (``keeper.py``). A note whose transaction of the application was rolled back ends as undone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -29,9 +31,11 @@ import asyncpg
 
 from pgnym.audit.log import AuditLog
 from pgnym.audit.records import Action, Actor, AuditRecord
+from pgnym.privacy.access import Guise, acting
 from pgnym.privacy.errors import PrivacyError
 from pgnym.privacy.holders import Holder, holders, of_domains, quoted, referenced, tables
-from pgnym.privacy.subjects import Place, tokens_of
+from pgnym.privacy.subjects import Place, state_of, tokens_of
+from pgnym.privacy.tenancy import refuse_others
 from pgnym.vault.connection import set_tenant
 from pgnym.vault.store import TenantVault
 from pgnym.vault.tokens import domain_id
@@ -43,8 +47,8 @@ SETTLE = 15.0
 """Seconds a gateway may take from knowing a token to sending it, or to hear that it must forget it."""
 
 _AGED = timedelta(minutes=90)  # between the two hours that step 1 sets back and the one that a put tolerates
-_LOCK_TIMEOUT = "2s"  # writers queue behind a SHARE lock that waits, so it must not wait for long
-_LOCK_ATTEMPTS = 30
+_WRITERS_SECONDS = 60.0
+_POLL = 0.1
 _TEXTS = frozenset((25, 1042, 1043))
 
 _CONDEMN = """
@@ -59,24 +63,52 @@ SELECT v.token FROM vault.value v JOIN vault.erasure_token t ON t.tenant = v.ten
 WHERE t.erasure = $1 AND v.tenant = $2 AND v.last_put < $3 ORDER BY v.token FOR UPDATE OF v
 """
 _STATUS = "SELECT pg_catalog.txid_status($1)"
+# Transactions that have written to one of the tables, or a partition of it, or wait to. (As CREATE INDEX CONCURRENTLY does,
+# WaitForLockers in PostgreSQL's lmgr.c: nobody has to queue behind us.)
+_WRITERS = """
+WITH RECURSIVE tree(oid) AS (
+  SELECT pg_catalog.to_regclass(name)::oid FROM unnest($1::text[]) name
+  UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN tree ON i.inhparent = tree.oid
+)
+SELECT DISTINCT l.virtualtransaction FROM pg_catalog.pg_locks l JOIN tree ON l.relation = tree.oid
+WHERE l.locktype = 'relation' AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
+  AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
+  AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+"""
+
+
+class State(Enum):
+    """How far an erasure is."""
+
+    PENDING = "pending"
+    FINISHED = "finished"
+    UNDONE = "undone"  # its transaction was rolled back: nothing was done
 
 
 @dataclass(frozen=True, slots=True)
-class Erased:
-    """What became of one erasure. ``deleted``: values by domain; ``kept``: by column, how many other rows still hold;
-    ``revived``: how many were put again while it went on. ``undone``: its transaction was rolled back, nothing was done."""
+class Erasure:
+    """An erasure, and what became of it. ``deleted``: values by domain; ``kept``: by column, how many other rows still
+    hold; ``revived``: how many were put again while it went on. ``problem``: why it isn't finished yet."""
 
     id: UUID
+    state: State
+    started: datetime
+    ended: datetime | None
     told: str
+    actor: str
+    problem: str
     deleted: dict[str, int]
     kept: dict[str, int]
     revived: int
-    undone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Eraser:
-    """What an erasure needs. ``app``, ``vault``: the owner's connections, the same one where both are in one database."""
+    """What an erasure needs. ``app``, ``vault``: connections, the same one where both are in one database.
+
+    ``guise``: what is taken on for the application's tables (None: the login itself has the rights). ``actor``: who asks for
+    an erasure; the record of it, whoever finishes it, names them.
+    """
 
     app: Connection
     vault: Connection
@@ -84,90 +116,126 @@ class Eraser:
     log: AuditLog
     actor: Actor
     settle: float = SETTLE
+    guise: Guise | None = None
 
-    async def erase(self, places: Sequence[Place], subject: str) -> int:
-        """Step 1; returns how many rows were scrubbed or deleted. 0: there is none, and nothing was done.
+    async def erase(
+        self, places: Sequence[Place], subject: str, accept: Callable[[str], None] | None = None
+    ) -> tuple[UUID, int] | None:
+        """Step 1; returns the erasure and how many rows were scrubbed or deleted. None: there is no row, nothing was done.
 
-        ``places``: the subject's own table first. Errors: PrivacyError (nothing was changed), asyncpg.PostgresError.
+        ``places``: the subject's own table first. ``accept`` is given the state of the rows (``subjects.state_of``) once
+        they are locked, and may raise; then, as with any error, nothing was changed. Errors: PrivacyError,
+        asyncpg.PostgresError.
         """
         scrubs = {place.label: _scrub(place) for place in places if not place.delete}
         try:
             async with self.app.transaction():
                 counts: dict[str, int] = {}
                 tokens: set[bytes] = set()
-                for place in places:
-                    count, held = await tokens_of(self.app, place, subject, lock=True)
-                    counts[place.label] = count
-                    tokens |= held
-                if not any(counts.values()):
-                    return 0
-                for place in await self._in_order(places):
-                    statement = scrubs.get(place.label, f"DELETE FROM {place.sql}")  # noqa: S608 - quoted
-                    if statement:
-                        ended = await self.app.execute(f"{statement} WHERE {place.where}", subject)
-                        if int(ended.rpartition(" ")[2]) != counts[place.label]:
-                            raise PrivacyError(
-                                f"rows of that subject came to {place.label} meanwhile; nothing was changed",
-                                hint="Run it again.",
-                            )
+                async with acting(self.app, self.guise):
+                    for place in places:
+                        count, held = await tokens_of(self.app, place, subject, lock=True)
+                        counts[place.label] = count
+                        tokens |= held
+                    if not any(counts.values()):
+                        return None
+                    if accept is not None:
+                        accept(await state_of(self.app, places, subject))
+                    for place in await self._in_order(places):
+                        await self._take_out(place, subject, scrubs.get(place.label), counts[place.label])
                 words = {place.label: "deleted" if place.delete else "scrubbed" for place in places}
                 told = ", ".join(f"{count} rows of {label} {words[label]}" for label, count in counts.items())
-                await self._note(tokens, told)
+                identifier = await self._note(tokens, told)
         except asyncpg.IntegrityConstraintViolationError as error:
             raise PrivacyError(
                 f"constraint {error.constraint_name or '?'} of {error.table_name or 'a table'} forbids the erasure"
                 f" ({error.sqlstate}); nothing was changed",
                 hint="Use the other on_erase there, or erase what refers to it first.",
             ) from None
-        return sum(counts.values())
+        return identifier, sum(counts.values())
 
-    async def finish(self) -> list[Erased]:
+    async def _take_out(self, place: Place, subject: str, scrub: str | None, count: int) -> None:
+        statement = f"DELETE FROM {place.sql}" if scrub is None else scrub  # noqa: S608 - quoted
+        if not statement:
+            return
+        ended = await self.app.execute(f"{statement} WHERE {place.where}", subject)
+        if int(ended.rpartition(" ")[2]) != count:
+            raise PrivacyError(
+                f"rows of that subject came to {place.label} meanwhile; nothing was changed",
+                hint="Run it again.",
+            )
+
+    async def finish(self) -> list[Erasure]:
         """Step 2 of all erasures of the tenant, also of those that were killed. PrivacyError if writers don't end."""
-        async with self.vault.transaction():
-            await self._set_tenant()
-            pending = await self.vault.fetch("SELECT id FROM vault.erasure ORDER BY started, id")
-        done = [await self._finish(row[0]) for row in pending]
+        done = [await self.finish_one(identifier) for identifier in await self.pending()]
         return [each for each in done if each is not None]
 
-    async def _note(self, tokens: set[bytes], told: str) -> None:
+    async def pending(self) -> list[UUID]:
+        """The erasures of the tenant that haven't ended."""
+        async with self.vault.transaction():
+            await self._set_tenant()
+            rows = await self.vault.fetch(
+                "SELECT id FROM vault.erasure WHERE state = 'pending' ORDER BY started, id"
+            )
+        return [row[0] for row in rows]
+
+    async def finish_one(self, identifier: UUID) -> Erasure | None:
+        """Step 2 of one. None while its first step is still under way. Errors: PrivacyError (it stays pending)."""
+        async with self.vault.transaction():
+            await self._set_tenant()
+            row = await self.vault.fetchrow(
+                "SELECT *, extract(epoch FROM ready - clock_timestamp())::float8 AS wait FROM vault.erasure WHERE id = $1",
+                identifier,
+            )
+            names = await self.vault.fetch(
+                "SELECT token FROM vault.erasure_token WHERE erasure = $1", identifier
+            )
+        if row is None or row["state"] != State.PENDING.value:
+            return None if row is None else erasure_of(row)
+        status = await self.app.fetchval(_STATUS, row["app_xid"])
+        if status == "in progress":
+            return None
+        if status == "aborted":
+            return await self._undone(identifier)
+        if row["wait"] > 0:
+            await asyncio.sleep(row["wait"])
+        tokens = {name[0].encode("ascii") for name in names}
+        everywhere = of_domains(await holders(self.app, self.vault), tokens)
+        await self._writers_end(tables(everywhere))
+        return await self._delete(row, tokens, everywhere)
+
+    async def note_problem(self, identifier: UUID, text: str) -> None:
+        """Say why an erasure could not be finished yet."""
+        async with self.vault.transaction():
+            await self._set_tenant()
+            await self.vault.execute(
+                "UPDATE vault.erasure SET problem = $2 WHERE id = $1 AND state = 'pending'", identifier, text
+            )
+
+    async def _note(self, tokens: set[bytes], told: str) -> UUID:
         """Notes the tokens in the vault and ages their values; committed on return unless the transaction is shared."""
         names = sorted(token.decode("ascii") for token in tokens)
         xid = await self.app.fetchval("SELECT pg_catalog.txid_current()")
         async with self.vault.transaction():
             await self._set_tenant()
-            await self._refuse_others(names)
+            await refuse_others(self.vault, self.tenant, tokens)
             await self.vault.execute(_CONDEMN, self.tenant.id, names)
             identifier = uuid4()
             await self.vault.execute(
-                "INSERT INTO vault.erasure (id, tenant, app_xid, ready, told)"
-                " VALUES ($1, $2, $3, clock_timestamp() + $4, $5)",
-                identifier, self.tenant.id, xid, timedelta(seconds=self.settle), told,
+                "INSERT INTO vault.erasure (id, tenant, app_xid, ready, told, actor, actor_role, actor_address)"
+                " VALUES ($1, $2, $3, clock_timestamp() + $4, $5, $6, $7, $8)",
+                identifier, self.tenant.id, xid, timedelta(seconds=self.settle), told, self.actor.db_user,
+                self.actor.role, self.actor.client_address,
             )  # fmt: skip
             await self.vault.execute(
                 "INSERT INTO vault.erasure_token (erasure, tenant, token) SELECT $1, $2, unnest($3::text[])",
                 identifier, self.tenant.id, names,
             )  # fmt: skip
             await self.vault.execute("SELECT vault.invalidate($1, $2::text[])", self.tenant.id, names)
+        return identifier
 
-    async def _refuse_others(self, names: list[str]) -> None:
-        """The rows must be this tenant's: else they would be scrubbed, and the values stay."""
-        for other, name in await self.vault.fetch(
-            "SELECT id, name FROM vault.tenant WHERE id <> $1", self.tenant.id
-        ):
-            await self._set_tenant(other)
-            found = await self.vault.fetchval(
-                "SELECT count(*) FROM vault.value WHERE tenant = $1 AND token = ANY ($2::text[])",
-                other,
-                names,
-            )
-            if found:
-                raise PrivacyError(
-                    f"{found} values of that subject are tenant {name}'s", hint=f"Add --tenant {name}."
-                )
-        await self._set_tenant()
-
-    async def _set_tenant(self, tenant: int | None = None) -> None:
-        await set_tenant(self.vault, tenant or self.tenant.id)
+    async def _set_tenant(self) -> None:
+        await set_tenant(self.vault, self.tenant.id)
 
     async def _in_order(self, places: Sequence[Place]) -> list[Place]:
         """What refers to another of the tables comes before it. (In a cycle, the constraints must be deferred ones.)"""
@@ -193,66 +261,46 @@ class Eraser:
             ordered.append(following)
         return ordered
 
-    async def _finish(self, identifier: UUID) -> Erased | None:
-        """None: another run has finished it, or is still at its first step."""
+    async def _undone(self, identifier: UUID) -> Erasure | None:
         async with self.vault.transaction():
             await self._set_tenant()
-            row = await self.vault.fetchrow("SELECT * FROM vault.erasure WHERE id = $1", identifier)
-            names = await self.vault.fetch(
-                "SELECT token FROM vault.erasure_token WHERE erasure = $1", identifier
-            )
-            wait = await self.vault.fetchval(
-                "SELECT extract(epoch FROM ready - clock_timestamp())::float8 FROM vault.erasure WHERE id = $1",
-                identifier,
-            )
-        if row is None:
-            return None
-        status = await self.app.fetchval(_STATUS, row["app_xid"])
-        if status == "in progress":
-            return None
-        if status == "aborted":
-            await self._drop(identifier)
-            return Erased(identifier, row["told"], {}, {}, 0, undone=True)
-        if wait > 0:
-            await asyncio.sleep(wait)
-        tokens = {name[0].encode("ascii") for name in names}
-        everywhere = of_domains(await holders(self.app, self.vault), tokens)
-        await self._writers_end(tables(everywhere))
-        return await self._delete(row, tokens, everywhere)
+            return await self._end(identifier, State.UNDONE, {}, {}, 0)
 
-    async def _drop(self, identifier: UUID) -> None:
-        async with self.vault.transaction():
-            await self._set_tenant()
-            await self.vault.execute("DELETE FROM vault.erasure WHERE id = $1", identifier)
+    async def _end(
+        self, identifier: UUID, state: State, deleted: dict[str, int], kept: dict[str, int], revived: int
+    ) -> Erasure:
+        await self.vault.execute("DELETE FROM vault.erasure_token WHERE erasure = $1", identifier)
+        row = await self.vault.fetchrow(
+            "UPDATE vault.erasure SET state = $2, ended = clock_timestamp(), problem = '', deleted = $3, kept = $4,"
+            " revived = $5 WHERE id = $1 RETURNING *",
+            identifier, state.value, json.dumps(deleted), json.dumps(kept), revived,
+        )  # fmt: skip
+        assert row is not None
+        return erasure_of(row)
 
     async def _writers_end(self, names: list[str]) -> None:
         """Returns when all transactions have ended that had written to one of the tables when this was called."""
-        for name in names:
-            for _ in range(_LOCK_ATTEMPTS):
-                try:
-                    async with self.app.transaction():
-                        await self.app.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
-                        await self.app.execute(f"LOCK TABLE {name} IN SHARE MODE")
-                    break
-                except asyncpg.LockNotAvailableError:
-                    continue
-            else:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _WRITERS_SECONDS
+        waited = {row[0] for row in await self.app.fetch(_WRITERS, names)}
+        while waited:
+            if loop.time() > deadline:
                 raise PrivacyError(
-                    f"the rows were erased, but transactions that write to {name} don't end, so values can't be deleted yet",
+                    f"the rows were erased, but transactions that write to {', '.join(names)} don't end, so values can't be"
+                    " deleted yet",
                     hint="Look for idle transactions, then run it again.",
                 )
+            await asyncio.sleep(_POLL)
+            waited &= {row[0] for row in await self.app.fetch(_WRITERS, names)}
 
-    async def _delete(
-        self, row: asyncpg.Record, tokens: set[bytes], everywhere: Sequence[Holder]
-    ) -> Erased | None:
+    async def _delete(self, row: asyncpg.Record, tokens: set[bytes], everywhere: Sequence[Holder]) -> Erasure:
         async with self.vault.transaction():
             await self._set_tenant()
             # Of two runs one waits here, and then finds it done.
-            if (
-                await self.vault.fetchval("SELECT id FROM vault.erasure WHERE id = $1 FOR UPDATE", row["id"])
-                is None
-            ):
-                return None
+            now = await self.vault.fetchrow("SELECT * FROM vault.erasure WHERE id = $1 FOR UPDATE", row["id"])
+            assert now is not None
+            if now["state"] != State.PENDING.value:
+                return erasure_of(now)
             left = await self.vault.fetch(_LEFT, row["id"], self.tenant.id, row["started"] - _AGED)
             unclaimed = {each[0].encode("ascii") for each in left}
             there = await self.vault.fetchval(
@@ -260,7 +308,8 @@ class Eraser:
                 " WHERE t.erasure = $1",
                 row["id"],
             )
-            held = await referenced(self.app, everywhere, unclaimed)
+            async with self.app.transaction(), acting(self.app, self.guise):
+                held = await referenced(self.app, everywhere, unclaimed)
             gone = unclaimed.difference(*held.values())
             names = sorted(token.decode("ascii") for token in gone)
             await self.vault.execute(
@@ -272,20 +321,34 @@ class Eraser:
             domains = {holder.domain_id: holder.domain for holder in everywhere}
             deleted = Counter(domains[domain_id(token)] for token in gone)
             kept = {name: len(some) for name, some in held.items()}
-            await self.vault.execute("DELETE FROM vault.erasure WHERE id = $1", row["id"])
+            revived = there - len(unclaimed)
+            ended = await self._end(row["id"], State.FINISHED, dict(deleted), kept, revived)
             text = f"erasure {row['id']}: {row['told']}; {len(gone)} values deleted, {len(tokens) - len(gone)} not"
             # Before the commit: no erasure without its record. A record twice means that the commit failed in between.
             await self.log.write(
                 AuditRecord(
                     datetime.now(UTC),
                     self.tenant.name,
-                    self.actor,
+                    Actor(
+                        row["actor"] or self.actor.db_user,
+                        row["actor_role"],
+                        row["actor_address"],
+                        self.actor.application_name,
+                    ),
                     Action.ERASE,
                     counts=dict(deleted),
                     text=text,
                 )
             )
-        return Erased(row["id"], row["told"], dict(deleted), kept, there - len(unclaimed))
+        return ended
+
+
+def erasure_of(row: asyncpg.Record) -> Erasure:
+    """A row of ``vault.erasure``."""
+    return Erasure(
+        row["id"], State(row["state"]), row["started"], row["ended"], row["told"], row["actor"], row["problem"],
+        json.loads(row["deleted"]), json.loads(row["kept"]), row["revived"],
+    )  # fmt: skip
 
 
 def _scrub(place: Place) -> str:

@@ -71,9 +71,14 @@ class Holder:
         return f"{quoted(self.schema)}.{quoted(self.table)}"
 
     @property
+    def prefix(self) -> bytes:
+        """The six bytes that its tokens start with."""
+        return prefix(self.domain_id)
+
+    @property
     def pattern(self) -> str:
         """Its tokens as a regular expression, of PostgreSQL's and of Python's."""
-        return f"{prefix(self.domain_id).decode()}[a-z2-7]{{24}}"
+        return f"{self.prefix.decode()}[a-z2-7]{{24}}"
 
     @property
     def whole(self) -> bool:

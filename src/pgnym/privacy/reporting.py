@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,23 +18,38 @@ from pgnym.audit.log import AuditLog
 from pgnym.audit.reading import Filter, read
 from pgnym.audit.records import Action, Actor, AuditRecord
 from pgnym.privacy import rendering
-from pgnym.privacy.errors import PrivacyError
+from pgnym.privacy.access import Guise, acting
+from pgnym.privacy.errors import PrivacyError, UnknownSubject, unknown_subject
 from pgnym.privacy.holders import Holder, quoted
-from pgnym.privacy.subjects import Place, tokens_of
+from pgnym.privacy.subjects import Place, add_table, row_digest
+from pgnym.privacy.tenancy import confine
 from pgnym.vault.store import TenantVault
 from pgnym.vault.tokens import domain_id, prefix
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
+MOST_FOUND = 1000
+"""Subjects that a look-up by value gives at most."""
+_ROWS_AT_ONCE = 200
+_UNIQUE = """
+SELECT pg_catalog.format_type(a.atttypid, a.atttypmod) FROM pg_catalog.pg_attribute a
+WHERE a.attrelid = pg_catalog.to_regclass($1) AND a.attname = $2 AND a.attnum > 0 AND EXISTS (
+  SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid
+    AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum AND i.indpred IS NULL)
+"""
 Identity = Callable[[int, bytes, bool], bytes]
 Element = Callable[[int], int]
 
 
 @dataclass(frozen=True, slots=True)
 class Reporter:
-    """What a report needs. ``app``, ``vault``: the owner's connections. ``identity``, ``element``: what decides the token of
-    a value, and the type of what is in an array type (0 if it is none)."""
+    """What a report needs. ``app``, ``vault``: connections. ``identity``, ``element``: what decides the token of a value,
+    and the type of what is in an array type (0 if it is none).
+
+    ``guise``: what is taken on for the application's tables (None: the login itself has the rights). ``confined``: rows of
+    other tenants are as if they weren't there. ``most``: how many rows it may have (None: any number).
+    """
 
     app: Connection
     vault: Connection
@@ -40,25 +58,34 @@ class Reporter:
     actor: Actor
     identity: Identity
     element: Element
+    guise: Guise | None = None
+    confined: bool = False
+    most: int | None = None
 
     async def report(self, places: Sequence[Place], subject: str, since: datetime) -> dict[str, Any]:
         """All rows of a subject with their values, and who has seen one of these since; for ``msgspec.json.encode``.
 
-        Written down in the audit log before it is returned. Errors: PrivacyError if there is no row; VaultError,
-        asyncpg.PostgresError.
+        Written down in the audit log before it is returned. Errors: UnknownSubject if there is no row; PrivacyError,
+        VaultError, asyncpg.PostgresError.
         """
         shown: dict[str, list[dict[str, Any]]] = {}
         tokens: set[bytes] = set()
+        state = hashlib.sha256()
         async with self.app.transaction(isolation="repeatable_read", readonly=True):
             await self.app.execute("SET LOCAL TimeZone = 'UTC'")
-            for place in places:
-                tokens |= (await tokens_of(self.app, place, subject))[1]
-            values = await self.tenant.get(tokens)
-            for place in places:
-                shown[place.label] = await self._rows(place, subject, values)
+            async with acting(self.app, self.guise):
+                found = {place.label: await self._rows(place, subject) for place in places}
+        if not any(found.values()):
+            raise unknown_subject(places[0].label)
+        for place in places:
+            tokens |= await _tokens_in(place, found[place.label])
+            add_table(state, place.label, [row_digest(row) for row in found[place.label]])
+        if self.confined:
+            await confine(self.vault, self.tenant, tokens, places[0].label)
+        values = await self.tenant.get(tokens)
+        for place in places:
+            shown[place.label] = await self._shown(place, found[place.label], values)
         count = sum(map(len, shown.values()))
-        if not count:
-            raise PrivacyError(f"no row of {places[0].label} is of that subject", hint="Look at the ID.")
         domains = {h.domain_id: h.domain for place in places for h in place.holders}
         made = datetime.now(UTC)
         seen = await self._seen(tokens, domains, since) if tokens else []
@@ -79,6 +106,7 @@ class Reporter:
             "subject": {"table": places[0].label, "id": subject},
             "tenant": self.tenant.name,
             "made": made.isoformat(),
+            "state": state.hexdigest()[:32],
             "tables": shown,
             "values": len(values),
             "tokens_without_value": len(tokens) - len(values),
@@ -86,17 +114,34 @@ class Reporter:
             "seen": seen,
         }
 
-    async def _rows(self, place: Place, subject: str, values: dict[bytes, bytes]) -> list[dict[str, Any]]:
+    async def _rows(self, place: Place, subject: str) -> list[asyncpg.Record]:
+        """What ``to_json`` shows of each column of each row, tokens as they are."""
         columns = ", ".join(f"pg_catalog.to_json({quoted(name)})::text" for name in place.columns)
-        rows = await self.app.fetch(f"SELECT {columns} FROM {place.sql} WHERE {place.where}", subject)  # noqa: S608 - quoted
+        limit = "" if self.most is None else f" LIMIT {self.most + 1}"
+        query = f"SELECT {columns} FROM {place.sql} WHERE {place.where}{limit}"  # noqa: S608 - quoted
+        rows = await self.app.fetch(query, subject)
+        if self.most is not None and len(rows) > self.most:
+            raise PrivacyError(
+                f"{place.label} has more than {self.most} rows of that subject, too many for a report over HTTP",
+                hint="Use the command: pgnym subject report.",
+            )
+        return rows
+
+    async def _shown(
+        self, place: Place, rows: Sequence[asyncpg.Record], values: dict[bytes, bytes]
+    ) -> list[dict[str, Any]]:
         own = [tuple(h for h in place.holders if h.column == name) for name in place.columns]
-        return [
-            {
-                name: msgspec.Raw(b"null" if cell is None else self._cell(cell, held, values))
-                for name, held, cell in zip(place.columns, own, row, strict=True)
-            }
-            for row in rows
-        ]
+        shown = []
+        for number, row in enumerate(rows):
+            if number % _ROWS_AT_ONCE == 0:
+                await asyncio.sleep(0)  # others on this event loop have their turn
+            shown.append(
+                {
+                    name: msgspec.Raw(b"null" if cell is None else self._cell(cell, held, values))
+                    for name, held, cell in zip(place.columns, own, row, strict=True)
+                }
+            )
+        return shown
 
     def _cell(self, cell: str, held: tuple[Holder, ...], values: dict[bytes, bytes]) -> bytes:
         if not held:
@@ -128,13 +173,16 @@ class Reporter:
         return found
 
     async def with_value(self, place: Place, column: str, text: str) -> list[str]:
-        """The IDs of the subjects whose protected column has a value (in PostgreSQL's own spelling).
+        """The IDs of the subjects whose column has a value (in PostgreSQL's own spelling).
 
-        The value isn't sent to the server, only its token. Errors: PrivacyError where tokens can't tell.
+        Of a protected column only the value's token is sent to the server. Of others only those with a unique index are
+        looked into: a login, not a city, which would list people. Errors: PrivacyError where tokens can't tell.
         """
         holder = next((h for h in place.holders if h.column == column and h.whole), None)
+        if holder is None and column in place.columns and all(h.column != column for h in place.holders):
+            return await self._with_login(place, column, text)
         if holder is None or holder.randomized:
-            reason = "has randomized tokens" if holder else "is no protected column of its own"
+            reason = "has randomized tokens" if holder else "is no column of its own"
             raise PrivacyError(
                 f"{place.label}.{column} {reason}, so it can't be looked up by value",
                 hint="Give the subject's ID.",
@@ -146,11 +194,46 @@ class Reporter:
                 f"that is no value of the type of {holder.name}", hint="Spell it as PostgreSQL shows it."
             ) from None
         token = self.tenant.token(prefix(holder.domain_id), same)
-        rows = await self.app.fetch(
-            f"SELECT DISTINCT {quoted(place.subject)}::text FROM {place.sql}"  # noqa: S608 - quoted
-            f" WHERE {quoted(column)} = $1::text::{holder.type} ORDER BY 1",
-            token.decode("ascii"),
-        )
+        async with self.app.transaction(readonly=True), acting(self.app, self.guise):
+            rows = await self.app.fetch(
+                f"SELECT DISTINCT {quoted(place.subject)}::text FROM {place.sql}"  # noqa: S608 - quoted
+                f" WHERE {quoted(column)} = $1::text::{holder.type} ORDER BY 1 LIMIT {MOST_FOUND + 1}",
+                token.decode("ascii"),
+            )
         if not rows:
-            raise PrivacyError(f"no subject of {place.label} has that value in {column}")
+            raise UnknownSubject(f"no subject of {place.label} has that value in {column}")
         return [row[0] for row in rows if row[0] is not None]
+
+    async def _with_login(self, place: Place, column: str, text: str) -> list[str]:
+        kind = await self.app.fetchval(_UNIQUE, place.sql, column)
+        if kind is None:
+            raise PrivacyError(
+                f"{place.label}.{column} is neither protected nor unique, so it can't be looked up by value",
+                hint="Give the subject's ID.",
+            )
+        query = (
+            f"SELECT DISTINCT {quoted(place.subject)}::text FROM {place.sql}"  # noqa: S608 - quoted
+            f" WHERE {quoted(column)} = $1::text::{kind} LIMIT {MOST_FOUND + 1}"
+        )
+        try:
+            async with self.app.transaction(readonly=True), acting(self.app, self.guise):
+                rows = await self.app.fetch(query, text)
+        except asyncpg.DataError:  # no value of that type
+            rows = []
+        if not rows:
+            raise UnknownSubject(f"no subject of {place.label} has that value in {column}")
+        return [row[0] for row in rows if row[0] is not None]
+
+
+async def _tokens_in(place: Place, rows: Sequence[asyncpg.Record]) -> set[bytes]:
+    """The tokens of their own domains in the protected columns."""
+    found: set[bytes] = set()
+    at = {name: number for number, name in enumerate(place.columns)}
+    patterns = [(at[holder.column], re.compile(holder.pattern)) for holder in place.holders]
+    for number, row in enumerate(rows):
+        if number % _ROWS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        for column, pattern in patterns:
+            if row[column]:
+                found.update(token.encode("ascii") for token in pattern.findall(row[column]))
+    return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,31 @@ async def places(app: Connection, config: Config, table: str, everywhere: Sequen
             )
         found.append(Place(label, subject, types[subject], options.on_erase == "delete", tuple(types), own))
     return found
+
+
+async def state_of(app: Connection, places: Sequence[Place], subject: str) -> str:
+    """A digest of all rows of a subject as they are stored: another once one of them has changed. Says nothing of values."""
+    found = hashlib.sha256()
+    for place in places:
+        columns = ", ".join(f"pg_catalog.to_json({quoted(name)})::text" for name in place.columns)
+        async with app.transaction():
+            await app.execute("SET LOCAL TimeZone = 'UTC'")
+            query = f"SELECT {columns} FROM {place.sql} WHERE {place.where}"  # noqa: S608 - quoted
+            rows = [row_digest(row) async for row in app.cursor(query, subject, prefetch=200)]
+        add_table(found, place.label, rows)
+    return found.hexdigest()[:32]
+
+
+def row_digest(cells: Iterable[str | None]) -> bytes:
+    """Of a row: of what ``to_json`` shows of each column."""
+    return hashlib.sha256(repr(tuple(cells)).encode()).digest()
+
+
+def add_table(found: hashlib._Hash, label: str, rows: Iterable[bytes]) -> None:
+    """Add a table's rows, in whatever order they came, to a digest."""
+    found.update(f"{label}\n".encode())
+    for row in sorted(rows):
+        found.update(row)
 
 
 async def tokens_of(

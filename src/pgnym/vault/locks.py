@@ -13,5 +13,7 @@ ROTATION = 0x70676E796F
 """Of a session: one rotation of data keys at a time."""
 AUDIT_EXPORT = 0x70676E7970
 """Of a session: one gateway sends the audit log on."""
+ERASURES = 0x70676E7971
+"""Of a session: one gateway at a time finishes erasures."""
 APPLY = 0x70676E796D01
 """Of a session, in the application's database: one apply or undo at a time."""
