@@ -62,8 +62,10 @@ class Route:
 
     ``secret_body``: what is wrong with the body is told without naming anything of it. ``first``: its audit record is
     written before it is done, since afterwards it can't be. ``if_match``: whether it may, or must, say which version of
-    what is there it is for (see ``conditions``). ``media_type``: of the answer, where it is ``Content``. ``refusals``: statuses
-    beyond those that any such operation may answer. ``html``: whether it answers with a page as well, where that is asked for.
+    what is there it is for (see ``conditions``). ``media_type``: of the answer, where it is ``Content``.
+
+    ``refusals``: statuses beyond those that any such operation may answer. ``html``: whether it answers with a page as well,
+    where that is asked for.
     """
 
     method: str
