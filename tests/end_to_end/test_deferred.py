@@ -111,6 +111,9 @@ STATEMENTS = [
     "SELECT coalesce(length(first), -1), count(*) FROM person GROUP BY coalesce(length(first), -1) ORDER BY 1",
     "SELECT left(first, 1) || substr(first, 2) AS g, count(*) FROM person GROUP BY g ORDER BY g",
     "SELECT count(*), left(coalesce(first, 'n/a'), 1) FROM person GROUP BY left(coalesce(first, 'n/a'), 1) ORDER BY 2",
+    "SELECT count(*), upper(left(first, 1)) || substr(first, 2) AS g FROM person"
+    " GROUP BY upper(left(first, 1)) || substr(first, 2) HAVING upper(left(first, 1)) || substr(first, 2) IS NOT NULL"
+    " ORDER BY upper(left(first, 1)) || substr(first, 2) DESC",
     "SELECT DISTINCT length(first) FROM person ORDER BY 1",
     "SELECT DISTINCT upper(left(last, 1)) AS u, note IS NULL FROM person ORDER BY u DESC, 2",
     "SELECT count(DISTINCT length(first)), count(DISTINCT left(last, 1)) FROM person",

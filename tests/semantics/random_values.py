@@ -82,6 +82,13 @@ _INTERVALS = (
     "1 day", "1 mon", "-1 mons", "00:00:01", "1 year 2 mons 3 days 04:05:06.7", "-1 days", "01:00:00", "24:00:00",
     "00:00:00", "-1 years -2 mons +3 days -04:05:06.789", "13 mons", "100 years", "-00:00:00.000001", "400000 days",
 )  # fmt: skip
+_PATTERNS = (
+    "YYYY", "YYY", "YY", "Y", "yyyy", "MM", "mm", "FMMM", "DD", "dd", "FMDD", "DDD", "FMDDD", "D", "ID", "Q", "W",
+    "WW", "IW", "IYYY", "IYY", "IY", "I", "HH24", "HH12", "HH", "hh24", "FMHH12", "MI", "mi", "SS", "MS", "US",
+    "FMMS", "AM", "pm", "A.M.", "MONTH", "Month", "month", "FMMonth", "Mon", "MON", "mon", "DAY", "Day", "day",
+    "FMDay", "Dy", "DY", "dy", "FMYYYY", "T", "é", ".", ":", "CC", "J", "RM", "TMMonth", "DDth", "TZ", "AD", "SSSS",
+    "YYYY-MM-DD", "Mon DD, YYYY", "HH24:MI:SS", "x",
+)  # fmt: skip
 _UNITS = (
     "year", "years", "month", "day", "dow", "isodow", "doy", "quarter", "week", "decade", "century", "millennium", "epoch",
     "isoyear", "hour", "minute", "second", "milliseconds", "microseconds", "julian", "YEAR", "nope", "timezone", "y", "",
@@ -256,6 +263,9 @@ class Maker:
             )
         if function in ("extract", "date_part", "date_trunc") and at == 0:
             return self.random.choice(_UNITS)
+        if function == "to_char" and at == 1:
+            pieces = [self.random.choice(_PATTERNS) for _ in range(self.random.randint(0, 5))]
+            return self.random.choice(("", "", "-", " ", "/", '"at"')).join(pieces)
         if function == "similar_to_escape" and at == 0:
             return "".join(self.random.choices('ab%_[]^()|*+?{}1,-.\\"$#', k=self.random.randint(0, 9)))
         if function == "like_escape" and at == 1 and self.random.random() < 0.8:

@@ -9,9 +9,10 @@ from typing import Any
 
 import psycopg
 
+from pgnym.semantics import moments
 from pgnym.semantics.evaluate import EvaluationError, compile_expression
 from pgnym.semantics.expression import Call, Collation, Constant, Expression, Value
-from pgnym.semantics.types import TEXTS
+from pgnym.semantics.types import LOCAL, TEXTS
 from support.cluster import Cluster
 
 TYPE_NAMES = {
@@ -99,6 +100,8 @@ def ours(case: Case) -> str:
     shown = getattr(case.expression, "type_oid", 0)
     if shown == 16:
         text = {"t": "true", "f": "false"}[text]
+    elif shown == LOCAL:  # in UTC
+        text = moments.write_moment(moments.read_moment(result), b"+00").decode()
     elif shown == 1042:
         text = text.rstrip(" ")
     return "=" + text

@@ -15,6 +15,7 @@ from pgnym.gateway.session import Session
 from pgnym.policy.sight import Sight
 from pgnym.semantics.evaluate import Evaluator, compile_expression
 from pgnym.semantics.expression import Call, Expression, Value
+from pgnym.semantics.types import LOCAL
 from pgnym.sql.deferred import kept_parameters, with_given
 from pgnym.sql.plan import Deferral, Given, OutputColumn, StatementPlan
 from pgnym.vault.tokens import TOKEN_PATTERN
@@ -29,11 +30,15 @@ _MOST_COMPILED = 512
 class Computation:
     """One deferred function, ready to be evaluated. Raises ``EvaluationError`` for constants that it can't be given."""
 
-    __slots__ = ("_compiled", "_constants", "_deferral", "_varying", "fixed", "type_oid", "value_oid")
+    __slots__ = (
+        "_compiled", "_constants", "_deferral", "_settings", "_varying", "computed_oid", "fixed", "type_oid", "value_oid",
+    )  # fmt: skip
 
     def __init__(self, deferral: Deferral, settings: Settings) -> None:
         self._deferral = deferral
+        self._settings = settings
         self.type_oid = deferral.type_oid
+        self.computed_oid = deferral.expression.type_oid
         self.value_oid = _value_type(deferral.expression)
         self._constants = [_canonical(given, settings) for given in deferral.constants]
         self._varying = [
@@ -41,6 +46,12 @@ class Computation:
         ]
         self._compiled: dict[tuple[bytes, ...], Evaluator] = {}
         self.fixed = None if self._varying else compile_expression(deferral.expression, self._constants)
+
+    def shown(self, result: bytes) -> Revealed:
+        """A result as a value of a type that PostgreSQL has: a local time is one of the session's time zone."""
+        if self.computed_oid == LOCAL and not result.endswith(b"infinity"):
+            result = codecs.canonical_from_text(self.type_oid, -1, result, self._settings)
+        return Revealed(result, self.type_oid)
 
     def __call__(self, operands: Sequence[Callable[[int], bytes | None]]) -> bytes | None:
         """The result. ``operands``: each gives its canonical value as one of a type. Raises ``EvaluationError``."""
@@ -169,7 +180,7 @@ class DeferredContext(Context):
         result = computation.fixed(revealed.canonical)
         if result is None:
             raise IsNull(computation.type_oid)
-        return Revealed(result, computation.type_oid)
+        return computation.shown(result)
 
     def splice(self, value: bytes) -> bytes:
         """``value`` with its tokens and marked parts replaced by text."""
@@ -191,6 +202,10 @@ class DeferredContext(Context):
         return TOKEN_PATTERN.sub(lambda found: one(found[0]), text)
 
     def _result(self, marked: Marked) -> Revealed:
+        computation, result = self._computed(marked)
+        return computation.shown(result)
+
+    def _computed(self, marked: Marked) -> tuple[Computation, bytes]:
         assert self.deferrals is not None
         computations = self.deferrals.computations
         computation = computations[marked.index] if marked.index < len(computations) else None
@@ -200,7 +215,7 @@ class DeferredContext(Context):
         result = computation(operands)
         if result is None:
             raise IsNull(computation.type_oid)
-        return Revealed(result, computation.type_oid)
+        return computation, result
 
     def _operand(self, parts: list[Part]) -> Callable[[int], bytes | None]:
         """What one operand is as a value of a type."""
@@ -210,7 +225,10 @@ class DeferredContext(Context):
             if len(parts) == 1:
                 (part,) = parts
                 if isinstance(part, Marked):
-                    revealed = self._result(part)
+                    computation, result = self._computed(part)
+                    if computation.computed_oid == type_oid:
+                        return result
+                    revealed = computation.shown(result)
                 elif TOKEN_PATTERN.fullmatch(part):
                     revealed = self.reveal(part)
                     if revealed is None and type_oid not in _TEXTS:

@@ -12,6 +12,7 @@ from pgnym.gateway.effects import Question
 from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.session import Session
 from pgnym.gateway.tokenize import TEXT, refuse_right
+from pgnym.semantics.casts import shows_by_setting
 from pgnym.semantics.expression import Call, Constant, Expression
 from pgnym.sql.errors import Refused
 from pgnym.sql.plan import Lookup, Use
@@ -37,6 +38,13 @@ def _question(lookup: Lookup, session: Session, parameters: Parameters | None) -
             raise refuse_right(column, "search", session)
     if lookup.test is None:
         return Question(lookup, ())
+    if session.settings.date_format != "ISO" and _shows_dates(lookup.test):
+        raise Refused(
+            f"the text of protected column {', '.join(sorted(lookup.columns))} is not supported under this DateStyle",
+            detail="It depends on the setting.",
+            hint="SET DateStyle = 'ISO'.",
+            position=lookup.position,
+        )
     types = constant_types(lookup.test)
     values: list[bytes | None] = []
     arrays: dict[int, Elements] = {}
@@ -138,6 +146,18 @@ class Parameters:
         else:
             canonical = _from_text(source, raw, self.session)
         return convert(canonical, source, target, Use.CARRY)
+
+
+@lru_cache(maxsize=1024)
+def _shows_dates(expression: Expression) -> bool:
+    """Whether a date or timestamp becomes text within an expression."""
+    if not isinstance(expression, Call):
+        return False
+    if expression.function == "cast" and shows_by_setting(
+        expression.arguments[0].type_oid, expression.type_oid
+    ):
+        return True
+    return any(map(_shows_dates, expression.arguments))
 
 
 @lru_cache(maxsize=1024)

@@ -23,6 +23,7 @@ from pgnym.semantics.types import (
     INT4,
     INT8,
     INTEGERS,
+    LOCAL,
     NUMERIC,
     TEXT,
     TIMESTAMP,
@@ -212,4 +213,6 @@ _BETWEEN: dict[tuple[int, int], Convert] = {
     **{(NUMERIC, target): _numeric_to_integer(target) for target in INTEGERS},
     (DATE, TIMESTAMP): date_to_timestamp,
     (TIMESTAMP, DATE): _date_of,
+    (LOCAL, DATE): _date_of,
+    (LOCAL, TIMESTAMP): bytes,
 }

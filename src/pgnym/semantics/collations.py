@@ -23,6 +23,7 @@ from pgnym.semantics.types import (
     INT2,
     INT4,
     INT8,
+    LOCAL,
     NAME,
     NUMERIC,
     TEXT,
@@ -115,6 +116,7 @@ _KEYS: dict[int, Key] = {
     DATE: moments.read_date,
     TIMESTAMP: moments.read_moment,
     TIMESTAMPTZ: moments.read_moment,
+    LOCAL: moments.read_moment,
     INET: _inet,
     CIDR: _inet,
 }

@@ -20,6 +20,7 @@ from pgnym.semantics.types import (
     FLOAT8,
     INT4,
     INTERVAL,
+    LOCAL,
     NUMERIC,
     TEXT,
     TIME,
@@ -60,7 +61,7 @@ def _unit(name: bytes) -> str:
     return found
 
 
-def _days_part(unit: str, days: int) -> int:
+def days_part(unit: str, days: int) -> int:
     """A whole number that a day has."""
     if unit == "dow":
         return (days + 6) % 7
@@ -116,7 +117,7 @@ def _of_date(name: bytes, date: bytes) -> bytes | None:
         return _infinite_part(unit, days)
     if unit == "epoch":
         return b"%d" % ((days - _UNIX_EPOCH) * 86_400)
-    return b"%d" % _days_part(unit, days)
+    return b"%d" % days_part(unit, days)
 
 
 def _of_timestamp(name: bytes, timestamp: bytes) -> bytes | None:
@@ -140,7 +141,7 @@ def _of_timestamp(name: bytes, timestamp: bytes) -> bytes | None:
             return b"%d" % (micros // (60 * _SECOND) % 60)
         case "hour":
             return b"%d" % (micros // (3600 * _SECOND))
-    return b"%d" % _days_part(unit, days)
+    return b"%d" % days_part(unit, days)
 
 
 def _since_unix_epoch(instant: int) -> int:
@@ -209,6 +210,11 @@ def _truncated(name: bytes, timestamp: bytes) -> bytes:
     if unit in steps:
         return moments.write_moment(instant - micros % steps[unit])
     return moments.write_moment(_first_day(unit, days) * DAY)
+
+
+def _truncated_date(name: bytes, date: bytes) -> bytes:
+    """``date_trunc(name, date)``: a midnight in whatever time zone the session has."""
+    return _truncated(name, date_to_timestamp(date))
 
 
 def _first_day(unit: str, days: int) -> int:
@@ -310,7 +316,7 @@ def _moving(read: Callable[[bytes], int], sign: int, place: int) -> Run:
     return run
 
 
-def _date_as_instant(date: bytes) -> int:
+def date_as_instant(date: bytes) -> int:
     days = moments.read_date(date)
     return days if days in (FOREVER, NEVER) else _checked(days * DAY)
 
@@ -325,11 +331,11 @@ _PARTS: tuple[tuple[int, Run], ...] = (
     (TIMESTAMPTZ, _epoch_of_zoned),
 )
 _FLOAT_PARTS: tuple[tuple[int, Run], ...] = (
-    (DATE, _as_float(_date_as_instant, _of_date_as_timestamp)),
+    (DATE, _as_float(date_as_instant, _of_date_as_timestamp)),
     (TIMESTAMP, _as_float(moments.read_moment, _of_timestamp)),
     (TIMESTAMPTZ, _as_float(moments.read_moment, _epoch_of_zoned)),
 )
-_READERS = ((DATE, _date_as_instant), (TIMESTAMP, moments.read_moment))
+_READERS = ((DATE, date_as_instant), (TIMESTAMP, moments.read_moment))
 
 ENTRIES: tuple[Entry, ...] = (
     *[entry("extract", (TEXT, kind), NUMERIC, plain(part)) for kind, part in _PARTS],
@@ -340,7 +346,7 @@ ENTRIES: tuple[Entry, ...] = (
         for kind in (TIME, INTERVAL)
     ],
     entry("date_trunc", (TEXT, TIMESTAMP), TIMESTAMP, plain(_truncated)),
-    entry("date_trunc", (TEXT, DATE), TIMESTAMPTZ, None),
+    entry("date_trunc", (TEXT, DATE), LOCAL, plain(_truncated_date)),
     entry("date_trunc", (TEXT, TIMESTAMPTZ), TIMESTAMPTZ, None),
     entry("date_trunc", (TEXT, INTERVAL), INTERVAL, None),
     entry("+", (DATE, INT4), DATE, plain(_plus_days)),

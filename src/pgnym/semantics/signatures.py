@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import chain
 
-from pgnym.semantics import casts, comparing, dates, numbers, texts
+from pgnym.semantics import casts, comparing, dates, formats, numbers, texts
 from pgnym.semantics.binding import Entry, Signature
 from pgnym.semantics.types import (
     BOOL,
@@ -26,7 +26,7 @@ from pgnym.semantics.types import (
 __all__ = ["Signature", "find", "resolve"]
 
 _TABLE: dict[tuple[str, int], list[Entry]] = {}
-for _entry in chain(texts.ENTRIES, comparing.ENTRIES, numbers.ENTRIES, dates.ENTRIES):
+for _entry in chain(texts.ENTRIES, comparing.ENTRIES, numbers.ENTRIES, dates.ENTRIES, formats.ENTRIES):
     _TABLE.setdefault((_entry.signature.function, len(_entry.signature.argument_types)), []).append(_entry)
 
 _LOGIC = {"and": None, "or": None, "not": 1, "is null": 1, "is not null": 1}

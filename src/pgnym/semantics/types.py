@@ -10,6 +10,11 @@ FLOAT4, FLOAT8, NUMERIC = 700, 701, 1700
 CIDR, INET = 650, 869
 DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL = 1082, 1083, 1114, 1184, 1186
 UUID, JSONB = 2950, 3802
+LOCAL = 0xFFFF_04A0
+"""A type of our own: a timestamptz of which the local time is known, and not the TimeZone that it is local in.
+
+It can be shown where that is known, ordered among its like, and cast; no function takes it, and nothing is compared with it.
+"""
 
 TEXTS = frozenset((TEXT, VARCHAR, BPCHAR, NAME))
 INTEGERS = frozenset((INT2, INT4, INT8))
@@ -37,6 +42,11 @@ IMPLICIT: dict[int, frozenset[int]] = {
     DATE: frozenset((TIMESTAMP,)),
     TIME: frozenset((INTERVAL,)),
 }
+
+
+def shown_type(type_oid: int) -> int:
+    """The type that PostgreSQL has for one of these."""
+    return TIMESTAMPTZ if type_oid == LOCAL else type_oid
 
 
 def converts(source: int, target: int) -> bool:

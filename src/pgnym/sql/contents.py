@@ -464,7 +464,7 @@ class _Builder:
             return _Part(Constant(part.expression.index, oid), oid)
         if {part.type_oid, oid} == {_TEXT, _VARCHAR}:
             return _Part(part.expression, oid, part.collation, part.explicit)
-        if resolve("cast", (part.type_oid, oid)) is None:
+        if resolve("cast", (part.type_oid, oid), iso_dates=True) is None:  # which is seen to when it is asked
             raise _Unfit
         return _Part(
             Call("cast", (part.expression,), oid, part.collation), oid, part.collation, part.explicit

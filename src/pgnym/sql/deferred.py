@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from pgnym.semantics import signatures
 from pgnym.semantics.expression import Call, Collation, Constant, Expression, Value
+from pgnym.semantics.types import shown_type
 from pgnym.sql.errors import Refused
 from pgnym.sql.fold import Applied, Fixed, Fold, evaluate
 from pgnym.sql.fold import Constant as TextConstant
@@ -48,7 +49,7 @@ SHOWABLE = frozenset({20, 21, 23, 25, 1043, 700, 701, 1700, 1082, 1114, 1184, 29
 # Types of unprotected operands: sent as text beside the protected ones, and read again under the session's settings.
 _PLAIN_OPERANDS = frozenset({20, 21, 23, 25, 1043, 1082, 1114, 1700})
 # Strict functions that may give NULL for a value all the same.
-_NULLABLE = frozenset({"regexp_substr", "regexp_match", "extract", "date_part"})
+_NULLABLE = frozenset({"regexp_substr", "regexp_match", "extract", "date_part", "to_char"})
 _TEXTS = frozenset({TEXT, VARCHAR})
 
 
@@ -81,7 +82,7 @@ def defer(
             return None
         operands.append(operand)
     signature = signatures.resolve(function, [o.type_oid for o in operands])
-    if signature is None or signature.result_type not in SHOWABLE:
+    if signature is None or shown_type(signature.result_type) not in SHOWABLE:
         return None
     collations = {o.collation for o in operands if o.collation is not None}
     if len(collations) > 1:
@@ -92,7 +93,7 @@ def defer(
     mark = _mark(run, reach, location(fields))
     _lay_out(run, mark, reach, operands)
     expression, constants = _expression(run, function, operands, signature, collation)
-    mark.deferral = Deferral(expression, constants, frozenset(), signature.result_type, what)
+    mark.deferral = Deferral(expression, constants, frozenset(), shown_type(signature.result_type), what)
     _note_source(run, mark, reach, operands, collation)
     nullable = function in _NULLABLE
     if any(isinstance(k, Deferred) and k.nullable for k in map(shape, kinds)):
@@ -277,11 +278,12 @@ def _note_source(
         value, kept, mark.depth = inner.value, inner.kept, known.marks[0].depth + 1
         expression = _put_in(expression, _counted_from(inner.expression, len(constants)))
         constants.extend(inner.constants)
-    if not isinstance(value, Token) or value.mixed:
+    if not isinstance(value, Token) or value.mixed or isinstance(expression, Value | Constant):
         return
+    known_type = expression.type_oid
     numbers = tuple(sorted(p for p in run.splices.parameters if _within((p[2], p[2]), reach)))
     mark.source = Computed(
-        value, kept, expression, deferral.type_oid, collation, False, tuple(constants), numbers, ()
+        value, kept, expression, known_type, collation, False, tuple(constants), numbers, ()
     )
 
 

@@ -24,6 +24,7 @@ from pgnym.sql.sorting import column_of, ordered_by, output_nodes
 from pgnym.sql.spans import span
 from pgnym.sql.splices import CLASS, MARK, Around, New
 from pgnym.sql.types import TEXT, VARCHAR
+from pgnym.sql.unify import unsupported
 
 _CLAUSES = ("targetList", "havingClause", "sortClause", "windowClause")
 _BUILT = frozenset({"||", "concat"})
@@ -46,6 +47,12 @@ def group_by(
             yield item, output
             continue
         at = location(split(item)[1])
+        if found.nulls and _has_sets(query):
+            refusal = unsupported(
+                found.value, "GROUP BY with grouping sets of what may not be NULL for NULL", at
+            )
+            refusal.hint = "Group by it without ROLLUP, CUBE or GROUPING SETS, and add up what comes of that."
+            raise refusal
         if output is None:
             by_computed(run, item, found, "GROUP BY", at)
         else:
@@ -59,13 +66,29 @@ def group_by(
                         _represent(run, place, found, "GROUP BY", at)
 
 
+def _has_sets(query: Node) -> bool:
+    return any("GroupingSet" in item for item in query.get("groupClause", ()))
+
+
 def tell_apart(run: Run) -> None:
-    """Let equal results be equal texts for the functions that are asked to be, after a statement has been read."""
+    """After a statement has been read: let equal results be equal texts for the functions that are asked to be."""
+    _forget_removed(run)
     for mark in run.marks.values():
         if mark.apart is not None and mark.source is not None:
             _represent(run, mark.source.kept, mark.source, mark.apart, mark.place)
             if mark.spelled is not None:
                 _respell(run, mark, mark.spelled.index)
+
+
+def _forget_removed(run: Run) -> None:
+    """Leave alone values that don't stay in the text: of several places in a predicate or a key only the first does."""
+    removed = [place for place, new in run.edits.items() if not new and place[0] < place[1]]
+    for search in run.searches.values():
+        removed += [(search.start, search.kept[0]), (search.kept[1], search.end)]
+    around = run.splices.around
+    for start, end, purpose in list(around):
+        if purpose == CLASS and any(first <= start and end <= last for first, last in removed):
+            del around[start, end, purpose]
 
 
 def _respell(run: Run, mark: Mark, index: int) -> None:

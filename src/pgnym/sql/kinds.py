@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from pgnym.semantics.documents import Path
 from pgnym.semantics.expression import Collation, Expression
+from pgnym.semantics.types import shown_type
 from pgnym.sql.catalog import Leaf, Protection
 from pgnym.sql.fold import Fold
 from pgnym.sql.plan import Container, Deferral, Use
@@ -121,6 +122,11 @@ class Deferred:
     nullable: bool = False
     mixed: bool = False
     collation: Collation | None = None
+
+    @property
+    def shown_oid(self) -> int:
+        """The type that PostgreSQL has for it."""
+        return shown_type(self.type_oid)
 
 
 @dataclass(frozen=True, slots=True)

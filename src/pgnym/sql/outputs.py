@@ -89,14 +89,14 @@ def _deferrals(catalog: Catalog, placed: list[Placed]) -> tuple[Deferral | None,
 
 
 def _codec(part: Token | Deferred) -> int:
-    return part.type_oid if isinstance(part, Deferred) else part.protection.codec_oid
+    return part.shown_oid if isinstance(part, Deferred) else part.protection.codec_oid
 
 
 def _check_form(catalog: Catalog, stack: Stack, token: Token | Deferred) -> None:
     """Raise Refused unless a value has a form that is known where its token stands."""
     columns = ", ".join(sorted(c for t in tokens(token) for c in t.columns))
     if stack and stack[-1] is Container.JSON:
-        found = family(catalog, token.type_oid if isinstance(token, Deferred) else token.protection.type_oid)
+        found = family(catalog, token.shown_oid if isinstance(token, Deferred) else token.protection.type_oid)
         if isinstance(token, Deferred) and Container.TEXT in stack:
             raise unsupported(token, "JSON within text", token.marks[0].place)
         # Within JSON that is part of a longer text, keys can't be told from values for certain.
@@ -155,11 +155,11 @@ def _shown_type(catalog: Catalog, kind: Kind) -> tuple[int | None, int | None]:
             return protection.type_oid, kind.typmod
         return None, None  # an expression: the server knows best
     if isinstance(kind, Deferred) and kind.type_oid != TEXT:
-        return kind.type_oid, -1
+        return kind.shown_oid, -1
     if isinstance(kind, ArrayOf):
         element = shape(kind.element)
         if isinstance(element, Deferred) and element.type_oid != TEXT:
-            return array_of(catalog, element.type_oid) or None, -1
+            return array_of(catalog, element.shown_oid) or None, -1
         if isinstance(element, Token) and not element.mixed:
             protection = element.protection
             if protection.type_oid != protection.stored_oid or element.typmod != -1:

@@ -105,7 +105,8 @@ SELECT md5(email) FROM customer
 
 -- to_char
 SELECT to_char(birth_date, 'YYYY') FROM customer
---! 0A000 function to_char() on protected column public.customer.birth_date is not supported @ ['to_char(birth_date, ']
+--> SELECT («0||(birth_date)::text||») AS "to_char" FROM customer
+--| birth[0=to_char(value, 'YYYY')]
 
 -- full text search
 SELECT 1 FROM customer WHERE to_tsvector(email) @@ to_tsquery('a')

@@ -171,7 +171,7 @@ SELECT customer_id FROM customer WHERE email::text = 'a' AND (first_name)::chara
 
 -- the text form of a date
 SELECT customer_id FROM customer WHERE birth_date::text = '1962-02-18'
---! 0A000 operator = on protected column public.customer.birth_date is not supported @ ["= '1962-02-18'"]
+--> SELECT customer_id FROM customer WHERE (birth_date = ANY(<birth matches (cast(value) = '1962-02-18')>::text[]))
 
 -- CASE compares
 SELECT CASE email WHEN 'a' THEN 1 WHEN 'b' THEN 2 END FROM customer

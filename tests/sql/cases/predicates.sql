@@ -413,7 +413,7 @@ SELECT 1 FROM customer WHERE trim(both 'x' FROM email) = 'a' OR position('@' IN 
 
 -- a text form that depends on a setting
 SELECT 1 FROM customer WHERE birth_date::text LIKE '1815%'
---! 0A000 LIKE on protected column public.customer.birth_date is not supported @ ["LIKE '1815%'"]
+--> SELECT 1 FROM customer WHERE (birth_date = ANY(<birth matches (cast(value) ~~ '1815%')>::text[]))
 
 -- EXECUTE with arguments in parentheses
 PREPARE p (text) AS SELECT 1 FROM customer WHERE email LIKE $1; EXECUTE p(('a%'))
