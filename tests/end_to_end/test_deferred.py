@@ -114,6 +114,10 @@ STATEMENTS = [
     "SELECT count(*), upper(left(first, 1)) || substr(first, 2) AS g FROM person"
     " GROUP BY upper(left(first, 1)) || substr(first, 2) HAVING upper(left(first, 1)) || substr(first, 2) IS NOT NULL"
     " ORDER BY upper(left(first, 1)) || substr(first, 2) DESC",
+    "SELECT to_char(born, 'FMMonth YYYY') AS m, count(*) FROM person GROUP BY m ORDER BY m",
+    "SELECT id, to_char(seen, 'Dy DD Mon YYYY HH12:MI am'), date_trunc('month', born)::date FROM person ORDER BY id",
+    "SELECT date_trunc('month', born), count(*) FROM person WHERE id <> 4 GROUP BY 1 ORDER BY 1",
+    "SELECT id, born::text LIKE '19%', to_char(born, 'YYYY') = '2000' FROM person WHERE born::text ~ '0' ORDER BY id",
     "SELECT DISTINCT length(first) FROM person ORDER BY 1",
     "SELECT DISTINCT upper(left(last, 1)) AS u, note IS NULL FROM person ORDER BY u DESC, 2",
     "SELECT count(DISTINCT length(first)), count(DISTINCT left(last, 1)) FROM person",

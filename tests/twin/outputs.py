@@ -53,6 +53,7 @@ def computed(w: Writer, ref: Ref) -> str:
                 f"date_trunc('{w.pick('year', 'month', 'day')}', {ref})",
                 f"{ref}::date",
                 f"extract(hour FROM {ref})",
+                f"to_char({ref}, 'YYYY-MM-DD HH24:MI')",
             )
         case "int":
             return w.pick(f"{ref} % 3", f"abs({ref})", f"{ref} / 10", f"{ref} + 1")

@@ -71,6 +71,9 @@ def contents(w: Writer, ref: Ref) -> str:
                 f"date_part('year', {ref}) > {w.number(1815, 1950, 2000)}",
                 f"{ref} + {w.number(1, 30)} > {w.like(ref.column)}",
                 f"isfinite({ref})",
+                f"{ref}::text LIKE {w.string('1%', '%-0%', '2000-__-__')}",
+                f"to_char({ref}, 'YYYY') = {w.string('1815', '2000')}",
+                f"date_trunc('year', {ref})::date < {w.like(ref.column)}",
                 f"{ref} - interval '1 month' < timestamp '1999-12-31'",
             )
         case "timestamp":
@@ -78,6 +81,8 @@ def contents(w: Writer, ref: Ref) -> str:
                 f"date_trunc('{w.pick('year', 'month', 'day', 'hour')}', {ref}) = {w.like(ref.column)}",
                 f"extract({w.pick('year', 'hour', 'epoch')} FROM {ref}) > {w.number(0, 4, 2000)}",
                 f"{ref}::date = date '2001-02-03'",
+                f"{ref}::text LIKE {w.string('%12:00%', '19%')}",
+                f"to_char({ref}, 'HH24') > {w.string('04', '11')}",
                 f"{ref} + interval '1 day' > {w.like(ref.column)}",
             )
         case "timestamptz":

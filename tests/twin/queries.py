@@ -324,8 +324,8 @@ def _arithmetic(w: Writer) -> Step:
     f = {
         "int": w.pick(f"{ref} + 1", f"abs({ref})", f"sum({ref}) OVER ()"),
         "numeric": f"{ref} * 2",
-        "date": w.pick(f"extract(year FROM {ref})", f"{ref} + 1", f"to_char({ref}, 'YYYY')"),
-        "timestamp": f"date_trunc('day', {ref})",
+        "date": computed(w, ref),
+        "timestamp": computed(w, ref),
     }
     return Step(f"SELECT a.id, {f.get(ref.column.family, str(ref))} AS e FROM {t.name} a")
 

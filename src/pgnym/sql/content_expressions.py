@@ -45,13 +45,15 @@ def is_strict(expression: Expression, loose: bool) -> bool:
     return any(is_strict(argument, loose) for argument in arguments)
 
 
-def with_default(expression: Expression, collation: Collation) -> Expression:
-    """What is computed of constants alone has the database's default collation."""
+def with_default(expression: Expression, collation: Collation, own: Collation | None) -> Expression:
+    """What is computed of constants alone has the database's default ``collation``, as has what has none of its ``own``."""
     if not isinstance(expression, Call):
         return expression
-    arguments = tuple(with_default(argument, collation) for argument in expression.arguments)
-    own = expression.collation if holds_value(expression) else expression.collation or collation
-    return replace(expression, arguments=arguments, collation=own)
+    arguments = tuple(with_default(argument, collation, own) for argument in expression.arguments)
+    decided = expression.collation
+    if decided is None and (own is None or not holds_value(expression)):
+        decided = collation
+    return replace(expression, arguments=arguments, collation=decided)
 
 
 def holds_value(expression: Expression) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from pgnym.semantics.expression import Call, Collation, Constant, Expression, Value
 from pgnym.semantics.signatures import resolve
+from pgnym.sql.collating import DEFAULT
 from pgnym.sql.content_expressions import (
     holds_value,
     is_strict,
@@ -148,10 +149,18 @@ def _build(run: Run, nodes: list[Node], operator: str | None, scope: Scope) -> _
     if taken.value is None:
         return None
     test = parts[0] if operator is None else Call(operator, tuple(parts), _BOOL)
-    collation = taken.value.protection.collation
-    if collation is not None and collation.name == "default":
-        test = with_default(test, collation)
+    test = _collated(run, test, taken.value)
     return _Built(taken, taken.value, test)
+
+
+def _collated(run: Run, expression: Expression, value: Token) -> Expression:
+    """An expression with the database's default collation where PostgreSQL would use that."""
+    own = value.protection.collation
+    if own is None:
+        default = run.catalog.collations.get(DEFAULT)
+    else:
+        default = own if own.name == "default" else None
+    return expression if default is None else with_default(expression, default, own)
 
 
 def computed(run: Run, node: Node, scope: Scope) -> Computed | None:
@@ -171,9 +180,7 @@ def computed(run: Run, node: Node, scope: Scope) -> Computed | None:
     taken, expression = builder.taken, part.expression
     if taken.value is None or isinstance(expression, Value) or not holds_value(expression):
         return None
-    own = taken.value.protection.collation
-    if own is not None and own.name == "default":
-        expression = with_default(expression, own)
+    expression = _collated(run, expression, taken.value)
     return Computed(
         taken.value,
         taken.kept,

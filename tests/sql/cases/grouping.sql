@@ -106,6 +106,6 @@ SELECT date_trunc('month', birth_date)::date AS m, count(*) FROM customer GROUP 
 --| birth:1082[0=date_trunc('month', value); 1=cast(value)] -
 
 -- to_char
-SELECT to_char(birth_date, 'YYYY-MM') AS m, count(*) FROM customer WHERE to_char(birth_date, 'YYYY') = '2000' GROUP BY m ORDER BY m
---> SELECT («0||((<birth ordered to_char(value, 'YYYY-MM')>::jsonb ->> (rank<birth ranks to_char(value, 'YYYY-MM')>(birth_date))))::text||») AS m, count(*) FROM customer WHERE (birth_date = ANY(<birth matches (to_char(value, 'YYYY') = '2000')>::text[])) GROUP BY rank<birth ranks to_char(value, 'YYYY-MM')>(birth_date) ORDER BY rank<birth ranks to_char(value, 'YYYY-MM')>((<birth ordered to_char(value, 'YYYY-MM')>::jsonb ->> (rank<birth ranks to_char(value, 'YYYY-MM')>(birth_date))))
---| birth[0=to_char(value, 'YYYY-MM')] -
+SELECT to_char(birth_date, 'YYYYMM')::int AS m, count(*) FROM customer WHERE to_char(birth_date, 'YYYY') = '2000' GROUP BY m
+--> SELECT («1||((«0||((<birth ordered cast(to_char(value, 'YYYYMM'))>::jsonb ->> (rank<birth ranks cast(to_char(value, 'YYYYMM'))>(birth_date))))::text||»))::text||») AS m, count(*) FROM customer WHERE (birth_date = ANY(<birth matches (to_char(value, 'YYYY') = '2000')>::text[])) GROUP BY rank<birth ranks cast(to_char(value, 'YYYYMM'))>(birth_date)
+--| birth:23[0=to_char(value, 'YYYYMM'); 1=cast(value)] -
