@@ -187,3 +187,48 @@ def test_a_worker_that_is_started_later_is_told(applied: Deployment) -> None:
             time.sleep(0.05)
         until_all_read(gateway, 2)
         assert gateway.terminate() == 0
+
+
+@pytest.mark.parametrize("by", ["shares", "key"])
+def test_a_serving_gateway_goes_on_with_the_new_master_key(
+    applied: Deployment, tmp_path: Path, by: str
+) -> None:
+    """Every worker of it learns the key that one was given; and a worker that is started later has it too."""
+    new = tmp_path / "new.key"
+    new.write_text(base64.b64encode(os.urandom(32)).decode())
+    first, second, _ = shares_of(applied, "--key-file", str(new))
+    wrong = base64.b64encode(os.urandom(32)).decode()
+    old_shares = shares_of(applied)[:2]
+    with Gateway(applied, sealed=True, arguments=["--workers", "2"]) as gateway:
+        for share in old_shares:
+            call(gateway, "POST", "/v1/unseal", {"share": share})
+        until_all_read(gateway, 2)
+        begin = applied.pgnym(
+            "keys",
+            "rotate",
+            "master",
+            "--new-key-file",
+            str(new),
+            "--shares",
+            sealed=True,
+            stdin="\n".join(old_shares),
+        )
+        assert "both open the vault" in begin.stdout
+        assert call(gateway, "POST", "/v1/unseal", {"key": wrong})[0] == 422
+        assert call(gateway, "POST", "/v1/unseal", {"key": applied.master_key})[0] == 409, "it has that one"
+        finish = ("keys", "rotate", "master", "--finish", "--new-key-file", str(new))
+        refusal = applied.pgnym(*finish, sealed=True, check=False)
+        assert "2 processes still hold master key" in refusal.stderr
+        if by == "shares":
+            assert call(gateway, "POST", "/v1/unseal", {"share": first})[0] == 200
+            assert call(gateway, "POST", "/v1/unseal", {"share": second})[0] == 200
+        else:
+            assert call(gateway, "POST", "/v1/unseal", {"key": new.read_text()})[0] == 200
+        assert "opens nothing any more" in applied.pgnym(*finish, sealed=True).stdout
+        until_all_read(gateway, 2)
+        os.kill(next(children(gateway.pid)), signal.SIGKILL)
+        gateway.wait_for_log("starting another")
+        until_all_read(gateway, 2)
+        for secret in (first, second, new.read_text()):
+            assert not repeats(gateway.stderr_text(), secret)
+            assert secret not in gateway.stderr_text()

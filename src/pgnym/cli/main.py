@@ -125,7 +125,7 @@ def add_keys(
     config: argparse.ArgumentParser,
     owner: argparse.ArgumentParser,
 ) -> None:
-    """``keys generate``, ``split`` and ``rotate``."""
+    """``keys generate``, ``split``, ``rotate`` and ``status``."""
     keys = commands.add_parser("keys", help="the master key, and the keys below it")
     actions = keys.add_subparsers(dest="action", metavar="ACTION", required=True)
     generate = actions.add_parser("generate", help="a new master key, in base64 on standard output")
@@ -135,6 +135,7 @@ def add_keys(
     split.add_argument(
         "--threshold", type=count, default=2, metavar="M", help="how many are needed (default: %(default)s)"
     )
+    split.add_argument("--key-file", metavar="FILE", help="split the key of this file instead")
     split.set_defaults(run="pgnym.cli.keys:split")
     rotate = actions.add_parser("rotate", help="new keys in place of those there are, while gateways run")
     kinds = rotate.add_subparsers(dest="kind", metavar="KIND", required=True)
@@ -143,8 +144,25 @@ def add_keys(
     )
     data.add_argument("--tenant", metavar="NAME", help="default: all")
     data.set_defaults(run="pgnym.cli.keys:rotate_data_keys")
+    master = kinds.add_parser(
+        "master", parents=[config, owner], help="let a new master key open the vault; with --finish, no other"
+    )
+    master.add_argument("--new-key-file", metavar="FILE", help="the new master key (`pgnym keys generate`)")
+    master.add_argument("--shares", action="store_true", help="read the present key from shares, one a line")
+    ends = master.add_mutually_exclusive_group()
+    ends.add_argument(
+        "--finish", action="store_true", help="the new key stays, the old one opens nothing any more"
+    )
+    ends.add_argument(
+        "--cancel", action="store_true", help="the old key stays, the new one opens nothing any more"
+    )
+    master.set_defaults(run="pgnym.cli.keys:rotate_master_key")
     token = kinds.add_parser("token", parents=[config, owner], help="not built")
     token.set_defaults(run="pgnym.cli.keys:rotate_token_keys")
+    status = actions.add_parser("status", parents=[config], help="which keys there are, their age and use")
+    status.add_argument("--tenant", metavar="NAME", help="default: all")
+    status.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
+    status.set_defaults(run="pgnym.cli.keys:status")
 
 
 def add_audit(

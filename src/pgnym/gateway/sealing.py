@@ -64,25 +64,26 @@ class Sealing:
         return self._shares.progress
 
     async def give_key(self, secret: bytes, *, tell: bool = True) -> None:
-        """Unseal with the master key itself.
+        """Unseal with the master key itself; an unsealed one goes on with it, if the master key is being changed.
 
         Errors: AlreadyUnsealed, KeyProblem (no key), WrongMasterKey, VaultUnavailable, VaultOutdated, GatewayError. It is
         then as sealed as before.
         """
-        await self._unseal(MasterKey(secret))
+        await self._take(MasterKey(secret))
         self._shares.clear()
         if tell and self.bus is not None:
             self.bus.tell(Word.KEY, secret)
 
     async def give_share(self, text: str, *, tell: bool = True) -> Progress:
-        """Take a share, and unseal if there are enough. Errors: ShareRefused, and those of ``give_key``."""
-        if not self._runtime.sealed:
+        """Take a share, and do as ``give_key`` if there are enough. Errors: ShareRefused, and those of ``give_key``."""
+        vault = self._runtime.vault
+        if vault is not None and not await vault.master.replaceable():
             raise _already()
         progress = self._shares.add(text)
         if tell and self.bus is not None:
             self.bus.tell(Word.SHARE, text.encode())
         if progress.given >= progress.needed:
-            await self._unseal(self._shares.combine())
+            await self._take(self._shares.combine())
         return progress
 
     def forget_shares(self, *, tell: bool = True) -> None:
@@ -134,6 +135,17 @@ class Sealing:
         except VaultError as error:
             # The worker that was told has given the answer; this one would be of no use if it failed alone.
             self._runtime.log.error("this worker could not follow: %s", error.message)
+
+    async def _take(self, master: MasterKey) -> None:
+        vault = self._runtime.vault
+        if vault is None:
+            await self._unseal(master)
+            return
+        if master.id == vault.master.id or not await vault.master.replaceable():
+            master.wipe()
+            raise _already()
+        await vault.master.adopt(master)
+        self._runtime.log.info("goes on with master key %s", vault.master.id)
 
     async def _unseal(self, master: MasterKey) -> None:
         runtime = self._runtime

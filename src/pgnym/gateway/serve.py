@@ -281,8 +281,15 @@ async def start_runtime(
         )
         return connection
 
-    def open_vault(master: MasterKey) -> Coroutine[None, None, Vault]:
-        return Vault.open(
+    def find_master() -> bytes | None:
+        try:
+            return master_key(config, environment)
+        except ConfigError as error:
+            _LOG.error("no other master key: %s", error)
+            return None
+
+    async def open_vault(master: MasterKey) -> Vault:
+        vault = await Vault.open(
             where,
             master,
             same_cluster=config.vault.url is None,
@@ -294,6 +301,8 @@ async def start_runtime(
             timings=runtime.counts.timings,
             connect_timeout=config.vault.timeout or 60,
         )
+        vault.master.find = find_master
+        return vault
 
     runtime = Runtime(config, Catalogs(connect, registry, signatures_of(config)), budget)
 

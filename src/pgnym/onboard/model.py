@@ -236,6 +236,7 @@ class Stage(Enum):
     CHECK = "rows checked"
     INDEX = "values indexed"
     RESEAL = "values under the new key"
+    WRAP = "tenants under the new key"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import asyncpg
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pgnym.vault import locks
+from pgnym.vault.change_over import ChangeOver
 from pgnym.vault.ciphers import MAX_USES
 from pgnym.vault.connection import set_tenant
 from pgnym.vault.errors import KeyProblem, VaultError
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
 _FIRST_RESERVE = 4096
 _LARGEST_RESERVE = 2**20
 _LOCK_TIMEOUT = "1s"
+_CHANGE = ("old_key", "new_key", "bridge", "under_old", "under_new")
+_KEYS = (
+    "SELECT k.purpose, k.generation, k.wrapped, t.master_key, "  # noqa: S608 - names of columns
+    + ", ".join(f"m.{name}" for name in _CHANGE)
+    + " FROM vault.tenant t JOIN vault.key k ON k.tenant = t.id LEFT JOIN vault.master_rotation m ON true"
+    " WHERE t.id = $1 ORDER BY k.purpose, k.generation"
+)
+_HOLD_KEK = "SELECT FROM vault.key WHERE tenant = $1 AND purpose = 'kek' FOR SHARE"
 
 
 @dataclass(slots=True, repr=False)
@@ -85,12 +94,40 @@ class Keyring:
 
     async def check(self, connection: Connection) -> None:
         """WrongMasterKey if a tenant's keys lie under another master key than ours."""
-        row = await connection.fetchrow(
-            "SELECT name, master_key FROM vault.tenant WHERE master_key <> $1 ORDER BY id LIMIT 1",
-            self._master.id,
-        )
-        if row is not None:
-            raise wrong_master_key(self._master, f"the KEK of tenant {row['name']}", row["master_key"])
+        for under in await self._usable(connection):
+            if under is not self._master:
+                under.wipe()
+
+    async def _usable(self, connection: Connection) -> list[MasterKey]:
+        """Ours, and behind it the bridge key if there is one; the last is what new KEKs are to lie under."""
+        while True:
+            found = [self._master]
+            change = await ChangeOver.read(connection)
+            if change is not None:
+                bridge = change.bridge_under(self._master)
+                found.insert(0 if change.staying else 1, bridge)
+            row = await connection.fetchrow(
+                "SELECT name, master_key FROM vault.tenant WHERE master_key <> ALL ($1) ORDER BY id LIMIT 1",
+                [under.id for under in found],
+            )
+            if row is None:
+                return found
+            if await ChangeOver.read(connection) == change:  # else it began or ended in between
+                raise wrong_master_key(self._master, f"the KEK of tenant {row['name']}", row["master_key"])
+
+    async def replaceable(self, connection: Connection) -> bool:
+        """Whether another master key could take the place of ours."""
+        change = await ChangeOver.read(connection)
+        return change is not None and change.admits(change.other(self._master.id))
+
+    async def adopt(self, connection: Connection, master: MasterKey) -> None:
+        """Go on under the other master key of a change-over. Errors: WrongMasterKey, and all is as before."""
+        change = await ChangeOver.read(connection)
+        if change is None or not change.admits(master.id):
+            raise wrong_master_key(master, "the vault's keys", self._master.id)
+        change.bridge_under(master).wipe()
+        self._master.wipe()
+        self._master = master
 
     async def load(self, connection: Connection, name: str, *, create: bool = True) -> TenantKeys:
         """The keys of a tenant, read anew; the tenant and its keys are created if they are not there.
@@ -100,13 +137,15 @@ class Keyring:
         async with connection.transaction():
             # Keys must outlive any crash, whatever the server's default is.
             await connection.execute("SET LOCAL synchronous_commit = on")
-            tenant, new = await self._tenant(connection, name, create)
+            tenant, under = await self._tenant(connection, name, create)
             await set_tenant(connection, tenant)
-            if new:
-                await self._create(connection, tenant)
+            if under is not None:
+                await self._create(connection, tenant, under)
+                if under is not self._master:
+                    under.wipe()
             # Before the keys, which are then at least as new.
             known = await connection.fetchval("SELECT keys FROM vault.search_epoch")
-            keys = self._unwrap(tenant, name, await _rows(connection, tenant))
+            keys = self._unwrap(tenant, name, await tenant_keys(connection, tenant))
             keys.known = known
         if (before := self._tenants.get(name)) is not None:
             if before.generation == keys.generation:
@@ -137,10 +176,13 @@ class Keyring:
                 MAX_USES,
             )
             if not done:
-                rows = await _rows(connection, keys.id)
+                # A new KEK (see ``master_rotation``) must not come between our reading of this one and our insert.
+                if not await connection.fetch(_HOLD_KEK, keys.id):
+                    await connection.fetch(_HOLD_KEK, keys.id)  # it was replaced while we waited for it
+                rows = await tenant_keys(connection, keys.id)
                 if max(row["generation"] for row in rows if row["purpose"] == "data") == keys.generation:
                     # Used up. Of two gateways that notice at once, one inserts; both read it back.
-                    kek = self._kek(keys.id, rows)
+                    kek = unwrap_kek(self._master, keys.id, keys.name, rows)
                     await _insert(connection, keys.id, Purpose.DATA, keys.generation + 1, kek)
                     kek.wipe()
         if done:
@@ -170,9 +212,9 @@ class Keyring:
                     str(keys.id),
                     _LOCK_TIMEOUT,
                 )
-                rows = await _rows(connection, keys.id)
+                rows = await tenant_keys(connection, keys.id)
                 generation = int(_latest(rows, keys.id, Purpose.DATA)["generation"]) + 1
-                kek = self._kek(keys.id, rows)
+                kek = unwrap_kek(self._master, keys.id, keys.name, rows)
                 wrapped = kek.wrap(os.urandom(KEY_LENGTH), Purpose.DATA, keys.id, generation)
                 kek.wipe()
                 done = await connection.fetchval(
@@ -188,44 +230,39 @@ class Keyring:
         self._tenants.clear()
         self._master.wipe()
 
-    async def _tenant(self, connection: Connection, name: str, create: bool) -> tuple[int, bool]:
-        find = "SELECT id, master_key FROM vault.tenant WHERE name = $1"
-        row = await connection.fetchrow(find, name)
-        if row is None:
+    async def _tenant(self, connection: Connection, name: str, create: bool) -> tuple[int, MasterKey | None]:
+        """The id; for a new one also the key that its KEK is to lie under."""
+        find = "SELECT id FROM vault.tenant WHERE name = $1"
+        found: int | None = await connection.fetchval(find, name)
+        if found is None:
             if not create:
                 raise VaultError(f"tenant {name} is not in the vault")
             if not 1 <= len(name) <= 63 or not name.isprintable():
                 raise VaultError("a tenant's name has 1 to 63 printable characters")
             await connection.execute("SELECT pg_advisory_xact_lock($1)", locks.TENANT)
-            await self.check(connection)
+            under = (await self._usable(connection))[-1]
             added = await connection.fetchval(
                 "INSERT INTO vault.tenant (name, master_key) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING id",
                 name,
-                self._master.id,
+                under.id,
             )
             if added is not None:
-                return added, True
-            row = await connection.fetchrow(find, name)
-            assert row is not None  # another added it, and tenants are never deleted
-        if row["master_key"] != self._master.id:
-            raise wrong_master_key(self._master, f"the KEK of tenant {name}", row["master_key"])
-        return row["id"], False
+                return added, under
+            found = await connection.fetchval(find, name)
+            assert found is not None  # another added it, and tenants are never deleted
+        return found, None
 
-    async def _create(self, connection: Connection, tenant: int) -> None:
+    async def _create(self, connection: Connection, tenant: int, under: MasterKey) -> None:
         # Only ever together with the tenant's row: a key that is missing later was lost, and a new one in its place would
         # silently make other tokens of the same values.
-        await _insert(connection, tenant, Purpose.KEK, 1, self._master)
-        kek = self._kek(tenant, await _rows(connection, tenant))
+        await _insert(connection, tenant, Purpose.KEK, 1, under)
+        kek = unwrap_kek(under, tenant, "", await tenant_keys(connection, tenant))
         for purpose in (Purpose.DATA, Purpose.TOKEN, Purpose.SEARCH, Purpose.AUDIT):
             await _insert(connection, tenant, purpose, 1, kek)
         kek.wipe()
 
-    def _kek(self, tenant: int, rows: list[asyncpg.Record]) -> Secret:
-        row = _latest(rows, tenant, Purpose.KEK)
-        return self._master.unwrap_kek(row["wrapped"], tenant, row["generation"])
-
     def _unwrap(self, tenant: int, name: str, rows: list[asyncpg.Record]) -> TenantKeys:
-        kek = self._kek(tenant, rows)
+        kek = unwrap_kek(self._master, tenant, name, rows)
 
         def unwrap(row: asyncpg.Record) -> Secret:
             return kek.unwrap(row["wrapped"], Purpose(row["purpose"]), tenant, row["generation"])
@@ -262,11 +299,25 @@ def _latest(rows: list[asyncpg.Record], tenant: int, purpose: Purpose) -> asyncp
     return max(found, key=lambda row: int(row["generation"]))
 
 
-async def _rows(connection: Connection, tenant: int) -> list[asyncpg.Record]:
-    return await connection.fetch(
-        "SELECT purpose, generation, wrapped FROM vault.key WHERE tenant = $1 ORDER BY purpose, generation",
-        tenant,
-    )
+def unwrap_kek(master: MasterKey, tenant: int, name: str, rows: list[asyncpg.Record]) -> Secret:
+    """The tenant's KEK, of the rows that ``tenant_keys`` gave. ``master``: what it lies under, or opens that."""
+    row = _latest(rows, tenant, Purpose.KEK)
+    wrapped, generation, under = row["wrapped"], row["generation"], row["master_key"]
+    if under == master.id:
+        return master.unwrap_kek(wrapped, tenant, generation)
+    if row["bridge"] != under:
+        raise wrong_master_key(master, f"the KEK of tenant {name}", under)
+    bridge = ChangeOver(*(row[column] for column in _CHANGE)).bridge_under(master)
+    try:
+        return bridge.unwrap_kek(wrapped, tenant, generation)
+    finally:
+        bridge.wipe()
+
+
+async def tenant_keys(connection: Connection, tenant: int) -> list[asyncpg.Record]:
+    """The rows of a tenant's keys, and what they lie under. In one statement, so that all is of one moment: a change of the
+    master key goes on beside."""
+    return await connection.fetch(_KEYS, tenant)
 
 
 async def _insert(

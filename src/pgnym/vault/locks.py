@@ -15,5 +15,12 @@ AUDIT_EXPORT = 0x70676E7970
 """Of a session: one gateway sends the audit log on."""
 ERASURES = 0x70676E7971
 """Of a session: one gateway at a time finishes erasures."""
+HOLDERS = 0x70676E79
+"""Of a session, shared: a process has a master key in memory; the second number is ``holder`` of the key's id."""
 APPLY = 0x70676E796D01
 """Of a session, in the application's database: one apply or undo at a time."""
+
+
+def holder(key: str) -> int:
+    """The second number of ``HOLDERS`` for a key of this id (in hexadecimal): its first 32 bits, as PostgreSQL's integer."""
+    return int.from_bytes(bytes.fromhex(key)[:4], "big", signed=True)

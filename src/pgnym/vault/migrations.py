@@ -30,6 +30,7 @@ SCHEMA = "vault"
 _GRANTS = {
     "migration": "SELECT",
     "tenant": "SELECT, INSERT",
+    "master_rotation": "SELECT",
     "domain": "SELECT",
     "protected_column": "SELECT",
     "key": "SELECT, INSERT, UPDATE (reserved)",

@@ -24,6 +24,7 @@ from pgnym.vault.ciphers import cannot_open_without_key, open, seal_all
 from pgnym.vault.connection import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Connector, Lane, LanePool
 from pgnym.vault.domain_values import SCAN_BYTES, SCAN_LIMIT, DomainReader, DomainValues, ScanMemory
 from pgnym.vault.errors import KeyGone, TooManyValues, VaultError, vault_closed
+from pgnym.vault.following import MasterFollower
 from pgnym.vault.indexes import Fold, Indexes, IndexesChanged, TenantGrams
 from pgnym.vault.indexes import load as load_indexes
 from pgnym.vault.keyring import Keyring, TenantKeys
@@ -110,7 +111,9 @@ class Vault:
             indexes_changed=self._forget_indexes,
             keys_changed=self._keys_changed,
             take_pending=self._take_pending,
+            master=lambda: self.keyring.master_id,
         )
+        self.master = MasterFollower(self.keyring, self._with_keys, self.watch.pending)
 
     def __repr__(self) -> str:
         return f"<Vault of {len(self._tenants)} tenants, {'same cluster' if self.same_cluster else 'own server'}>"
@@ -156,6 +159,7 @@ class Vault:
         try:
             await vault._control.run(vault._check)
             await vault.watch.start()
+            await vault._control.run(vault.keyring.check)  # no change of the master key ends from here on
         except BaseException:
             await vault._control.close()
             raise
@@ -266,6 +270,7 @@ class Vault:
                     # Whoever needs the keys asks for them again and gets the error; and if the server can't be
                     # reached, the watch will say again that keys may have changed.
                     continue
+            await self.master.look()
 
     def _lost(self) -> None:
         self._forget_indexes()
@@ -286,6 +291,10 @@ class Vault:
                 tenant.keys = await self._controlled(
                     lambda connection: self.keyring.load(connection, tenant.name, create=False)
                 )
+
+    async def _with_keys(self, work: Callable[[Connection], Awaitable[Value]]) -> Value:
+        async with self._control_lock:
+            return await self._controlled(work)
 
     async def _controlled(self, work: Callable[[Connection], Awaitable[Value]]) -> Value:
         """``work`` on the control connection, whose lock is held."""

@@ -1,10 +1,11 @@
-"""One connection per process that watches the vault's server. It does two things that need a connection's continuity.
+"""One connection per process that watches the vault's server. It does three things that need a connection's continuity.
 
 - It listens for invalidations (NOTIFY ``pgnym_invalidate``). While it is down nothing may be kept, because what
 others erase would be
   missed; when it is lost, everything kept is forgotten.
 - It confirms that asynchronously committed puts have been flushed. That it was open before the put and still is proves that
   the server has not crashed in between; so what it then sees as flushed was not lost.
+- It shows which master key this process has, by a shared advisory lock: no change of the master key ends before that.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from pgnym.vault import locks
 from pgnym.vault.connection import Connector, translated
-from pgnym.vault.errors import VaultError
+from pgnym.vault.errors import VaultError, WrongMasterKey
 from pgnym.vault.tokens import TOKEN_LENGTH, is_token
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ Taken = list[Callable[[], None]]
 class Watch:
     """``forget(tenant_id, tokens)`` is called for each invalidation (None: all of the tenant's), ``forget_all`` when the
     connection is lost, ``indexes_changed`` when the vault has other indexes, ``keys_changed`` when it has other keys, or
-    may have. ``take_pending`` gives what to call once everything committed so far is flushed."""
+    may have. ``take_pending`` gives what to call once everything committed so far is flushed. ``master`` gives the id of the
+    master key that is in use."""
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Watch:
         indexes_changed: Callable[[], None],
         keys_changed: Callable[[], None],
         take_pending: Callable[[], Taken],
+        master: Callable[[], str],
     ) -> None:
         self._connector = connector
         self._forget = forget
@@ -56,6 +60,8 @@ class Watch:
         self._indexes_changed = indexes_changed
         self._keys_changed = keys_changed
         self._take_pending = take_pending
+        self._master = master
+        self._shown: str | None = None  # the master key whose lock we have
         self._connection: Connection | None = None
         self._something = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -81,25 +87,48 @@ class Watch:
             connection.terminate()
 
     def pending(self) -> None:
-        """Says that ``take_pending`` would give something."""
+        """Says that ``take_pending`` would give something, or ``master`` something else."""
         self._something.set()
 
     async def _connect(self) -> None:
         connection = await self._connector.connect()
         try:
             connection.add_termination_listener(self._on_lost)
+            self._shown = None
+            await self._show(connection)
             await connection.add_listener(CHANNEL, self._on_notification)
             await connection.execute(
                 "SET synchronous_commit = local"
             )  # a flush here is what is asked; see _FLUSH
         except BaseException as error:
             connection.terminate()
-            if isinstance(error, Exception):
+            if isinstance(error, Exception) and not isinstance(error, VaultError):
                 raise translated(error) from None
             raise  # stopped while it connected
         if connection.is_closed():
             raise translated(ConnectionError())
         self._connection = connection
+
+    async def _show(self, connection: Connection) -> None:
+        """Takes the lock that says which master key we have, then lets go of the one before.
+
+        Raises WrongMasterKey if that key is going.
+        """
+        key, before = self._master(), self._shown
+        if key == before:
+            return
+        take = "SELECT pg_catalog.pg_try_advisory_lock_shared($1, $2)"
+        if not await connection.fetchval(take, locks.HOLDERS, locks.holder(key)):
+            raise WrongMasterKey(
+                f"master key {key} is being replaced",
+                key=key,
+                hint="Give the new master key. Nothing was changed.",
+            )
+        self._shown = key
+        if before is not None:
+            await connection.execute(
+                "SELECT pg_catalog.pg_advisory_unlock_shared($1, $2)", locks.HOLDERS, locks.holder(before)
+            )
 
     async def _run(self) -> None:
         failures = 0
@@ -119,7 +148,7 @@ class Watch:
                 continue
             try:
                 await self._serve(connection)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, WrongMasterKey):
                 connection.terminate()
                 self._on_lost(connection)
 
@@ -132,6 +161,7 @@ class Watch:
             await connection.execute("SELECT 1")  # raises if the connection is half open
             return
         self._something.clear()
+        await self._show(connection)
         if not self._can_confirm:
             return
         await asyncio.sleep(_CONFIRM_PAUSE)
