@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -18,6 +19,7 @@ from pgnym.admin.api_tokens import Role
 from pgnym.admin.problems import Problem
 
 MOST_FIELDS = 50
+_DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]").match
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,13 @@ def read_body(route: Route, request: Request) -> msgspec.Struct | None:
 
 def _converted(given: dict[str, str], kind: type[msgspec.Struct], what: str) -> msgspec.Struct:
     try:
-        return msgspec.convert(given, kind, strict=False)
+        found = msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
         raise Problem(400, f"{what}: {error}") from None
+    for name, text in given.items():
+        value = getattr(found, name)
+        if value is None:  # msgspec takes the word "null" for it
+            raise Problem(400, f"{what}: {name} can't be null; leave it out")
+        if isinstance(value, datetime) and _DATE(text) is None:  # and numbers for seconds since 1970
+            raise Problem(400, f"{what}: {name}: expected a time as in RFC 3339")
+    return found
