@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from pgnym.config.errors import ConfigError
 from pgnym.config.model import Config, Role
+from pgnym.policy.budget import Allowance
 from pgnym.policy.masks import Masker, masker
 from pgnym.policy.patterns import best
 from pgnym.policy.sight import Sight
@@ -25,8 +26,7 @@ MOST_COMBINED = 4096
 class RolePolicy:
     """What one role may do. Columns are ``schema.table.column``.
 
-    ``name`` of the role; ``purposes`` it may state; ``statement_limit`` and ``minute_limit`` are its reveal
-    budget in values (0: none at all).
+    ``name`` of the role; ``purposes`` it may state; ``allowance`` is its reveal budget.
     """
 
     __slots__ = (
@@ -36,17 +36,15 @@ class RolePolicy:
         "_role",
         "_sights",
         "_writes",
-        "minute_limit",
+        "allowance",
         "name",
         "purposes",
-        "statement_limit",
     )
 
     def __init__(self, name: str, role: Role, columns: Mapping[str, frozenset[str]]) -> None:
         self.name = name
         self.purposes = frozenset(role.purposes)
-        self.statement_limit = role.reveal_limit.statement
-        self.minute_limit = role.reveal_limit.minute
+        self.allowance = Allowance(f"role:{name}", role.reveal_limit.statement, role.reveal_limit.minute)
         self._role = role
         self._columns = columns
         self._sights: dict[tuple[str, str | None], Sight] = {}
