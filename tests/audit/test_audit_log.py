@@ -102,7 +102,7 @@ def test_a_record_is_committed_when_write_returns(postgres: Cluster, database: s
             assert row["fingerprint"] == "0123456789abcdef"
             assert row["counts"] == '{"email": 2, "public.customer.birth_date": 1}'
             opened = DetailsCipher(tenant.audit_key, tenant.id, row["writer"]).open(1, row["details"])
-            assert unpack_details(opened) == (written.tokens, written.text)
+            assert unpack_details(opened) == (written.tokens, written.text, 0)
             assert TOKEN.decode() not in str(dict(row))
 
     run(postgres, database, scenario)

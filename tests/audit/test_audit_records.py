@@ -28,11 +28,11 @@ def record(text: str = "", found: tuple[bytes, ...] = ()) -> AuditRecord:
 def test_details_survive_packing(text: str, count: int) -> None:
     found = tuple(tokens.randomized(tokens.prefix(n)) for n in range(count))
     packed = pack_details(record(text, found))
-    assert unpack_details(packed) == (found, text)
+    assert unpack_details(packed) == (found, text, 0)
 
 
 def test_text_that_is_no_unicode_does_not_fail() -> None:
-    assert unpack_details(pack_details(record("a\ud800b"))) == ((), "a?b")
+    assert unpack_details(pack_details(record("a\ud800b"))) == ((), "a?b", 0)
 
 
 def test_the_representation_shows_no_details() -> None:

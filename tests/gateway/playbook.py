@@ -25,7 +25,7 @@ from pgnym.gateway.effects import Cancel, Lookup, Refresh, Resolve, Store, Work
 from pgnym.gateway.engine import Engine
 from pgnym.gateway.server_flow import ServerFlow
 from pgnym.gateway.session import Actor, Session
-from pgnym.policy.budget import Budget, StatementBudget
+from pgnym.policy.budget import Allowance, Taken
 from pgnym.policy.roles import Policy, RolePolicy
 from pgnym.sql.catalog import Catalog
 from pgnym.wire import messages
@@ -110,6 +110,23 @@ class Closes:
 
 
 Command = ToClient | ToServer | Refused | Starts | Closes
+
+
+@dataclass(slots=True)
+class Lent:
+    """A purse that holds what each minute's limit allows, and is never filled again."""
+
+    left: dict[str, int] = field(default_factory=dict)
+
+    def allowance(self, tenant: str, role: RolePolicy, user: str, purpose: str | None) -> Allowance:
+        return role.allowance
+
+    def take(self, tenant: str, allowance: Allowance, count: int) -> Taken:
+        left = self.left.get(allowance.name, allowance.minute or 0)
+        if count > left:
+            return Taken.OVER
+        self.left[allowance.name] = left - count
+        return Taken.GIVEN
 
 
 @dataclass(slots=True)
@@ -217,11 +234,6 @@ class Play:
         self.vault = FakeVault()
         self.snapshots = Snapshots(Engine(catalog or shop()))
         policy = Policy(config)
-        budget = Budget()
-
-        def statement(role: RolePolicy) -> StatementBudget:
-            return budget.statement("main", role.name, role.statement_limit, role.minute_limit)
-
         self.session = Session(
             effects=self.stage,
             engines=self.snapshots,
@@ -230,7 +242,7 @@ class Play:
             roles=policy.for_user,
             masker=policy.masker,
             validation=policy.validation,
-            budgets=statement,
+            purse=Lent(),
             actor=Actor(user, "app", "main", "127.0.0.1", "test"),
             parameters={
                 "client_encoding": "UTF8",

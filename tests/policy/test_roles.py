@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pgnym.config import parse
-from pgnym.policy import Policy, RolePolicy, Sight
+from pgnym.policy import Allowance, Policy, RolePolicy, Sight
 from pgnym.policy.roles import MOST_COMBINED
 
 YAML = """
@@ -52,7 +52,7 @@ def test_the_most_specific_pattern_decides(
 def test_limits_names_and_users() -> None:
     policy = Policy(parse(YAML))
     assert policy.for_user("app") is policy.for_user("app2")
-    assert (policy.for_user("app").statement_limit, policy.for_user("app").minute_limit) == (7, 9)
+    assert policy.for_user("app").allowance == Allowance("role:app", 7, 9)
     assert [policy.for_user(u).name for u in ("app", "help", "hr", "HELP", "")] == [
         "app",
         "support",

@@ -204,7 +204,10 @@ class AuditQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AuditRecordBody(msgspec.Struct, frozen=True):
-    """A record. ``text``: the statement without its constants, or the call. ``opened`` false: it was changed."""
+    """A record. ``text``: the statement without its constants, or the call. ``opened`` false: it was changed.
+
+    ``grant``: the number of the one under which values were given.
+    """
 
     time: datetime
     tenant: str
@@ -222,6 +225,7 @@ class AuditRecordBody(msgspec.Struct, frozen=True):
     text: str
     tokens: list[str]
     opened: bool
+    grant: int | None
 
 
 class AuditPage(msgspec.Struct, frozen=True):

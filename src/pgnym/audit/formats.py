@@ -49,6 +49,8 @@ def cef(record: OpenedRecord) -> str:
         "cs2": record.purpose,
         "cs3Label": "fingerprint",
         "cs3": record.fingerprint,
+        "cn1Label": "grant" if record.grant is not None else "",
+        "cn1": "" if record.grant is None else str(record.grant),
         "cs4Label": "domains",
         "cs4": ",".join(f"{domain}:{count}" for domain, count in sorted(record.counts.items())),
     }

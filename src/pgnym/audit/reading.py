@@ -64,7 +64,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class OpenedRecord:
-    """A record with its details. ``text``: the statement without its constants, or the SQLSTATE of a refusal."""
+    """A record with its details. ``text``: the statement without its constants, or the SQLSTATE of a refusal.
+
+    ``grant``: the number of the one under which values were given.
+    """
 
     time: datetime
     tenant: str
@@ -82,6 +85,7 @@ class OpenedRecord:
     text: str
     tokens: tuple[bytes, ...]
     opened: bool = True
+    grant: int | None = None
 
     def shown(self) -> dict[str, Any]:
         """For JSON."""
@@ -151,9 +155,10 @@ async def read_writer(
 
 
 def _opened(row: asyncpg.Record, tenant: str, cipher: DetailsCipher) -> OpenedRecord:
-    found, statement, opened = (), "", True
+    found: tuple[bytes, ...] = ()
+    statement, grant, opened = "", 0, True
     try:
-        found, statement = unpack_details(cipher.open(row["sequence"], row["details"]))  # type: ignore[assignment]
+        found, statement, grant = unpack_details(cipher.open(row["sequence"], row["details"]))
     except CannotOpen:
         opened = False
     return OpenedRecord(
@@ -173,4 +178,5 @@ def _opened(row: asyncpg.Record, tenant: str, cipher: DetailsCipher) -> OpenedRe
         statement,
         found,
         opened,
+        grant or None,
     )

@@ -133,6 +133,7 @@ def text_line(record: OpenedRecord) -> str:
         who,
         f"from {record.client_address}" if record.client_address else "",
         f"for {record.purpose}" if record.purpose else "",
+        f"under grant {record.grant}" if record.grant is not None else "",
         counts,
         record.text if record.opened else "(details don't open: run `pgnym audit verify`)",
     ]

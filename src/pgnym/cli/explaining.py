@@ -153,7 +153,7 @@ def of_rewrite(
         ),
     }
     if any(output.sees != "tokens" for output in outputs):
-        fields["budget"] = Budget(role.statement_limit, role.minute_limit)
+        fields["budget"] = Budget(role.allowance.statement or 0, role.allowance.minute or 0)
     refusal = _bad_value(rewrite, text)
     if lacking:
         right = lacking[0]

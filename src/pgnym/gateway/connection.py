@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pgnym.audit.records import AuditRecord
 from pgnym.gateway.binding import end_point
-from pgnym.gateway.effects import Cancel, Lookup, Refresh, Resolve, Store, Work
+from pgnym.gateway.effects import Cancel, Lend, Lookup, Refresh, Resolve, Store, Work
 from pgnym.gateway.login import Login, LoginRefused
 from pgnym.gateway.reports import ErrorReport, GatewayError, report_of
 from pgnym.gateway.session import IDLE, Session
@@ -409,6 +409,8 @@ class ClientConnection(Leg):
             return await runtime.look_up(session.actor.tenant, work.tokens, work.record)
         if isinstance(work, Resolve):
             return await runtime.resolve(session.actor.tenant, work.questions, work.record)
+        if isinstance(work, Lend):
+            return await runtime.purse.lend(session.actor.tenant, work.allowance, work.count)
         if isinstance(work, Store):
             await runtime.store(session.actor.tenant, work.values, work.record)
         elif isinstance(work, Refresh):

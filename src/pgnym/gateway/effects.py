@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pgnym.audit.records import AuditRecord
+from pgnym.policy.budget import Allowance
 from pgnym.sql.plan import Lookup as Search
 
 
@@ -55,11 +56,19 @@ class Refresh:
 
 
 @dataclass(frozen=True, slots=True)
+class Lend:
+    """Count so many values against an allowance once the vault has lent them. Result: whether they may be given."""
+
+    allowance: Allowance
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """Ask the server to cancel what it does for this session (CancelRequest); done when the server has taken it."""
 
 
-Work = Store | Lookup | Resolve | Refresh | Cancel
+Work = Store | Lookup | Resolve | Lend | Refresh | Cancel
 
 
 class Effects(Protocol):

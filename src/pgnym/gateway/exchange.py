@@ -18,6 +18,7 @@ from pgnym.gateway.reveal import RowReveal, reveals_of
 from pgnym.gateway.session import Session
 from pgnym.gateway.slots import Change, Portal, Slot, Step
 from pgnym.gateway.tokenize import supports_encoding
+from pgnym.policy.budget import StatementBudget
 from pgnym.wire import messages
 from pgnym.wire.frames import BACKEND, Backend, run_end
 from pgnym.wire.frontend import bind_result_formats
@@ -159,9 +160,9 @@ def _reveal(
         # The server has finished the statement; its ReadyForQuery ends the cycle for the client too.
         flow.finish(exchange, head + report.encode() + tail[-6:])
 
-    over = spend(session, session.budget(), fingerprint, found)
-    if over is not None:
-        refused(over)
+    spent = spend(session, StatementBudget(), fingerprint, found)
+    if isinstance(spent, ErrorReport):
+        refused(spent)
         return
 
     def answered(rows: bytes) -> None:
@@ -173,4 +174,4 @@ def _reveal(
         flow.resume()
 
     flow.block()
-    open_tokens(session, reveal, chunk, fingerprint, found, answered, failed)
+    open_tokens(session, spent, reveal, chunk, answered, failed)

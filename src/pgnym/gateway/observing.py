@@ -198,7 +198,7 @@ class ObservingRuntime(Runtime):
             masker=self.policy.masker,
             validation=self.policy.validation,
             roles=self.policy.for_user,
-            budgets=lambda role: self.budget.statement(actor.tenant, role.name, 0, 0),
+            purse=self.purse,
             actor=actor,
             watcher=watcher,
         )

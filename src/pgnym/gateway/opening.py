@@ -3,45 +3,96 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from time import monotonic
+from dataclasses import dataclass
 
 from pgnym.audit.records import Action
-from pgnym.gateway.effects import Lookup
+from pgnym.gateway.effects import Lend, Lookup
 from pgnym.gateway.reports import ErrorReport, over_budget, report_of
 from pgnym.gateway.reveal import Reveal
 from pgnym.gateway.session import Session
-from pgnym.policy.budget import StatementBudget
+from pgnym.policy.budget import Allowance, Over, StatementBudget, Taken
 
 Found = tuple[Collection[bytes], dict[str, int]]
 """The tokens to look up, and how many per domain (``Reveal.find``)."""
 
 
-def spend(session: Session, budget: StatementBudget, fingerprint: str, found: Found) -> ErrorReport | None:
-    """Count the values; the error, which is recorded, if they are more than may be given."""
-    tokens, counts = found
-    over = budget.take(len(tokens), monotonic())
-    if over is None:
-        return None
-    session.effects.post(session.record(Action.REFUSE, fingerprint, counts, denied="42501"))
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Values that a statement may be given: counted, or with ``lacking`` to be counted once more has been lent."""
+
+    budget: StatementBudget
+    allowance: Allowance
+    fingerprint: str
+    found: Found
+    lacking: bool
+
+
+def spend(session: Session, budget: StatementBudget, fingerprint: str, found: Found) -> Spent | ErrorReport:
+    """Count the values; the error, which is recorded, if they are more than may be given.
+
+    The allowance is looked at each time: a grant ends in the middle of a statement, too. Raises ``GatewayError`` 53400.
+    """
+    count = len(found[0])
+    allowance = session.allowance()
+    if budget.over(count, allowance):
+        return _over(session, Over.STATEMENT, allowance, fingerprint, found)
+    taken = session.purse.take(session.actor.tenant, allowance, count)
+    if taken is Taken.OVER:
+        return _over(session, Over.MINUTE, allowance, fingerprint, found)
+    lacking = taken is Taken.LACKING
+    if not lacking:
+        budget.spent += count
+    return Spent(budget, allowance, fingerprint, found, lacking)
+
+
+def _over(session: Session, over: Over, allowance: Allowance, fingerprint: str, found: Found) -> ErrorReport:
+    record = session.record(Action.REFUSE, fingerprint, found[1], denied="42501", grant=allowance.grant or 0)
+    session.effects.post(record)
     session.counts.refused("42501")
     session.counts.spent(session.role.name)
-    return over_budget(over, session.role)
+    return over_budget(over, session.role, allowance)
 
 
 def open_tokens(
     session: Session,
+    spent: Spent,
     reveal: Reveal,
     chunk: bytes,
-    fingerprint: str,
-    found: Found,
     answered: Callable[[bytes], None],
     failed: Callable[[ErrorReport], None],
 ) -> None:
-    """Call back with the chunk rebuilt, once its record is committed and the values are there; or with what failed.
+    """Call back with the chunk rebuilt, once its values are lent and there and its record is committed; or with a failure.
 
     Never before this has returned, and not at all for a session that is over.
     """
-    tokens, counts = found
+    if not spent.lacking:
+        _open(session, spent, reveal, chunk, answered, failed)
+        return
+    count = len(spent.found[0])
+
+    def lent(result: object, error: Exception | None) -> None:
+        if session.closed:
+            return
+        if error is not None:
+            failed(report_of(error))
+        elif result is True:
+            spent.budget.spent += count
+            _open(session, spent, reveal, chunk, answered, failed)
+        else:
+            failed(_over(session, Over.MINUTE, spent.allowance, spent.fingerprint, spent.found))
+
+    session.effects.start(Lend(spent.allowance, count), lent)
+
+
+def _open(
+    session: Session,
+    spent: Spent,
+    reveal: Reveal,
+    chunk: bytes,
+    answered: Callable[[bytes], None],
+    failed: Callable[[ErrorReport], None],
+) -> None:
+    tokens, counts = spent.found
     role = session.role.name
     values: dict[bytes, bytes] = {}
     missing: list[bytes] = []
@@ -69,5 +120,7 @@ def open_tokens(
             session.counts.revealed(role, counts)
             answered(answer)
 
-    record = session.record(Action.REVEAL, fingerprint, counts, tokens=tokens)
+    record = session.record(
+        Action.REVEAL, spent.fingerprint, counts, tokens=tokens, grant=spent.allowance.grant or 0
+    )
     session.effects.start(Lookup(missing, record), done)

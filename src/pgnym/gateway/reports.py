@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pgnym.policy.budget import Over
+from pgnym.policy.budget import Allowance, Over
 from pgnym.policy.roles import RolePolicy
 from pgnym.sql.errors import Refused
 from pgnym.vault.errors import CannotOpen, VaultError
@@ -76,12 +76,13 @@ def report_of(error: Exception, text: bytes = b"") -> ErrorReport:
     )
 
 
-def over_budget(over: Over, role: RolePolicy) -> ErrorReport:
+def over_budget(over: Over, role: RolePolicy, allowance: Allowance) -> ErrorReport:
     """The error of a spent reveal budget."""
-    limit = role.statement_limit if over is Over.STATEMENT else role.minute_limit
+    by_grant = "" if allowance.grant is None else f" by grant {allowance.grant}"
     return ErrorReport(
         "42501",
         "reveal budget exceeded",
-        detail=f"Role {role.name} may be given {limit} values per {over.value}.",
-        hint="Select fewer rows or columns, or raise reveal_limit of the role in the configuration.",
+        detail=f"Role {role.name} may be given {allowance.of(over)} values per {over.value}{by_grant}.",
+        hint="Select fewer rows or columns, state the purpose of a grant (pgnym grant create), or raise reveal_limit of"
+        " the role in the configuration.",
     )

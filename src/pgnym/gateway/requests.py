@@ -15,6 +15,7 @@ from pgnym.gateway.reports import ErrorReport, GatewayError, report_of
 from pgnym.gateway.retrying import MOST, is_repeatable
 from pgnym.gateway.slots import QUERY, Change, Portal, Prepared, Slot, Step
 from pgnym.gateway.tokenize import bind_values, check_encoding, with_answers
+from pgnym.policy.budget import StatementBudget
 from pgnym.sql.plan import Lookup, StatementPlan
 from pgnym.sql.words import Mention
 from pgnym.wire import messages
@@ -335,7 +336,7 @@ class Requests:
             slot.again = lambda _: make_again(message, MOST - 1)
         if prepared.plan.outputs and message[-4:] != ALL_ROWS:
             if portal.budget is None:
-                portal.budget = session.budget()
+                portal.budget = StatementBudget()
             slot.budget = portal.budget
         self._expect_changes(prepared.plan)
         self._relay(message, slot)

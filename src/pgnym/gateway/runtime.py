@@ -21,6 +21,7 @@ from pgnym.gateway.effects import Question
 from pgnym.gateway.engine import Engine
 from pgnym.gateway.login import LoginRefused
 from pgnym.gateway.metering import Meter
+from pgnym.gateway.purse import Purse
 from pgnym.gateway.resolver import Resolver, with_findings
 from pgnym.gateway.server_flow import ServerFlow
 from pgnym.gateway.session import Actor, Session
@@ -28,8 +29,8 @@ from pgnym.gateway.upstream import Connector, send_cancel
 from pgnym.gateway.verifiers import Verifiers
 from pgnym.metrics.counts import Counts
 from pgnym.metrics.snapshots import Measures
-from pgnym.policy.budget import Budget, StatementBudget
-from pgnym.policy.roles import Policy, RolePolicy
+from pgnym.policy.budget import Pool
+from pgnym.policy.roles import Policy
 from pgnym.sql.catalog import Catalog
 from pgnym.vault.errors import VaultError
 from pgnym.vault.store import Vault
@@ -55,13 +56,15 @@ class Unprotected:
 class Runtime:
     """One gateway process. ``vault`` and ``audit`` are None while it is sealed."""
 
-    def __init__(self, config: Config, catalogs: Catalogs, budget: Budget | None = None) -> None:
+    def __init__(
+        self, config: Config, catalogs: Catalogs, pools: Callable[[str, str], Pool] | None = None
+    ) -> None:
         self.config = config
         self.connector = Connector(config.upstream)
         self.catalogs = catalogs
         catalogs.on_protection = self.protection_changed
         self.policy = Policy(config)
-        self.budget = budget or Budget()
+        self.purse = Purse(pools, lambda: self.vault)
         self.resolver = Resolver()
         self.vault: Vault | None = None
         self.audit: AuditLog | None = None
@@ -115,9 +118,6 @@ class Runtime:
             )
         protected = actor.database == self.config.upstream.database
 
-        def budget(role: RolePolicy) -> StatementBudget:
-            return self.budget.statement(actor.tenant, role.name, role.statement_limit, role.minute_limit)
-
         return Session(
             effects=connection,
             engines=self.catalogs if protected else self._unprotected,
@@ -126,7 +126,7 @@ class Runtime:
             roles=self.policy.for_user,
             masker=self.policy.masker,
             validation=self.policy.validation,
-            budgets=budget,
+            purse=self.purse,
             actor=actor,
             counts=self.counts,
         )
@@ -280,6 +280,7 @@ class Runtime:
         """End what is shared. Raises ``AuditUnavailable`` if records could not be written."""
         self.meter.stop()
         await self.catalogs.close()
+        await self.purse.close()
         if self.verifiers is not None:
             self.verifiers.close()
         if self._posted:

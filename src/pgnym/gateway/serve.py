@@ -38,11 +38,11 @@ from pgnym.gateway.observing import ObservedCatalogs, ObservingRuntime, Project
 from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.runtime import Runtime
 from pgnym.gateway.sealing import Sealing
-from pgnym.gateway.shared_windows import SharedWindows
+from pgnym.gateway.shared_pools import SharedPools
 from pgnym.gateway.supervisor import FAILED, READY, SEALED, Supervisor, WorkerBus, frame
 from pgnym.gateway.verifiers import Verifiers
 from pgnym.metrics.shared import SharedSnapshots
-from pgnym.policy.budget import Budget
+from pgnym.policy.budget import Pool
 from pgnym.semantics.folding import fold
 from pgnym.vault.errors import VaultError
 from pgnym.vault.keys import MasterKey
@@ -124,10 +124,10 @@ def run(
         )
         asyncio.run(_serve(config, starting, sockets, make_admin, announce))
         return 0
-    windows, snapshots = SharedWindows(), SharedSnapshots(count)
+    pools, snapshots = SharedPools(), SharedSnapshots(count)
     return Supervisor(
         count,
-        lambda sock: _work(config, environment, sockets, make_admin, sock, windows, snapshots),
+        lambda sock: _work(config, environment, sockets, make_admin, sock, pools, snapshots),
         lambda state: announce(sockets, state),
     ).run()
 
@@ -266,7 +266,7 @@ async def start_observing(config: Config, environment: Mapping[str, str], projec
 
 
 async def start_runtime(
-    config: Config, environment: Mapping[str, str], budget: Budget | None = None
+    config: Config, environment: Mapping[str, str], pools: Callable[[str, str], Pool] | None = None
 ) -> Runtime:
     """Connect to vault and catalog, if there is a key. Raises ``ConfigError``, ``VaultError`` and ``GatewayError``."""
     connect = _catalog_connection(config, environment, search_path="")
@@ -304,7 +304,7 @@ async def start_runtime(
         vault.master.find = find_master
         return vault
 
-    runtime = Runtime(config, Catalogs(connect, registry, signatures_of(config)), budget)
+    runtime = Runtime(config, Catalogs(connect, registry, signatures_of(config)), pools)
 
     def open_log(vault: Vault) -> tuple[AuditLog, AuditKeeper, AuditSender | None]:
         audit = AuditLog(vault, Durability(config.audit.durability), timing=runtime.counts.timings.audit)
@@ -343,13 +343,13 @@ def _work(
     sockets: Sockets,
     make_admin: MakeAdmin,
     sock: socket.socket,
-    windows: SharedWindows,
+    pools: SharedPools,
     snapshots: SharedSnapshots,
 ) -> int:
     bus = WorkerBus(sock)
 
     async def starting() -> Runtime:
-        runtime = await start_runtime(config, environment, Budget(windows.window))
+        runtime = await start_runtime(config, environment, pools.pool)
         runtime.meter.share(snapshots)
         assert runtime.sealing is not None
         runtime.sealing.bus = bus

@@ -25,6 +25,7 @@ from pgnym.gateway.retrying import is_made_again
 from pgnym.gateway.reveal import CopyReveal, Reveal, RowReveal
 from pgnym.gateway.session import IDLE, Session
 from pgnym.gateway.slots import COPY_ENDED, QUERY, SYNC, Prepared, Slot, Step
+from pgnym.policy.budget import StatementBudget
 from pgnym.wire import messages
 from pgnym.wire.errors import ProtocolViolation
 from pgnym.wire.frames import BACKEND, Backend, run_end
@@ -512,10 +513,10 @@ class ServerFlow(Flow):
         if not found[0]:
             return reveal.unchanged(chunk)
         if slot.budget is None:
-            slot.budget = session.budget()
-        over = spend(session, slot.budget, slot.fingerprint, found)
-        if over is not None:
-            return self._give_up(slot, reveal, chunk, over)
+            slot.budget = StatementBudget()
+        spent = spend(session, slot.budget, slot.fingerprint, found)
+        if isinstance(spent, ErrorReport):
+            return self._give_up(slot, reveal, chunk, spent)
 
         def answered(answer: object) -> None:
             if answer:
@@ -532,7 +533,7 @@ class ServerFlow(Flow):
                 answered(answer)
 
         self.block()
-        open_tokens(session, reveal, chunk, slot.fingerprint, found, answered, failed)
+        open_tokens(session, spent, reveal, chunk, answered, failed)
         return _HELD
 
     def _give_up(self, slot: Slot, reveal: Reveal, chunk: bytes, report: ErrorReport) -> object:

@@ -16,7 +16,7 @@ from pgnym.gateway.engine import Engine
 from pgnym.gateway.marks import Marks
 from pgnym.gateway.slots import Portal, Prepared, Slot
 from pgnym.metrics.counts import Counts
-from pgnym.policy.budget import StatementBudget
+from pgnym.policy.budget import Allowance, Taken
 from pgnym.policy.roles import RolePolicy
 from pgnym.sql.plan import SessionAct, SessionScope, StatementPlan
 from pgnym.sql.words import Mention
@@ -42,6 +42,16 @@ class TenantVault(Protocol):
 
     def cached(self, token: bytes) -> bytes | None:
         """The value of a token, if it is in memory."""
+
+
+class Purse(Protocol):
+    """What may be given to sessions."""
+
+    def allowance(self, tenant: str, role: RolePolicy, user: str, purpose: str | None) -> Allowance:
+        """What a session that acts as ``user`` may be given now."""
+
+    def take(self, tenant: str, allowance: Allowance, count: int) -> Taken:
+        """Count values that are to be given. LACKING: more must be lent first (``effects.Lend``)."""
 
 
 class Engines(Protocol):
@@ -85,7 +95,7 @@ class Session:
     roles: Callable[[str], RolePolicy]
     masker: Callable[[str, int], Callable[[bytes], bytes]]
     validation: Callable[[str], tuple[Callable[[bytes], bool], str] | None]
-    budgets: Callable[[RolePolicy], StatementBudget]
+    purse: Purse
     actor: Actor
     counts: Counts = field(default_factory=Counts)
     purpose: str | None = None
@@ -168,9 +178,10 @@ class Session:
         if name in ("search_path", "session_authorization", "is_superuser"):
             self.path = None
 
-    def budget(self) -> StatementBudget:
-        """The budget of a statement that begins to reveal now."""
-        return self.budgets(self.role)
+    def allowance(self) -> Allowance:
+        """What may be given now: by the role, or by a grant."""
+        actor = self.actor
+        return self.purse.allowance(actor.tenant, self.role, self.user or actor.user, self.purpose)
 
     def scope_known(self, path: tuple[str, ...], user: str, purpose: str) -> None:
         """The server has told the effective search_path, whom the session acts as, and its purpose ("": none stated)."""
@@ -278,8 +289,12 @@ class Session:
         *,
         tokens: Iterable[bytes] = (),
         denied: str = "",
+        grant: int = 0,
     ) -> AuditRecord:
-        """An audit record of this session. ``denied``: the SQLSTATE of a refusal, "" for what is allowed."""
+        """An audit record of this session. ``denied``: the SQLSTATE of a refusal, "" for what is allowed.
+
+        ``grant``: the number of the grant under which values were given, 0 for none.
+        """
         actor = self.actor
         who = (actor.user, self.parameters.get("application_name", actor.application))
         if self._auditee is None or self._auditee[0] != who:
@@ -296,4 +311,5 @@ class Session:
             counts,
             tuple(tokens),
             denied or self.engines.current.text_of(fingerprint),
+            grant,
         )

@@ -25,13 +25,16 @@ from pgnym.vault.connection import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Connector, 
 from pgnym.vault.domain_values import SCAN_BYTES, SCAN_LIMIT, DomainReader, DomainValues, ScanMemory
 from pgnym.vault.errors import KeyGone, TooManyValues, VaultError, vault_closed
 from pgnym.vault.following import MasterFollower
+from pgnym.vault.grants import LiveGrants
 from pgnym.vault.indexes import Fold, Indexes, IndexesChanged, TenantGrams
 from pgnym.vault.indexes import load as load_indexes
 from pgnym.vault.keyring import Keyring, TenantKeys
 from pgnym.vault.keys import MasterKey, Secret
 from pgnym.vault.known import KnownTokens
 from pgnym.vault.lanes import Get, GetLane, Put, PutLane, Sealed
+from pgnym.vault.loans import Loan
 from pgnym.vault.migrations import current_version, latest_version, outdated
+from pgnym.vault.revocations import Revocations
 from pgnym.vault.substrings import CANDIDATE_LIMIT, SubstringIndex
 from pgnym.vault.tokens import TOKEN_PATTERN, randomized
 from pgnym.vault.watch import Watch
@@ -87,6 +90,9 @@ class Vault:
         self._control = Lane(connector)  # keys and tenants
         self._control_lock = asyncio.Lock()
         self._administration = LanePool([Lane(connector) for _ in range(3)])
+        self._loans = LanePool([Lane(connector)])
+        self.revocations = Revocations()
+        self.grants = LiveGrants(self._administration.run, self.revocations)
         self._reloading: asyncio.Task[None] | None = None
         self._keys_stale = False
         # One lane for puts: a second would wait for the first wherever both hold the same token. Two for gets, so that a
@@ -110,6 +116,7 @@ class Vault:
             forget_all=self._lost,
             indexes_changed=self._forget_indexes,
             keys_changed=self._keys_changed,
+            grants_changed=self.grants.changed,
             take_pending=self._take_pending,
             master=lambda: self.keyring.master_id,
         )
@@ -160,6 +167,7 @@ class Vault:
             await vault._control.run(vault._check)
             await vault.watch.start()
             await vault._control.run(vault.keyring.check)  # no change of the master key ends from here on
+            await vault.grants.start()
         except BaseException:
             await vault._control.close()
             raise
@@ -167,12 +175,14 @@ class Vault:
 
     async def close(self) -> None:
         """Finishes what is under way, ends the connections, and wipes keys and values from memory."""
+        await self.grants.stop()
         await asyncio.gather(
             self._puts.close(vault_closed),
             self._gets.close(vault_closed),
             self.scans.close(),
             self.substrings.close(),
             self._administration.close(),
+            self._loans.close(),
         )
         await self.watch.stop()
         if self._reloading is not None:
@@ -204,6 +214,10 @@ class Vault:
         Errors: VaultUnavailable, VaultOutdated, VaultError.
         """
         return await self._administration.run(work)
+
+    async def lend(self, loan: Loan) -> tuple[int, int]:
+        """How many values are lent, and in which second of the vault's clock. Errors: VaultUnavailable, VaultOutdated."""
+        return await self._loans.run(loan.make)
 
     def opened(self, name: str) -> TenantVault | None:
         """The tenant's part if ``tenant`` gave it before."""

@@ -39,9 +39,9 @@ Taken = list[Callable[[], None]]
 
 class Watch:
     """``forget(tenant_id, tokens)`` is called for each invalidation (None: all of the tenant's), ``forget_all`` when the
-    connection is lost, ``indexes_changed`` when the vault has other indexes, ``keys_changed`` when it has other keys, or
-    may have. ``take_pending`` gives what to call once everything committed so far is flushed. ``master`` gives the id of the
-    master key that is in use."""
+    connection is lost, ``indexes_changed`` when the vault has other indexes, ``keys_changed`` and ``grants_changed`` when
+    it has other keys or grants, or may have. ``take_pending`` gives what to call once everything committed so far is
+    flushed. ``master`` gives the id of the master key that is in use."""
 
     def __init__(
         self,
@@ -51,6 +51,7 @@ class Watch:
         forget_all: Callable[[], None],
         indexes_changed: Callable[[], None],
         keys_changed: Callable[[], None],
+        grants_changed: Callable[[], None],
         take_pending: Callable[[], Taken],
         master: Callable[[], str],
     ) -> None:
@@ -59,6 +60,7 @@ class Watch:
         self._forget_all = forget_all
         self._indexes_changed = indexes_changed
         self._keys_changed = keys_changed
+        self._grants_changed = grants_changed
         self._take_pending = take_pending
         self._master = master
         self._shown: str | None = None  # the master key whose lock we have
@@ -142,6 +144,7 @@ class Watch:
                     failures += 1
                     continue
                 self._keys_changed()  # nobody could tell us meanwhile
+                self._grants_changed()
             failures = 0
             connection = self._connection
             if connection is None:
@@ -191,6 +194,9 @@ class Watch:
             return
         if payload == "keys":
             self._keys_changed()
+            return
+        if payload == "grants":
+            self._grants_changed()
             return
         tenant, colon, tokens = str(payload).partition(":")
         if not colon or not tenant.isdecimal() or not payload or not tokens.isascii():

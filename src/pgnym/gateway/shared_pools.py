@@ -1,6 +1,6 @@
-"""The windows of the reveal budget in memory that all workers share, so that the limit is one for all of them.
+"""The pools of the reveal budget in memory that all workers share, so that what one is lent is there for all of them.
 
-Made before the workers are forked. Each window has a byte of the file to lock (POSIX record locks: they belong to a process,
+Made before the workers are forked. Each pool has a byte of the file to lock (POSIX record locks: they belong to a process,
 and end with it). Times of different workers compare, since the monotonic clock is the system's.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pgnym.gateway.reports import GatewayError
-from pgnym.policy.budget import CELLS, Window
+from pgnym.policy.budget import CELLS, Pool
 
 _WORD = 8
 _NAME_WORDS = 2  # of a hash of tenant and role
@@ -25,8 +25,8 @@ SLOTS = 4096
 """Pairs of tenant and role that one start of the gateway can count for."""
 
 
-class SharedWindows:
-    """Gives out windows by tenant and role, the same in every process forked after it was made. ``slots``: how many."""
+class SharedPools:
+    """Gives out pools by tenant and role, the same in every process forked after it was made. ``slots``: how many."""
 
     def __init__(self, slots: int = SLOTS) -> None:
         self._slots = slots
@@ -38,10 +38,10 @@ class SharedWindows:
         self._memory = mmap.mmap(self._file, slots * _SLOT)
         self._words = memoryview(self._memory).cast("Q")
 
-    def window(self, tenant: str, role: str) -> Window:
-        """The window of a role in a tenant. Raises ``GatewayError`` 53400 if there are too many of them."""
-        digest = hashlib.blake2b(f"{tenant}\0{role}".encode(), digest_size=_NAME_WORDS * _WORD).digest()
-        name = [int.from_bytes(digest[i : i + _WORD], "big") | 1 for i in (0, _WORD)]
+    def pool(self, tenant: str, name: str) -> Pool:
+        """The pool of a role, or of a grant, in a tenant. Raises ``GatewayError`` 53400 if there are too many of them."""
+        digest = hashlib.blake2b(f"{tenant}\0{name}".encode(), digest_size=_NAME_WORDS * _WORD).digest()
+        key = [int.from_bytes(digest[i : i + _WORD], "big") | 1 for i in (0, _WORD)]
         words, size = self._words, _SLOT // _WORD
         with self.locked(_TABLE):
             for number in range(self._slots):
@@ -49,10 +49,10 @@ class SharedWindows:
                 found = words[at : at + _NAME_WORDS].tolist()
                 if found[1] == 0:
                     # The second word is written last: a slot without it is still free.
-                    words[at], words[at + 1] = name
-                    found = name
-                if found == name:
-                    return _SharedWindow(self, number, words[at + _NAME_WORDS : at + size])
+                    words[at], words[at + 1] = key
+                    found = key
+                if found == key:
+                    return _SharedPool(self, number, words[at + _NAME_WORDS : at + size])
         raise GatewayError(
             "53400",
             f"the reveal budget can't be counted for more than {self._slots} pairs of tenant and role",
@@ -70,17 +70,25 @@ class SharedWindows:
             fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, byte)
 
 
-class _SharedWindow(Window):
+class _SharedPool(Pool):
     __slots__ = ("_byte", "_shared")
 
-    def __init__(self, shared: SharedWindows, number: int, cells: memoryview[int]) -> None:
+    def __init__(self, shared: SharedPools, number: int, cells: memoryview[int]) -> None:
         super().__init__(cells)
         self._shared, self._byte = shared, number + 1
 
-    def take(self, count: int, limit: int, now: float) -> bool:
+    def take(self, count: int, now: int) -> int | None:
         with self._shared.locked(self._byte):
-            return super().take(count, limit, now)
+            return super().take(count, now)
 
-    def total(self, now: float) -> int:
+    def available(self, now: int) -> int:
         with self._shared.locked(self._byte):
-            return super().total(now)
+            return super().available(now)
+
+    def add(self, second: int, count: int, until: int) -> None:
+        with self._shared.locked(self._byte):
+            super().add(second, count, until)
+
+    def expired(self, now: int) -> list[tuple[int, int]]:
+        with self._shared.locked(self._byte):
+            return super().expired(now)
