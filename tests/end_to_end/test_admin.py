@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -118,6 +119,14 @@ def world(postgres: Cluster) -> Iterator[World]:
 BODIES = {
     "createApiToken": {"role": "app", "name": "walk"},
     "searchSubjects": {"column": "mail", "value": "walk"},
+    "createGrant": {
+        "db_user": "nobody",
+        "purpose": "walk",
+        "statement": 1,
+        "minute": None,
+        "until": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
+        "reason": "walk",
+    },
 }
 WALKED = [route for route in ROUTES if route.roles is not None and route.operation != "seal"]
 

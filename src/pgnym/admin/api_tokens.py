@@ -124,6 +124,11 @@ async def recognize(vault: Vault, secret: str) -> ApiToken | None:
                 )
             return row
 
+    async def is_revoked(connection: Connection) -> bool:
+        async with connection.transaction(readonly=True):
+            await set_tenant(connection, keeper.id)
+            return digest in await vault.revocations.read(connection, keeper.id, keeper.audit_key)
+
     row = await vault.administer(find)
     if row is None or row["keeper_name"] is None or (row["tenant"] != _ALL and row["tenant_name"] is None):
         return None
@@ -141,7 +146,8 @@ async def recognize(vault: Vault, secret: str) -> ApiToken | None:
     if not hmac.compare_digest(right, row["seal"]):
         return None
     token = _token(row)
-    return token if token.valid(now) else None
+    # The row may have been brought back as it was before it was revoked.
+    return token if token.valid(now) and not await vault.administer(is_revoked) else None
 
 
 async def listed(vault: Vault, tenant: TenantVault | None, number: int | None = None) -> list[ApiToken]:
@@ -159,17 +165,29 @@ async def listed(vault: Vault, tenant: TenantVault | None, number: int | None = 
 
 async def revoke(vault: Vault, tenant: TenantVault | None, number: int) -> bool:
     """Revokes at once, on all gateways. False if it was revoked before, or is not there. Errors: VaultError."""
+    scope = _ALL if tenant is None else tenant.id
+
+    async def find(connection: Connection) -> asyncpg.Record | None:
+        async with connection.transaction(readonly=True):
+            await set_tenant(connection, scope)
+            return await connection.fetchrow(_SELECT + " WHERE t.id = $1", number)
+
+    row = await vault.administer(find)
+    if row is None or row["keeper_name"] is None:
+        return False
+    keeper = await vault.tenant(row["keeper_name"])
 
     async def change(connection: Connection) -> bool:
         async with connection.transaction():
-            await set_tenant(connection, _ALL if tenant is None else tenant.id)
-            return (
-                await connection.fetchval(
-                    "UPDATE vault.api_token SET revoked = now() WHERE id = $1 AND revoked IS NULL RETURNING id",
-                    number,
-                )
-                is not None
-            )
+            await set_tenant(connection, scope)
+            if not await connection.fetchval(
+                "UPDATE vault.api_token SET revoked = now() WHERE id = $1 AND revoked IS NULL RETURNING true",
+                number,
+            ):
+                return False
+            await set_tenant(connection, keeper.id)
+            await vault.revocations.add(connection, keeper.id, keeper.audit_key, row["hash"], row["expires"])
+            return True
 
     return await vault.administer(change)
 

@@ -93,6 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
     unseal.set_defaults(run="pgnym.cli.keys:unseal")
 
     add_tokens(commands, config)
+    add_grants(commands, config)
     add_audit(commands, config, owner)
     add_subject(commands, config, owner)
 
@@ -118,6 +119,34 @@ def add_tokens(
     revoke = actions.add_parser("revoke", parents=[config], help="revoke one at once")
     revoke.add_argument("id", type=count, help="its number in the list")
     revoke.set_defaults(run="pgnym.cli.tokens:revoke")
+
+
+def add_grants(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], config: argparse.ArgumentParser
+) -> None:
+    """``grant create``, ``list`` and ``revoke``."""
+    grant = commands.add_parser("grant", help="what lifts the reveal budget, for a purpose and a time")
+    actions = grant.add_subparsers(dest="action", metavar="ACTION", required=True)
+    create = actions.add_parser("create", parents=[config], help="make one")
+    whose = create.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--user", metavar="USER", help="for a database user")
+    whose.add_argument("--role", metavar="ROLE", help="for a role of the configuration")
+    create.add_argument("--purpose", required=True, metavar="P", help="which the session must state")
+    for limit in ("statement", "minute"):
+        create.add_argument(
+            f"--{limit}", type=values, required=True, metavar="N", help=f"values per {limit}, or unlimited"
+        )
+    create.add_argument("--ttl", type=lifetime, required=True, metavar="TIME", help="such as 90m, 12h or 7d")
+    create.add_argument("--reason", required=True, metavar="TEXT")
+    create.add_argument("--tenant", metavar="T", help="default: tenants.default")
+    create.set_defaults(run="pgnym.cli.grants:create")
+    listing = actions.add_parser("list", parents=[config], help="all, the newest first")
+    listing.add_argument("--tenant", metavar="T", help="default: tenants.default")
+    listing.set_defaults(run="pgnym.cli.grants:show")
+    revoke = actions.add_parser("revoke", parents=[config], help="end one at once")
+    revoke.add_argument("id", type=count, help="its number in the list")
+    revoke.add_argument("--tenant", metavar="T", help="default: tenants.default")
+    revoke.set_defaults(run="pgnym.cli.grants:revoke")
 
 
 def add_keys(
@@ -303,6 +332,16 @@ def port(text: str) -> int:
     number = int(text)
     if not 0 <= number <= 65535:
         raise argparse.ArgumentTypeError("expected 0 to 65535")
+    return number
+
+
+def values(text: str) -> int | None:
+    """A number of values; None for ``unlimited``."""
+    if text == "unlimited":
+        return None
+    number = int(text)
+    if not 0 <= number <= 2**62:
+        raise argparse.ArgumentTypeError("expected a number of values, or unlimited")
     return number
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
 import sys
 from datetime import UTC, datetime
 
 from pgnym.admin import api_tokens
 from pgnym.admin.api_tokens import ApiToken, NewToken, Role
-from pgnym.audit.log import AuditLog
-from pgnym.audit.records import Action, Actor, AuditRecord
-from pgnym.cli.vaults import chosen, needed_key, opened_vault
-from pgnym.config import Config, load
-from pgnym.vault.store import TenantVault, Vault
+from pgnym.cli.acts import named_tenant, record, who
+from pgnym.cli.vaults import needed_key, opened_vault
+from pgnym.config import load
 
 DONE, FAILED = 0, 1
 
@@ -25,11 +22,11 @@ def create(options: argparse.Namespace) -> int:
 
     async def work() -> NewToken:
         async with opened_vault(config, needed_key(config)) as vault:
-            tenant = None if options.tenant is None else await _tenant(vault, options.tenant)
+            tenant = None if options.tenant is None else await named_tenant(vault, options.tenant)
             keeper = tenant or await vault.tenant(config.tenants.default)
-            await _record(vault, config, "createApiToken", tenant, f"token create --role {options.role}")
+            await record(vault, config, "createApiToken", tenant, f"token create --role {options.role}")
             return await api_tokens.create(
-                vault, keeper, options.name or options.role, Role(options.role), tenant, options.ttl, _who()
+                vault, keeper, options.name or options.role, Role(options.role), tenant, options.ttl, who()
             )
 
     made = asyncio.run(work())
@@ -59,7 +56,7 @@ def revoke(options: argparse.Namespace) -> int:
 
     async def work() -> bool:
         async with opened_vault(config, needed_key(config)) as vault:
-            await _record(vault, config, "revokeApiToken", None, f"token revoke {options.id}")
+            await record(vault, config, "revokeApiToken", None, f"token revoke {options.id}")
             return await api_tokens.revoke(vault, None, options.id)
 
     if asyncio.run(work()):
@@ -67,30 +64,6 @@ def revoke(options: argparse.Namespace) -> int:
         return DONE
     print(f"pgnym: token {options.id} is not there, or was revoked before", file=sys.stderr)
     return FAILED
-
-
-async def _tenant(vault: Vault, name: str) -> TenantVault:
-    (found,) = chosen([known for known, _ in await api_tokens.tenants(vault)], name)
-    return await vault.tenant(found)
-
-
-async def _record(
-    vault: Vault, config: Config, operation: str, tenant: TenantVault | None, text: str
-) -> None:
-    """Before it is done: an act without a record is worse than a record of an act that failed."""
-    audit = AuditLog(vault)
-    try:
-        name = config.tenants.default if tenant is None else tenant.name
-        actor = Actor(_who(), "command")
-        await audit.write(
-            AuditRecord(datetime.now(UTC), name, actor, Action.ADMIN, fingerprint=operation, text=text)
-        )
-    finally:
-        await audit.close()
-
-
-def _who() -> str:
-    return f"command line of {getpass.getuser()}"
 
 
 def _described(token: ApiToken) -> str:
