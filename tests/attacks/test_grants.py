@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from victims import EMAIL, MINUTE, PEOPLE, Shop, canaries, shop
+from victims import MINUTE, PEOPLE, Shop, canaries, shop
 
 from support.cluster import Cluster, free_port
 from support.gateway import Gateway
@@ -71,10 +71,8 @@ class Pair:
         try:
             yield number
         finally:
-            try:
+            if self.call("GET", f"/v1/grants/{number}")["state"] == "valid":  # the test may have revoked it
                 self.call("DELETE", f"/v1/grants/{number}")
-            except urllib.error.HTTPError as error:
-                assert error.code == 409  # revoked by the test
             self.until(lambda: not any(self.may(made) for made in self.shops))
 
     @staticmethod
@@ -174,16 +172,21 @@ def test_a_grant_lifts_the_budget_for_who_states_its_purpose(pair: Pair) -> None
 
 def test_a_grant_has_limits_of_its_own(pair: Pair) -> None:
     with (
-        pair.granted(statement=PEOPLE, minute=10 * PEOPLE),
+        pair.granted(statement=PEOPLE, minute=40 * PEOPLE),
         pair.shops[0].connect("tight", EXPORT) as session,
     ):
-        assert len(session.execute(WHOLE).fetchall()) == PEOPLE
         with pytest.raises(OVER, match="budget exceeded") as refused:
             session.execute(WHOLE + " UNION ALL SELECT first_name FROM customer")
         assert f"{PEOPLE} values per statement by grant" in str(refused.value.diag.message_detail)
-        with pytest.raises(OVER, match="budget exceeded"):
-            for _ in range(10):
-                session.execute(WHOLE)
+        given, detail = 0, ""
+        while given <= 40 * PEOPLE:
+            try:
+                given += len(session.execute(WHOLE).fetchall())
+            except OVER as error:
+                detail = str(error.diag.message_detail)
+                break
+        assert f"{40 * PEOPLE} values per minute by grant" in detail
+        assert 20 * PEOPLE < given <= 40 * PEOPLE
 
 
 def test_a_grant_ends_in_the_middle_of_a_session(pair: Pair) -> None:
@@ -202,15 +205,19 @@ def test_a_grant_ends_in_the_middle_of_a_session(pair: Pair) -> None:
         },
     )
     given = 0
-    with made.connect("tight", EXPORT) as session, pytest.raises(OVER):
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
+    with made.connect("tight", EXPORT) as session:
+        while True:
             asked = datetime.now(UTC)
-            session.execute(WHOLE)
-            assert asked < end, "given after its end"
-            given += 1
+            try:
+                session.execute(WHOLE)
+            except OVER:
+                if given:
+                    break
+                assert asked < end  # the gateway has not learned of it yet
+            else:
+                assert asked < end, "given after its end"
+                given += 1
     assert datetime.now(UTC) >= end
-    assert given
 
 
 def test_a_grant_that_is_revoked_ends_everywhere(pair: Pair) -> None:
@@ -222,7 +229,7 @@ def test_a_grant_that_is_revoked_ends_everywhere(pair: Pair) -> None:
 
 FORGED = {
     "another end": "UPDATE vault.reveal_grant SET until = until + interval '1 day' WHERE id = {0}",
-    "another user": "UPDATE vault.reveal_grant SET db_user = '{1}' WHERE id = {0}",
+    "a role for a user": "UPDATE vault.reveal_grant SET db_user = NULL, role = 'tight' WHERE id = {0}",
     "another purpose": "UPDATE vault.reveal_grant SET purpose = 'service' WHERE id = {0}",
     "a copy under another number": (
         "INSERT INTO vault.reveal_grant OVERRIDING SYSTEM VALUE SELECT 900000 + id, tenant, db_user, role, purpose,"
@@ -265,22 +272,22 @@ def test_a_revoked_grant_can_not_be_brought_back(pair: Pair) -> None:
         assert older
         pair.call("DELETE", f"/v1/grants/{number}")
         pair.until(lambda: not any(pair.may(made) for made in pair.shops))
-        newer = owner.execute("SELECT * FROM vault.revocation").fetchall()
-        assert newer != older
         owner.execute(
             "UPDATE vault.reveal_grant SET revoked = NULL, revoked_by = NULL WHERE id = %s", (number,)
         )
         owner.execute("NOTIFY pgnym_invalidate, 'grants'")
         time_to_learn(pair)
         assert not any(pair.may(made) for made in pair.shops)
+        newer = owner.execute("SELECT * FROM vault.revocation").fetchall()
+        assert newer != older
         put_back(owner, older)
         owner.execute("NOTIFY pgnym_invalidate, 'grants'")
-        pair.until(
-            lambda: all(
-                "not as it was written, or an older one" in m.gateway.stderr_text() for m in pair.shops
+        set_back = "not as it was written, or an older one"
+        pair.until(  # it is looked at when somebody states a purpose
+            lambda: (
+                not any(pair.may(made) or set_back not in made.gateway.stderr_text() for made in pair.shops)
             )
         )
-        assert not any(pair.may(made) for made in pair.shops)
         put_back(owner, newer)
         owner.execute("UPDATE vault.reveal_grant SET revoked = now() WHERE id = %s", (number,))
         owner.execute("NOTIFY pgnym_invalidate, 'grants'")
@@ -297,6 +304,7 @@ def test_a_revoked_token_can_not_be_brought_back(pair: Pair) -> None:
         with pytest.raises(urllib.error.HTTPError) as refused:
             stolen.call("GET", "/v1/grants", shop=number)
         assert refused.value.code == 401
+        refused.value.close()
 
 
 def put_back(owner: psycopg.Connection[tuple[object, ...]], rows: list[tuple[object, ...]]) -> None:
@@ -322,10 +330,15 @@ def test_nothing_is_given_while_the_vault_can_not_lend(pair: Pair) -> None:
         try:
             with made.connect("app") as app:
                 deadline = time.monotonic() + 30
-                with pytest.raises(psycopg.Error, match="vault") as refused:
-                    while time.monotonic() < deadline:  # until what was lent before can't be used any more
-                        assert EMAIL.format(1) in repr(app.execute(WHOLE).fetchall())
-                assert refused.value.sqlstate == "58000"
+                failure: psycopg.Error | None = None
+                while failure is None:  # until what was lent before can't be used any more
+                    assert time.monotonic() < deadline
+                    try:
+                        app.execute(WHOLE)
+                    except psycopg.Error as error:
+                        failure = error
+                assert failure.sqlstate == "58000"
+                assert not canaries(failure)
                 assert app.execute("SELECT 1").fetchone() == (1,)
         finally:
             owner.execute(f"GRANT UPDATE (seconds, counts) ON vault.reveal_loan TO {gateway}")
