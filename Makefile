@@ -1,4 +1,4 @@
-# Everything a fresh machine needs lies in .venv; only PostgreSQL with TLS and PgBouncer come from the system.
+# Everything a fresh machine needs lies in .venv; only PostgreSQL with TLS, PgBouncer and Chromium come from the system.
 #
 #   make test    lint and the whole test suite, as CI runs it    make demo    a shop in front of you (ARGS=--check)
 #   make lint    ruff and mypy                                   make bench   benchmarks: table, JSON, plot
@@ -78,6 +78,7 @@ $(VENV)/.system: $(VENV)/.made
 	@missing=; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || missing="$$missing pgbouncer"; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	if command -v npm >/dev/null; then \
 		[ -d $(VENV)/node ] || npm install --silent --no-audit --no-fund --prefix $(VENV)/node pg@8 pg-cursor@2 >/dev/null \
 			|| echo "npm could not fetch pg; the tests of node-postgres are skipped" >&2; \

@@ -18,7 +18,7 @@ _REFS = "#/components/schemas/{name}"
 
 def describe(routes: Iterable[Route]) -> dict[str, Any]:
     """The document."""
-    routes = list(routes)
+    routes = [route for route in routes if route.described]
     types = [ProblemBody, *(t for route in routes for t in (route.body, route.answer) if t is not None)]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFS)
     of_type = {id(kind): schema for kind, schema in zip(types, schemas, strict=True)}
@@ -74,6 +74,7 @@ def _operation(route: Route, of_type: dict[int, Any], problem: dict[str, Any]) -
         }
     if route.roles is not None:
         told["security"] = [{"token": []}]
+        told["x-roles"] = sorted(role.value for role in route.roles)
         told["description"] = "Roles: " + ", ".join(sorted(role.value for role in route.roles)) + "."
     return told
 

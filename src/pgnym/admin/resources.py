@@ -17,7 +17,9 @@ from pgnym.admin.application import ANYONE, EVERY_ROLE, Call, sealed
 from pgnym.admin.conditions import Condition
 from pgnym.admin.fields import Moment, Name, Text
 from pgnym.admin.metrics import METRICS
+from pgnym.admin.overview import ROUTES as OVERVIEW
 from pgnym.admin.paging import cursor_of, read_cursor
+from pgnym.admin.portal_files import ROUTES as PORTAL
 from pgnym.admin.problems import Problem
 from pgnym.admin.routing import IfMatch, Reply, Route
 from pgnym.admin.seal import SealState, Unseal, possible, unseal
@@ -323,6 +325,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/healthz", "health", "Is it alive?", health, Health, ANYONE, sealed=True, audited=False),
     Route("GET", "/readyz", "readiness", "Does it serve?", readiness, Health, ANYONE, sealed=True, audited=False),
     METRICS,
+    *OVERVIEW,
+    *PORTAL,
     Route(
         "GET", "/openapi.json", "describe", "This description", description, dict[str, Any], ANYONE, sealed=True,
         audited=False,

@@ -67,7 +67,7 @@ class Route:
     what is there it is for (see ``conditions``). ``media_type``: of the answer, where it is ``Content``.
 
     ``refusals``: statuses beyond those that any such operation may answer. ``html``: whether it answers with a page as well,
-    where that is asked for.
+    where that is asked for. ``described``: whether it is part of the interface.
     """
 
     method: str
@@ -89,6 +89,7 @@ class Route:
     media_type: str = "application/json"
     refusals: frozenset[int] = frozenset()
     html: bool = False
+    described: bool = True
 
     @property
     def once(self) -> bool:

@@ -71,7 +71,7 @@ class Options:
 @dataclass(frozen=True, slots=True)
 class Secrets:
     """Drawn at random for one demo; never printed but for the application's own password, which a visitor
-    needs.
+    needs (and a token for the portal, made later).
     """
 
     admin: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
@@ -132,7 +132,11 @@ def _run(options: Options, folder: Path, show: Show) -> int:
         with gateway(config, folder / "gateway.log", environment) as child:
             asyncio.run(_tour(options, server, known, expected, show))
             if not options.check:
-                _stay(options, server, child, known, folder, show)
+                token = pgnym(
+                    "token", "create", "--role", "root", "--ttl", "1d", "--name", "demo", "--config", str(config),
+                    environment=environment,
+                ).strip()  # fmt: skip
+                _stay(options, server, child, known, token, folder, show)
     if options.check:
         _search(server, expected, show)
         show.console.print(f"{show.checks - show.failed} of {show.checks} checks hold", highlight=False)
@@ -203,12 +207,19 @@ async def _connect(port: int, user: str, known: Secrets) -> asyncpg.Connection:
 
 
 def _stay(
-    options: Options, server: EmbeddedPostgres, child: Child, known: Secrets, folder: Path, show: Show
+    options: Options,
+    server: EmbeddedPostgres,
+    child: Child,
+    known: Secrets,
+    token: str,
+    folder: Path,
+    show: Show,
 ) -> None:
     app = f"postgresql://shop_app:{known.app}@127.0.0.1"
     show.step("try it yourself")
     show.say(f"through pgnym : [bold]{app}:{options.port}/{DATABASE}[/]")
     show.say(f"the database  : [bold]{app}:{server.port}/{DATABASE}[/]")
+    show.say(f"the portal    : [bold]http://127.0.0.1:{options.admin_port}/[/], token [bold]{token}[/]")
     show.say(f"the help desk : user helpdesk, same password; configuration and logs: {folder}")
     show.say("Ctrl-C ends the demo.")
     try:
