@@ -313,6 +313,29 @@ def test_keys_are_told_by_age_and_use(page: Page, world: World) -> None:
     sound(page, world)
 
 
+def test_a_grant_is_made_and_ended(page: Page, world: World) -> None:
+    sign_in(page, world, "dpo")
+    visit(page, "Grants")
+    page.get_by_role("button", name="New grant…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Its name").fill("nobody-has-this-role")
+    dialog.get_by_label("Purpose").fill("yearly report")
+    dialog.get_by_label("Values a minute").fill("250000")
+    dialog.get_by_label("Why").fill("asked for by the board")
+    dialog.get_by_role("button", name="Make it").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("no such role")
+    sound(page, world)
+    dialog.get_by_label("Its name").fill("app")
+    dialog.get_by_role("button", name="Make it").click()
+    row = page.get_by_role("row").filter(has_text="yearly report")
+    expect(row).to_contain_text("250,000")
+    expect(row).to_contain_text("valid")
+    sound(page, world)
+    row.get_by_role("button", name="End").click()
+    page.get_by_role("dialog").get_by_role("button", name="End it").click()
+    expect(row).to_contain_text("revoked")
+
+
 def find(page: Page, by: str, value: str) -> None:
     visit(page, "Persons")
     page.get_by_label("What do you know?").select_option(label=by)
