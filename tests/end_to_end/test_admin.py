@@ -18,6 +18,7 @@ import pytest
 from pgnym.admin.api_tokens import Role
 from pgnym.admin.resources import ROUTES
 from pgnym.admin.routing import IfMatch
+from pgnym.privacy.requests import Step
 from support.cluster import Cluster
 from support.gateway import Deployment, Gateway, deployment
 
@@ -127,6 +128,12 @@ BODIES = {
         "until": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
         "reason": "walk",
     },
+    "createLegalBasis": {"kind": "contract", "title": "walk"},
+    "changeLegalBasis": {"kind": "contract", "title": "walk"},
+    "createProcessingActivity": {"name": "walk"},
+    "changeProcessingActivity": {"name": "walk"},
+    "submitRequest": {"kind": "access"},
+    **{f"{step.value}Request": {"note": "walk"} for step in Step},
 }
 WALKED = [route for route in ROUTES if route.roles is not None and route.operation != "seal"]
 

@@ -23,6 +23,7 @@ from pgnym.admin.subjects import Subjects
 from pgnym.audit.log import AuditLog
 from pgnym.privacy.keeper import ErasureKeeper
 from pgnym.privacy.office import Office
+from pgnym.privacy.reminders import Reminders
 from pgnym.vault.store import Vault
 
 MAX_HEADER_BYTES = 16 * 1024
@@ -54,6 +55,7 @@ class AdminServer:
     ) -> None:
         subjects = None if office is None else Subjects(office, ErasureKeeper(office, lambda: opened(status)))
         self.application = Application(status, as_configured(ROUTES, status.config), subjects=subjects)
+        self._reminders = Reminders(lambda: opened(status))
         self._sockets = sockets
         self._context = context
         self._servers: list[asyncio.Server] = []
@@ -68,6 +70,7 @@ class AdminServer:
             self._servers.append(server)
         if self.application.subjects is not None:
             self.application.subjects.keeper.start()
+        self._reminders.start()
 
     async def close(self) -> None:
         """Stop; what is being done is finished first, so that it is recorded, for some seconds."""
@@ -75,6 +78,7 @@ class AdminServer:
             server.close()
         if self.application.subjects is not None:
             await self.application.subjects.keeper.stop()
+        await self._reminders.stop()
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=_CLOSING)
         for task in list(self.tasks):

@@ -53,9 +53,7 @@ def render(encoded: bytes) -> bytes:
     subject = told["subject"]
     title = f"Personal data of {subject['table']} {subject['id']}"
     parts = [
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">',
-        f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>',
-        f"<style>{_STYLE}</style></head><body><main><h1>{_text(title)}</h1>",
+        _head(title),
         f"<p>Made <time>{_text(told['made'])}</time> for tenant {_text(told['tenant'])}.",
         f" {_text(told['values'])} protected values are shown",
         f"; {_text(told['tokens_without_value'])} don't open and are shown as tokens"
@@ -71,6 +69,30 @@ def render(encoded: bytes) -> bytes:
     parts.append(_listed(told["seen"], _SEEN))
     parts.append("</section></main></body></html>\n")
     return "".join(parts).encode()
+
+
+def document(title: str, intro: str, sections: Iterable[tuple[str, Mapping[str, Any]]]) -> bytes:
+    """A page of sections, each a heading and what is said under it. Empty entries are left out."""
+    parts = [_head(title), f"<p>{_text(intro)}</p>"]
+    for heading, told in sections:
+        cells = "".join(
+            f'<tr><th scope="row">{_text(name.replace("_", " "))}</th><td>{_cell(value)}</td></tr>'
+            for name, value in told.items()
+            if value not in ("", [], (), None)
+        )
+        parts.append(
+            f'<section><h2>{_text(heading)}</h2><table class="row"><tbody>{cells}</tbody></table></section>'
+        )
+    parts.append("</main></body></html>\n")
+    return "".join(parts).encode()
+
+
+def _head(title: str) -> str:
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
+        f"<style>{_STYLE}</style></head><body><main><h1>{_text(title)}</h1>"
+    )
 
 
 def _row(number: int, row: Mapping[str, Any]) -> str:

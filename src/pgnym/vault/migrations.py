@@ -50,6 +50,11 @@ _GRANTS = {
     "idempotency_key": "SELECT, INSERT, UPDATE (request, created, under_way, answer), DELETE",
     "erasure": "SELECT, INSERT, UPDATE",
     "erasure_token": "SELECT, INSERT, DELETE",
+    "legal_basis": "SELECT, INSERT, UPDATE, DELETE",
+    "processing_activity": "SELECT, INSERT, UPDATE, DELETE",
+    "activity_basis": "SELECT, INSERT, DELETE",
+    "subject_request": "SELECT, INSERT, UPDATE (version, state, due, extended, reminded)",
+    "subject_request_event": "SELECT, INSERT",
 }
 _FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
 _SCRAM_ITERATIONS = 4096
