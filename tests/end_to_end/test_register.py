@@ -214,3 +214,13 @@ def test_what_people_wrote_is_sealed(world: World) -> None:
     assert (status, "does not open" in told["detail"]) == (503, True)
     world.sql(f"DELETE FROM vault.subject_request_event WHERE request = '{made[0]}'")
     world.sql(f"DELETE FROM vault.subject_request WHERE id = '{made[0]}'")
+
+
+def test_plan_names_protected_columns_in_no_activity(world: World) -> None:
+    said = world.made.pgnym("plan").stdout
+    assert "no processing activity names public.t.mail, public.t.name" in " ".join(said.split())
+    _, _, headers = world.call(
+        "POST", "/v1/processing-activities", {"name": "All", "columns": ["public.t.*"]}
+    )
+    assert "no processing activity" not in world.made.pgnym("plan").stdout
+    assert world.call("DELETE", headers["location"], tag=headers["etag"])[0] == 204

@@ -25,6 +25,7 @@ from pgnym.onboard.model import (
 )
 from pgnym.onboard.registry import Registered
 from pgnym.onboard.survey import Binding
+from pgnym.onboard.unregistered import unregistered
 from pgnym.onboard.views import dependents
 from pgnym.vault.migrations import current_version, latest_version
 
@@ -109,6 +110,8 @@ async def plan(config: Config, app: Connection, vault: Connection) -> OnboardPla
         lacking, cannot = await rights.changes(config, app)
     draft.steps += rights.steps(lacking)
     draft.warnings += cannot
+    if not outdated:
+        draft.warnings += await unregistered(config, vault)
     indexes = indexing.compare(draft.wanted, await indexing.read(vault))
     for each_index in indexes:
         for what, names in (("build", each_index.build), ("drop", each_index.drop)):

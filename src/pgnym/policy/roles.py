@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 
 from pgnym.config.errors import ConfigError
 from pgnym.config.model import Config, Role
+from pgnym.config.patterns import best
 from pgnym.policy.budget import Allowance
 from pgnym.policy.masks import Masker, masker
-from pgnym.policy.patterns import best
 from pgnym.policy.sight import Sight
 from pgnym.policy.validation import Validator, described, validator
 
