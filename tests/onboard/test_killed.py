@@ -130,7 +130,7 @@ def test_apply_then_undo(postgres: Cluster, database: str, tmp_path: Path) -> No
     assert finished(apply())[0] == 0
     assert asyncio.run(seen(postgres, database, STATES)) == [(ROWS, ROWS, ROWS)]
     code, output = finished(pgnym(made, tmp_path, "plan"))
-    assert (code, output.partition(":")[0]) == (0, "Nothing to do")
+    assert (code, "Nothing to do" in output) == (0, True)
     code, output = finished(pgnym(made, tmp_path, "verify"))
     assert (code, output.strip()) == (0, f"{ROWS * 4} tokens looked at, 0 findings.")
 
