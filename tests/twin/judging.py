@@ -23,6 +23,7 @@ from support.cluster import SUPERUSER, Cluster
 from support.gateway import deployment, through
 
 REFUSED = "0A000"
+_TEMPLATE = "twin_template"
 _LENGTHS = re.compile("INTERSECT|EXCEPT")
 # Where a constant has no type, or becomes text, which PostgreSQL can't compare with a date, and pgnym does, or says so.
 TYPING = frozenset({"42883", "42804", "42P18"})
@@ -139,8 +140,13 @@ def pair(cluster: Cluster, seed: int) -> Iterator[Pair]:
     world = make_world(seed)
     names = (f"twin_plain_{seed}", f"twin_tested_{seed}")
     try:
+        if not cluster.psql(f"SELECT 1 FROM pg_database WHERE datname = '{_TEMPLATE}'").strip():
+            cluster.psql(f"CREATE DATABASE {_TEMPLATE} TEMPLATE template0")
+            cluster.psql(
+                "CREATE EXTENSION citext", _TEMPLATE
+            )  # so that its types have the same numbers in both
         for name in names:
-            cluster.psql(f"CREATE DATABASE {name} TEMPLATE template0")
+            cluster.psql(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
             cluster.psql(f"ALTER DATABASE {name} SET timezone = 'UTC'")
         cluster.psql(world.schema(), names[0])
         cluster.psql(world.schema(), names[1])

@@ -65,7 +65,7 @@ def built(w: Writer, one: Ref, two: Ref) -> str:
     """Something built from two columns."""
     fits = w.column(w.base()).typed.sql  # any type, for a NULL that is cast
     same = two if one.column.domain == two.column.domain and one.column.typed == two.column.typed else one
-    joinable = one.column.family not in ("texts", "ints", "jsonb", "bytea")
+    joinable = one.column.family not in ("texts", "ints", "jsonb", "bytea", "document")
     text = [
         f"{one} || ' ' || {two}",
         f"{one}::text || {two}::text",
@@ -76,7 +76,11 @@ def built(w: Writer, one: Ref, two: Ref) -> str:
     ]
     return w.random.choice(
         [
-            *(text if joinable and two.column.family not in ("texts", "ints", "jsonb", "bytea") else []),
+            *(
+                text
+                if joinable and two.column.family not in ("texts", "ints", "jsonb", "bytea", "document")
+                else []
+            ),
             f"coalesce({one}, {same})",
             f"CASE WHEN {condition(w, one)} THEN {same} ELSE {one} END",
             f"CASE WHEN {condition(w, two)} THEN {one} END",
@@ -95,6 +99,30 @@ def built(w: Writer, one: Ref, two: Ref) -> str:
             f"{one} IS NULL",
             condition(w, one),
         ]
+    )
+
+
+def document(w: Writer, ref: Ref) -> str:
+    """A part of a document, or one made from it."""
+    return w.pick(
+        f"{ref}",
+        f"{ref} ->> 'mail'",
+        f"{ref} -> 'mail'",
+        f"{ref} -> 'a'",
+        f"{ref} #>> '{{a,b}}'",
+        f"{ref} #> '{{tags}}'",
+        f"{ref} -> 'tags' -> 0",
+        f"{ref}['a']['b']",
+        f"{ref} - 'mail'",
+        f"{ref} || '{{\"n\": 7}}'",
+        f"jsonb_set({ref}, '{{n}}', '8')",
+        f"jsonb_array_length({ref} -> 'tags')",
+        f"jsonb_strip_nulls({ref})",
+        f"jsonb_typeof({ref} -> 'mail')",
+        f"(SELECT string_agg(e, ',') FROM jsonb_array_elements_text({ref} -> 'tags') e)",
+        f"jsonb_build_object('d', {ref})",
+        f"coalesce({ref} ->> 'mail', {ref} #>> '{{a,b}}')",
+        f"concat({ref} ->> 'mail', '-')",
     )
 
 

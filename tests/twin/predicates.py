@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 
+from values import CANARY
 from writing import Ref, Writer
 
 
@@ -127,6 +129,17 @@ def contents(w: Writer, ref: Ref) -> str:
                 f"{ref} @> ARRAY[{w.number(1, 7)}]",
                 f"{ref}[1] = {w.number(1)}",
             )
+        case "citext":
+            one = w.string("x", "ada", (w.content(ref.column) or "b c")[:3])
+            return w.pick(
+                f"{ref} LIKE {w.string('%q%', 'a%', '_')}",
+                f"{ref} ILIKE {w.string('%Q%', 'A%')}",
+                f"{ref} ~ {w.string('^[a-f]', 'q0')}",
+                f"{ref} NOT LIKE {w.string('%q%')}",
+                f"{ref} = {one}",
+            )
+        case "document":
+            return _document(w, ref)
         case "jsonb":
             return w.pick(
                 f"{ref} ->> 'a' = {w.string('1')}", f"{ref} @> {w.constant('{}', 'jsonb')}", f"{ref} ? 'a'"
@@ -202,4 +215,31 @@ def _text(w: Writer, ref: Ref) -> str:
             f"{w.pick('upper', 'length', 'initcap')}({ref}) IS {w.pick('', 'NOT ')}NULL",
             f"lower({ref}) IS {w.pick('', 'NOT ')}DISTINCT FROM {w.string('ada')}",
         ]
+    )
+
+
+def _document(w: Writer, ref: Ref) -> str:
+    """What asks for parts of a document, protected or not."""
+    whole = json.loads(w.content(ref.column) or "{}")
+    mail = w.string("x", str(whole.get("mail")), CANARY)
+    tag = w.string("x", str((whole.get("tags") or [""])[0]))
+    inner = w.string("Ada", str(whole.get("a", {}).get("b")))
+    found = {k: v for k, v in whole.items() if k == "mail" and isinstance(v, str)}
+    return w.pick(
+        f"{ref} ->> 'mail' = {mail}",
+        f"{ref} ->> 'mail' IN ({mail}, {inner})",
+        f"{ref} #>> '{{a,b}}' = {inner}",
+        f"{ref} -> 'a' ->> 'b' = {inner}",
+        f"{ref} -> 'tags' ->> 0 = {tag}",
+        f"{ref} @> {w.constant(json.dumps(found), 'jsonb')}",
+        f"{ref} ->> 'mail' LIKE {w.string('%q%', 'z%', 'x')}",
+        f"lower({ref} ->> 'mail') = {mail}",
+        f"{ref} ->> 'mail' < {mail}",
+        f"{ref} ->> 'mail' IS NULL",
+        f"{ref} -> 'tags' ? {tag}",
+        f"{ref} ? {w.string('mail', 'n', 'a')}",
+        f"{ref} ->> 'n' = {w.string('1', 'text')}",
+        f"({ref} -> 'a' ->> 'c')::int > {w.number(1, 3)}",
+        f"jsonb_array_length({ref} -> 'tags') > {w.number(0, 1)}",
+        f"EXISTS (SELECT FROM jsonb_array_elements_text({ref} -> 'tags') e WHERE e = {tag})",
     )

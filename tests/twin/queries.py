@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from outputs import array, built, computed, expression
+from outputs import array, built, computed, document, expression
 from predicates import atom, condition, contents, equality, order
 from world import Column, Table
 from writing import Ref, Script, Step, Writer
@@ -122,7 +122,7 @@ def _scalar(w: Writer) -> Step:
         f"SELECT count(*) FROM {two.name} b WHERE b.{b.name} = a.{a.name}",
         f"SELECT b.{shown} FROM {two.name} b WHERE b.{b.name} = a.{a.name} ORDER BY b.id LIMIT 1",
         f"SELECT max(b.{b.name}) FROM {two.name} b WHERE b.id <> a.id"
-        if b.family not in ("jsonb", "uuid", "boolean")
+        if b.family not in ("jsonb", "uuid", "boolean", "document")
         else f"SELECT min(b.id) FROM {two.name} b WHERE b.{b.name} = a.{a.name}",
     )
     return Step(f"SELECT a.id, ({inner}) AS s FROM {one.name} a")
@@ -357,9 +357,31 @@ def _arrays(w: Writer) -> Step:
 
 @form("jsonb")
 def _jsonb(w: Writer) -> Step:
-    t = w.table("jsonb")
-    ref = w.ref("a", t, "jsonb")
+    t = w.table("jsonb", "document")
+    ref = w.ref("a", t, "jsonb", "document")
+    if ref.column.family == "document":
+        return _document(w, t, ref)
     return Step(f"SELECT a.id, {ref} FROM {t.name} a WHERE {w.pick(contents(w, ref), equality(w, ref))}")
+
+
+def _document(w: Writer, t: Table, ref: Ref) -> Step:
+    where = f" WHERE {condition(w, ref)}" if w.chance(0.5) else ""
+    part = w.pick(f"{ref} ->> 'mail'", f"{ref} #>> '{{a,b}}'", f"{ref} -> 'tags' ->> 0")
+    return w.random.choice(
+        [
+            Step(f"SELECT a.id, {document(w, ref)} AS e FROM {t.name} a{where}"),
+            Step(f"SELECT a.id, {document(w, ref)} AS e, {document(w, ref)} AS f FROM {t.name} a{where}"),
+            Step(f"SELECT {part} AS p, count(*) FROM {t.name} a{where} GROUP BY 1"),
+            Step(f"SELECT DISTINCT {part} FROM {t.name} a{where}"),
+            Step(f"SELECT a.id, {part} AS p FROM {t.name} a{where} ORDER BY {part}, a.id", ordered=True),
+            Step(
+                f"SELECT a.id, b.id AS o FROM {t.name} a JOIN {t.name} b"
+                f" ON {ref} ->> 'mail' = b.{ref.column.name} ->> 'mail'"
+            ),
+            Step(f"SELECT min({part}), max({part}), count(DISTINCT {part}) FROM {t.name} a{where}"),
+            Step(f"SELECT a.id, upper({part}), length({part}) AS n FROM {t.name} a{where}"),
+        ]
+    )
 
 
 @form("WITH")

@@ -49,6 +49,8 @@ TYPES = {
         Typed("text[]", "text[]", "texts", 1009),
         Typed("int[]", "int[]", "ints", 1007),
         Typed("boolean", "boolean", "boolean", 16),
+        Typed("pg_catalog.jsonb", "jsonb", "document", 3802),  # of which parts are protected
+        Typed("citext", "citext", "citext", 0),
     )
 }
 
@@ -134,6 +136,10 @@ def value(rng: random.Random, typed: Typed) -> str:
                     f'"{inner}"',
                 )
             )
+        case "document":
+            return _document(rng)
+        case "citext":  # which is shown as it is stored: in lower case
+            return rng.choice(COMMON).lower() if rng.random() < 0.25 else text(rng, 0).lower()
         case "texts":
             inner = canary(rng)
             return rng.choice(
@@ -151,6 +157,25 @@ def value(rng: random.Random, typed: Typed) -> str:
         case "boolean":
             return rng.choice(("t", "f"))
     raise ValueError(typed.family)
+
+
+PATHS = ("mail", "tags[*]", "a.b")
+"""What is protected of a document."""
+
+
+def _document(rng: random.Random) -> str:
+    one, two = canary(rng), rng.choice(("x", "Ada", canary(rng)))
+    return rng.choice(
+        (
+            f'{{"mail": "{one}", "n": 1}}',
+            f'{{"n": 2, "mail": "{two}", "tags": ["x", "a {one}"]}}',
+            '{"mail": null, "tags": []}',
+            f'{{"a": {{"b": "{one}", "c": 3}}, "mail": ""}}',
+            f'{{"a": {{"b": "{two}"}}, "n": null, "tags": ["{two}", null]}}',
+            f'{{"mail": "{one} \\"q\\" é", "n": "text"}}',
+            "{}",
+        )
+    )
 
 
 def _day(rng: random.Random) -> str:

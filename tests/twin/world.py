@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from values import TYPES, Typed, quoted, value
+from values import PATHS, TYPES, Typed, quoted, value
 
 _NAMES = (
     "email",
@@ -35,6 +35,17 @@ class Column:
     randomized: bool = False
     unique: bool = False
     pool: tuple[str | None, ...] = ()
+
+    def options(self) -> dict[str, object]:
+        """Its options in the configuration, if it is protected."""
+        if self.family == "document":
+            return {"paths": {path: {"domain": f"{self.domain}_{path[0]}"} for path in PATHS}}
+        options: dict[str, object] = {"domain": self.domain}
+        if self.randomized:
+            options["tokens"] = "randomized"
+        if self.family == "citext":
+            options["normalize"] = "casefold"
+        return options
 
     @property
     def family(self) -> str:
@@ -81,7 +92,7 @@ class World:
 
     def schema(self) -> str:
         """The statements that make it, with rows."""
-        parts = []
+        parts = ["CREATE EXTENSION IF NOT EXISTS citext"]
         for table in self.tables:
             columns = ", ".join(
                 f"{c.name} {c.typed.sql}" + (" PRIMARY KEY" if c.name == "id" else "") for c in table.columns
@@ -98,12 +109,7 @@ class World:
     def protection(self) -> dict[str, object]:
         """``tables`` of the configuration."""
         return {
-            f"public.{t.name}": {
-                "columns": {
-                    c.stored_name: {"domain": c.domain, **({"tokens": "randomized"} if c.randomized else {})}
-                    for c in t.protected
-                }
-            }
+            f"public.{t.name}": {"columns": {c.stored_name: c.options() for c in t.protected}}
             for t in self.tables
             if t.protected
         }
@@ -158,7 +164,7 @@ def _column(
     pool: tuple[str | None, ...] = (*dict.fromkeys(value(rng, typed) for _ in range(9)), None)
     if typed.family == "boolean" or rng.random() < 0.25:
         return Column(name, typed, pool=_open(rng, typed, pool))
-    if rng.random() < 0.12 and typed.family not in ("texts", "ints"):
+    if rng.random() < 0.12 and typed.family not in ("texts", "ints", "document"):
         return Column(
             name, typed, f"{table}_{name.strip(chr(34))}".replace(" ", "_"), randomized=True, pool=pool
         )
@@ -178,4 +184,6 @@ def _open(rng: random.Random, typed: Typed, pool: tuple[str | None, ...]) -> tup
     """The pool of a column that isn't protected: without canaries."""
     if typed.family == "text":
         return ("", "x", "Ada", "open", "zürich", "it's", None)
+    if typed.family == "citext":
+        return ("", "x", "ada", "open", "it's", None)
     return tuple(v for v in pool if v is None or ("zq" not in v and "7a71" not in v)) or (None,)

@@ -29,17 +29,20 @@ class Search:
     parameters: tuple[tuple[int, int, int], ...] = ()
     label: str = ""
 
+    @property
+    def opening(self) -> bytes:
+        """What stands before the value."""
+        return b"(coalesce(" if self.hole.nulls else b"("
+
     def edits(self) -> list[Edit]:
         """``value LIKE 'a%'`` to ``(value = ANY(answer::text[]))``."""
         first, last = self.kept
-        before, after = b"(", b" = ANY("
-        if self.hole.nulls:
-            before, after = b"(coalesce(", b", '%s') = ANY(" % NULL.encode()
+        after = b", '%s') = ANY(" % NULL.encode() if self.hole.nulls else b" = ANY("
         closing = b"::text[]))"
         if self.label:
             closing += b' AS "%s"' % self.label.replace('"', '""').encode()
         return [
-            Edit(self.start, first, before),
+            Edit(self.start, first, self.opening),
             Edit(last, self.end, after),
             Edit(self.end, self.end, self.hole, self.start),
             Edit(self.end, self.end, closing),

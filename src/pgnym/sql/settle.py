@@ -16,6 +16,7 @@ from pgnym.sql.literals import decode
 from pgnym.sql.plan import Parameter, Use, ValueUse
 from pgnym.sql.rewrite import Edit, Hole, LookupHole
 from pgnym.sql.searching import alike
+from pgnym.sql.splices import CLASS, SEARCH, Around
 from pgnym.sql.types import BPCHAR, NUMBERS, TEXT, TEXT_ARRAY, VARCHAR, VARCHAR_ARRAY, array_of, family
 from pgnym.sql.unify import describe
 
@@ -45,7 +46,13 @@ def settle(run: Run) -> Settled:
     tell_apart(run)
     edits = [Edit(start, end, new) for (start, end), new in run.edits.items()]
     for search in alike(run.searches.values()):
-        edits.extend(search.edits())
+        opening, *others = search.edits()
+        if (*search.kept, CLASS) in run.splices.around and opening.start == opening.end:
+            # what stands in place of the value stands within the predicate
+            run.splices.around[*search.kept, SEARCH] = Around((search.opening,), ())
+        else:
+            edits.append(opening)
+        edits.extend(others)
     _distribute_casts(run)
     compares: set[str] = set()
     parameters: list[Occurrence] = []

@@ -16,15 +16,8 @@ from pgnym.sql.types import TEXT, VARCHAR
 
 Span = tuple[int, int]
 New = bytes | LookupHole | MarkHole
-RANK, VALUE, GATHERED, QUERY, MARK, TEXT_FORM, CLASS = (
-    "rank",
-    "value",
-    "gathered",
-    "query",
-    "mark",
-    "text",
-    "class",
-)
+RANK, VALUE, GATHERED, QUERY, MARK = "rank", "value", "gathered", "query", "mark"
+TEXT_FORM, CLASS, SEARCH = "text", "class", "search"
 """Purposes of text around something: an expression, or a whole query."""
 
 

@@ -48,6 +48,10 @@ SELECT grouping(lower(email)), lower(email), company FROM customer GROUP BY ROLL
 SELECT length(coalesce(email, '-')) FROM customer GROUP BY CUBE (length(coalesce(email, '-')))
 --! 0A000 GROUP BY with grouping sets of what may not be NULL for NULL on protected column public.customer.email is not supported @ ['length(coalesce(emai']
 
+-- a predicate on what is grouped that isn't NULL for NULL
+SELECT count(*) FROM customer GROUP BY loyalty_no / 10 HAVING loyalty_no / 10 IS NOT NULL
+--> SELECT count(*) FROM customer GROUP BY rank<loyalty ranks (value / '10')>(loyalty_no) HAVING (coalesce((<loyalty ordered (value / '10')>::jsonb ->> (rank<loyalty ranks (value / '10')>(loyalty_no))), '-') = ANY(<loyalty matches ((value / '10') is not null)>::text[]))
+
 -- text around the column needs nobody to be asked
 SELECT 'x' || email, count(*) FROM customer GROUP BY 'x' || email
 --| email/text -
