@@ -40,6 +40,11 @@ PLANNER = Planner(sample_catalog())
         ("INSERT INTO artist SELECT 1, soundex(email) FROM customer", "Read the value first"),
         ("PREPARE p AS UPDATE customer SET company = soundex(email)", "Read the value first"),
         ("DELETE FROM customer WHERE email LIKE company", "Read the keys"),
+        (
+            "SELECT 1 FROM customer WHERE first_name || ' ' || last_name ILIKE 'ann b%'",
+            "ask of each by itself",
+        ),
+        ("SELECT 1 FROM customer WHERE email LIKE first_name || '%'", "ask of each by itself"),
     ],
 )
 def test_the_hint_fits_the_statement(text: str, hint: str) -> None:

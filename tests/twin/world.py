@@ -164,7 +164,7 @@ def _column(
     pool: tuple[str | None, ...] = (*dict.fromkeys(value(rng, typed) for _ in range(9)), None)
     if typed.family == "boolean" or rng.random() < 0.25:
         return Column(name, typed, pool=_open(rng, typed, pool))
-    if rng.random() < 0.12 and typed.family not in ("texts", "ints", "document"):
+    if rng.random() < 0.12 and typed.family not in ("texts", "ints", "document", "citext"):
         return Column(
             name, typed, f"{table}_{name.strip(chr(34))}".replace(" ", "_"), randomized=True, pool=pool
         )

@@ -47,6 +47,7 @@ from pgnym.sql.unify import (
     element,
     flow,
     require_plain,
+    require_plain_all,
     require_same_nulls,
     unsupported,
 )
@@ -197,8 +198,7 @@ def _operator(run: Run, node: Node, scope: Scope) -> Kind:
                 deferred = defer(run, name, {"A_Expr": node}, kinds, operands, what)
                 if deferred is not None:
                     return deferred
-            for kind in ([left] if left is not None else []) + rights:
-                require_plain(kind, what, at)
+            require_plain_all(([left] if left is not None else []) + rights, what, at)
             return Plain(f"the result of {what}")
     return BOOLEAN
 

@@ -41,6 +41,10 @@ _SAME_DOMAIN_HINT = "Give both columns the same `domain` in the configuration, a
 _ONE_SIDE_HINT = "Protect the other side in the same domain, or compare in the application."
 # For queries; other statements have one of their own in its place (``hints.py``).
 OPERATION_HINT = "Select the column and apply it in the application, or compare the whole value with =."
+_SEVERAL_HINT = (
+    "A condition can look into one protected column: ask of each by itself (first_name ILIKE 'ann' AND last_name ILIKE 'b%'), "
+    "keep them together in a protected column of their own, or compare in the application."
+)
 _DEFERRED_HINT = "Group by the column itself in a subquery, and apply the function to what comes out of it."
 _RANDOMIZED_HINT = "Set `tokens: deterministic` for the column, and run `pgnym apply`."
 
@@ -100,6 +104,20 @@ def unsupported(kind: Kind, what: str, position: int | None) -> Refused:
         hint=OPERATION_HINT,
         position=position,
     )
+
+
+def require_plain_all(kinds: Sequence[Kind], what: str, position: int | None) -> None:
+    """``require_plain`` for the operands of one operation."""
+    try:
+        for kind in kinds:
+            require_plain(kind, what, position)
+    except Refused as refusal:
+        if (
+            refusal.hint == OPERATION_HINT
+            and len({c for k in kinds for t in tokens(k) for c in t.columns}) > 1
+        ):
+            refusal.hint = _SEVERAL_HINT
+        raise
 
 
 def randomized(token: Token, what: str, position: int | None) -> Refused:
