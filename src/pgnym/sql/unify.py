@@ -42,7 +42,7 @@ _ONE_SIDE_HINT = "Protect the other side in the same domain, or compare in the a
 # For queries; other statements have one of their own in its place (``hints.py``).
 OPERATION_HINT = "Select the column and apply it in the application, or compare the whole value with =."
 _SEVERAL_HINT = (
-    "A condition can look into one protected column: ask of each by itself (first_name ILIKE 'ann' AND last_name ILIKE 'b%'), "
+    "A condition can look into one protected column: ask of each by itself (first ILIKE 'ann' AND last ILIKE 'b%'), "
     "keep them together in a protected column of their own, or compare in the application."
 )
 _DEFERRED_HINT = "Group by the column itself in a subquery, and apply the function to what comes out of it."
