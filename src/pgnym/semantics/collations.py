@@ -23,6 +23,7 @@ from pgnym.semantics.types import (
     INT2,
     INT4,
     INT8,
+    JSONB,
     LOCAL,
     NAME,
     NUMERIC,
@@ -52,7 +53,8 @@ def sort_key(type_oid: int, collation: Collation | None) -> Key:
         return lambda value: inner(value.rstrip(b" "))
     key = _KEYS.get(type_oid)
     if key is None:
-        raise unsupported(f"the order of the type with OID {type_oid} is not known to the gateway")
+        name = "jsonb" if type_oid == JSONB else f"the type with OID {type_oid}"
+        raise unsupported(f"the order of {name} is not known to the gateway")
     return key
 
 
