@@ -118,6 +118,7 @@ STATEMENTS = [
     "SELECT id, to_char(seen, 'Dy DD Mon YYYY HH12:MI am'), date_trunc('month', born)::date FROM person ORDER BY id",
     "SELECT date_trunc('month', born), count(*) FROM person WHERE id <> 4 GROUP BY 1 ORDER BY 1",
     "SELECT id, born::text LIKE '19%', to_char(born, 'YYYY') = '2000' FROM person WHERE born::text ~ '0' ORDER BY id",
+    "SELECT count(extract(month FROM seen)), count(to_char(seen, 'MM')), num_nulls(max(id)) FROM person",
     "SELECT DISTINCT length(first) FROM person ORDER BY 1",
     "SELECT DISTINCT upper(left(last, 1)) AS u, note IS NULL FROM person ORDER BY u DESC, 2",
     "SELECT count(DISTINCT length(first)), count(DISTINCT left(last, 1)) FROM person",

@@ -25,6 +25,7 @@ from pgnym.sql.kinds import (
     shape,
     unsized,
 )
+from pgnym.sql.overloads import is_citext
 from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope
 from pgnym.sql.type_names import type_end
@@ -165,6 +166,9 @@ def _cast_token(run: Run, node: Node, token: Token, oid: int, typmod: int) -> Ki
     original = family(run.catalog, protection.type_oid)
     if token.mixed:
         raise unsupported(token, f"cast to {name}", at)
+    folded = is_citext(run.catalog, protection.type_oid)
+    if original == "text" and is_citext(run.catalog, oid) != folded:
+        return _cast_case(token, name, folded and to_text and oid != BPCHAR and typmod == -1, at)
     if original == "text":
         # char(n) loses its trailing blanks when it becomes text
         if not to_text or BPCHAR in (oid, protection.type_oid) or typmod not in (-1, token.typmod):
@@ -185,6 +189,18 @@ def _cast_token(run: Run, node: Node, token: Token, oid: int, typmod: int) -> Ki
         _retype(run, node)
         return token
     return _deferred(run, node, token, oid, typmod)
+
+
+def _cast_case(token: Token, name: str, as_text: bool, position: int | None) -> Kind:
+    """Between citext and other texts, which differ in what is equal. ``as_text``: it is shown as text is."""
+    columns = ", ".join(sorted(token.columns))
+    if as_text:
+        return Text((token,), Container.TEXT, f"the text form of column {columns}", exact=True, fixed=True)
+    refusal = unsupported(token, f"cast to {name}", position)
+    refusal.hint = (
+        "Compare lower() of the column, or configure `normalize: casefold`, so that case never matters."
+    )
+    raise refusal
 
 
 def _cast_deferred(run: Run, node: Node, known: Deferred, oid: int, typmod: int) -> Kind:

@@ -27,6 +27,7 @@ from pgnym.sql.fold import Constant as FoldedConstant
 from pgnym.sql.infer import Node, Run, infer, location, split
 from pgnym.sql.json_operators import string_taken_out
 from pgnym.sql.kinds import Computed, Kind, Open, Plain, Token, shape
+from pgnym.sql.overloads import any_citext, own_functions_meant
 from pgnym.sql.places import bare, expression_span
 from pgnym.sql.plan import Answer
 from pgnym.sql.resolve import Scope, names_in
@@ -489,13 +490,16 @@ class _Builder:
 
     def _call(self, fields: Node) -> _Part:
         names = [n["String"].get("sval", "") for n in fields["funcname"]]
-        if (len(names) > 1 and names[:-1] != ["pg_catalog"]) or (
-            len(names) == 1 and names[0] in self._run.catalog.functions
-        ):
+        if len(names) > 1 and names[:-1] != ["pg_catalog"]:
             raise _Unfit
         if any(key in fields for key in _MORE_THAN_ARGUMENTS) or not fields.get("args"):
             raise _Unfit
-        return self._apply(names[-1], [self.part(argument) for argument in fields["args"]])
+        parts = [self.part(argument) for argument in fields["args"]]
+        catalog, token = self._run.catalog, self.taken.value
+        citext = token is not None and any_citext(catalog, (token,))
+        if len(names) == 1 and own_functions_meant(catalog, names[0], citext=citext):
+            raise _Unfit
+        return self._apply(names[-1], parts)
 
     def _apply(self, name: str, parts: Sequence[_Part]) -> _Part:
         """A function or operator of parts, resolved as PostgreSQL resolves it."""

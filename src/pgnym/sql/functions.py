@@ -33,6 +33,7 @@ from pgnym.sql.kinds import (
     tokens,
     unsized,
 )
+from pgnym.sql.overloads import any_citext, own_functions_meant
 from pgnym.sql.plan import Container
 from pgnym.sql.resolve import Scope
 from pgnym.sql.select import window_definition
@@ -118,7 +119,10 @@ def _call(run: Run, node: Node, scope: Scope) -> Kind:
     call = Call(run, name, arguments, nodes, at, bool(node.get("func_variadic")), node)
     if len(names) == 1 or schema == "pg_catalog":
         builtin = _BUILTINS.get(name)
-        if builtin is not None and (name not in run.catalog.functions or schema == "pg_catalog"):
+        if builtin is not None and (
+            schema == "pg_catalog"
+            or not own_functions_meant(run.catalog, name, citext=any_citext(run.catalog, arguments))
+        ):
             if not arguments and name not in _NULLARY:
                 raise Refused(f"function {name}() does not exist", sqlstate="42883", position=at)
             return builtin(call)
@@ -162,8 +166,11 @@ def other(call: Call, schema: str | None) -> Kind:
         known = shape(call.arguments[0])
         if isinstance(known, Row) and call.name in known.names:
             return known.fields[known.names.index(call.name)]
+    meant = own_functions_meant(run.catalog, call.name, citext=any_citext(run.catalog, call.arguments))
     user_defined = [
-        f for f in run.catalog.functions.get(call.name, ()) if schema is None or f.schema == schema
+        f
+        for f in run.catalog.functions.get(call.name, ())
+        if (schema is None and meant) or f.schema == schema
     ]
     if user_defined:
         configured = _configured(call, user_defined)

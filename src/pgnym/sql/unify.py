@@ -318,10 +318,17 @@ def require_plain(kind: Kind, what: str, position: int | None, reason: str | Non
 
 
 def require_same_nulls(kind: Kind, what: str, position: int | None) -> None:
-    """An operation that asks whether a value is NULL: the database must know, so a deferred one may not become NULL."""
+    """An operation that asks whether a value is NULL: the database must know.
+
+    A deferred one may become NULL later only if the vault can tell for which values it will.
+    """
     known = shape(kind)
-    if isinstance(known, Deferred) and known.nullable:
+    if not isinstance(known, Deferred) or not known.nullable:
+        return
+    if any(mark.source is None for mark in known.marks):
         raise unsupported(known, what, position)
+    for mark in known.marks:
+        mark.apart = mark.apart or what
 
 
 def groupable(kind: Kind, what: str, position: int | None) -> None:

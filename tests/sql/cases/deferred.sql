@@ -437,11 +437,11 @@ SELECT 'born ' || extract(year FROM birth_date) FROM customer
 
 -- what may be NULL in COALESCE
 SELECT COALESCE(extract(year FROM birth_date), 0) FROM customer
---! 0A000 COALESCE on the result of extract() of protected column public.customer.birth_date is not supported @ ['COALESCE(extract(yea']
+--! 0A000 COALESCE can't bring together the result of extract() and a constant or parameter @ ['COALESCE(extract(yea']
 
 -- what may be NULL and is counted
 SELECT count(extract(year FROM birth_date)) FROM customer
---! 0A000 function count() on the result of extract() of protected column public.customer.birth_date is not supported @ ['count(extract(year F']
+--> SELECT count((«0||((<birth ordered extract('year', value)>::jsonb ->> (rank<birth ranks extract('year', value)>(birth_date))))::text||»)) AS "count" FROM customer
 
 -- an unprotected operand first
 SELECT replace(company, first_name, '?'), lpad(first_name, 20, company) FROM customer

@@ -445,3 +445,15 @@ SELECT 1 FROM customer WHERE length(trim(email) || '!') IS NOT NULL AND lower(em
 -- a function that may be NULL, or an error, for other values
 SELECT 1 FROM customer WHERE extract(year FROM birth_date) IS NULL
 --> SELECT 1 FROM customer WHERE (coalesce(birth_date, '-') = ANY(<birth matches (extract('year', value) is null)>::text[]))
+
+-- citext takes other texts for equal than the column does
+SELECT 1 FROM customer WHERE email::citext = 'ADA'
+--! 0A000 cast to citext on protected column public.customer.email is not supported @ ["::citext = 'ADA'"]
+
+-- and a column of citext is compared as text is when it is cast, while its tokens are those of citext
+SELECT 1 FROM account WHERE login::text = 'ADA'
+--! 0A000 operator = on protected column public.account.login is not supported @ ["= 'ADA'"]
+
+-- citext as text is shown
+SELECT login::text, 'is ' || login::varchar FROM account
+--| login/text login/text
