@@ -297,6 +297,8 @@ def _results(w: Writer) -> Step:
             Step(
                 f"SELECT {f}, a.{other.name}, count(*) FROM {t.name} a GROUP BY ROLLUP ({f}, a.{other.name})"
             ),
+            Step(f"SELECT min({f}), max({f}) AS m FROM {t.name} a{where}"),
+            Step(f"SELECT a.{other.name}, max({f}) FROM {t.name} a{where} GROUP BY 1"),
             Step(f"SELECT count(*) FROM {t.name} a GROUP BY {f} HAVING {f} IS NOT NULL"),
             Step(
                 f"SELECT string_agg(a.id::text, ',' ORDER BY a.id), {f} FROM {t.name} a GROUP BY {f}, a.{other.name}"

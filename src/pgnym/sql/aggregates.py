@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pgnym.semantics.types import LOCAL
 from pgnym.sql.infer import Node, Run, infer, location, split
-from pgnym.sql.kinds import Kind, Token, protected, shape, unsized
+from pgnym.sql.kinds import Deferred, Kind, Token, protected, shape, unsized
 from pgnym.sql.lexer import Lexed
-from pgnym.sql.ordering import Ranking, by_rank, by_value, check_using, ordered, result_type
+from pgnym.sql.ordering import (
+    Ranking,
+    by_rank,
+    by_value,
+    check_using,
+    computed_ranking,
+    marked_rank,
+    one_source,
+    ordered,
+    result_type,
+)
 from pgnym.sql.places import bare, expression_span, word
-from pgnym.sql.plan import Answer
+from pgnym.sql.plan import Answer, MarkPart, MarkPiece
 from pgnym.sql.resolve import Scope
+from pgnym.sql.rewrite import MarkHole
 from pgnym.sql.sorting import sort_item
-from pgnym.sql.splices import GATHERED, Around
+from pgnym.sql.splices import GATHERED, RANK, VALUE, Around
+from pgnym.sql.types import TEXT, VARCHAR
 from pgnym.sql.unify import unsupported
 
 # Ordered-set aggregates that give one of the values that they are given.
@@ -37,8 +50,48 @@ class Aggregate:
 def extreme(call: Aggregate) -> Kind:
     """min or max of a token: the rank is aggregated, and the token of that rank comes out."""
     kind = call.arguments[0]
+    known = shape(kind)
+    if isinstance(known, Deferred):
+        return _extreme_result(call, known)
     found = by_rank(call.run, call.node["args"][0], kind, f"function {call.name}()", location(call.node))
     return _chosen(call, kind, found, varchar=False)
+
+
+# Types of results that min and max take; json, bytea and uuid are not, or not everywhere, among them.
+_COMPARED = frozenset({20, 21, 23, TEXT, VARCHAR, 700, 701, 1700, 1082, 1114, LOCAL})
+
+
+def can_be_picked(kind: Deferred) -> bool:
+    """Whether one of several results can be picked by its rank."""
+    return one_source(kind) is not None and kind.type_oid in _COMPARED
+
+
+def _extreme_result(call: Aggregate, kind: Deferred) -> Kind:
+    """min or max of results: the rank is aggregated, and a token of that rank comes out between the function's marks."""
+    run, node, at = call.run, {"FuncCall": call.node}, location(call.node)
+    what = f"function {call.name}()"
+    argument = call.node["args"][0]
+    source = one_source(kind)
+    assert source is not None
+    run.splices.around[(*expression_span(run.lexed, argument), RANK)] = marked_rank(run, kind, what, at)
+    value = computed_ranking(run, source, what, at).value(None)
+    opened: list[MarkHole] = []
+    for index in _indexes(kind):
+        opened.append(MarkHole(b"(", MarkPiece(MarkPart.OPEN, index), b"||"))
+    closed = [MarkHole(b"||", MarkPiece(MarkPart.CLOSE, index), b")") for index in reversed(_indexes(kind))]
+    around = Around((*opened, *value.before), (*value.after, *closed))
+    run.splices.around[(*expression_span(run.lexed, node), VALUE)] = around
+    return replace(kind, type_oid=TEXT) if kind.type_oid == VARCHAR else kind
+
+
+def _indexes(kind: Deferred) -> list[int]:
+    """Those of the marks around the token, outermost first."""
+    found: list[int] = []
+    known: Kind = kind
+    while isinstance(known, Deferred):
+        found.append(known.marks[0].index)
+        known = shape(known.marks[0].operands[0])
+    return found
 
 
 def _chosen(call: Aggregate, kind: Kind, found: Ranking, *, varchar: bool) -> Kind:

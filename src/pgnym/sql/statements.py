@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pgnym.sql import casts, choices, expressions, functions, json_functions
+from pgnym.sql import casts, choices, expressions, functions, json_constructors, json_functions
 from pgnym.sql.derived import made_from
 from pgnym.sql.dml import DATA_CHANGES
 from pgnym.sql.errors import Refused
@@ -18,7 +18,7 @@ from pgnym.sql.settle import settle
 from pgnym.sql.unify import carry
 
 # Imported for the expression tags that they register.
-REGISTERED = (casts, choices, expressions, functions, json_functions)
+REGISTERED = (casts, choices, expressions, functions, json_constructors, json_functions)
 
 COMMANDS = {
     "SelectStmt": "SELECT",

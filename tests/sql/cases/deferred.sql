@@ -359,7 +359,8 @@ SELECT upper(first_name) AS u FROM customer ORDER BY u
 
 -- an aggregate
 SELECT max(length(first_name)) FROM customer
---! 0A000 function max() on the result of length() of protected column public.customer.first_name is not supported @ ['max(length(first_nam']
+--> SELECT («0||(<first_name ordered length(value)>::jsonb ->> (max(rank<first_name ranks length(value)>(left(substr((«0||(first_name)::text||»), 16), -13)))))||») AS "max" FROM customer
+--| first_name:23[0=length(value)]
 
 -- a window function
 SELECT lag(upper(first_name)) OVER (ORDER BY customer_id) FROM customer

@@ -98,7 +98,8 @@ SELECT left(email, length(last_name)), count(*) FROM customer GROUP BY 1
 
 -- an aggregate of results
 SELECT max(length(email)) FROM customer
---! 0A000 function max() on the result of length() of protected column public.customer.email is not supported @ ['max(length(email)) F']
+--> SELECT («0||(<email ordered length(value)>::jsonb ->> (max(rank<email ranks length(value)>(left(substr((«0||(email)::text||»), 16), -13)))))||») AS "max" FROM customer
+--| email:23[0=length(value)]
 
 -- in a view
 CREATE VIEW v AS SELECT count(*) FROM customer GROUP BY lower(email)
