@@ -13,7 +13,17 @@ from urllib.parse import urlsplit
 from pgnym.config.address import parse_address
 from pgnym.config.errors import ConfigError
 from pgnym.config.locate import near
-from pgnym.config.model import Admin, Column, Config, Gateway, ProtectedColumn, Role, Tls, listeners
+from pgnym.config.model import (
+    Admin,
+    Column,
+    Config,
+    Gateway,
+    GatewayTls,
+    ProtectedColumn,
+    Role,
+    Tls,
+    listeners,
+)
 
 PATTERN = re.compile(r"\*|[^.*\s]+\.\*|[^.*\s]+\.[^.*\s]+\.\*|[^.*\s]+\.[^.*\s]+\.[^.*\s]+(?:\.\S+)?")
 # Steps of a path within jsonb: a key (in quotes where it has to be), and [*] for the elements of an array.
@@ -69,6 +79,12 @@ def check_tls(tls: Tls, path: str) -> None:
     if (tls.cert is None) != (tls.key is None):
         missing = "key" if tls.key is None else "cert"
         raise ConfigError(f"{path}.{missing}", "missing: certificate and key go together")
+    if isinstance(tls, GatewayTls) and tls.client_ca is not None and tls.cert is None:
+        raise ConfigError(
+            f"{path}.client_ca",
+            "without TLS no client can show a certificate",
+            f"give {path}.cert and {path}.key",
+        )
 
 
 def check_vault_url(url: str | None) -> None:

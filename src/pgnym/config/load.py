@@ -11,7 +11,7 @@ import yaml
 from pgnym.config.checks import check
 from pgnym.config.errors import ConfigError
 from pgnym.config.locate import convert
-from pgnym.config.model import Config, Tls
+from pgnym.config.model import Config, GatewayTls, Tls
 
 MAX_BYTES = 4 * 1024 * 1024
 
@@ -97,15 +97,17 @@ def resolved(config: Config, directory: Path) -> Config:
     def at(name: str | None) -> str | None:
         return None if name is None else str((directory / name).absolute())
 
-    def tls(pair: Tls) -> Tls:
-        return Tls(cert=at(pair.cert), key=at(pair.key))
-
-    replace = msgspec.structs.replace
+    replace, gateway_tls = msgspec.structs.replace, config.gateway.tls
     observe = replace(config.observe, report_file=str((directory / config.observe.report_file).absolute()))
     return replace(
         config,
-        gateway=replace(config.gateway, tls=tls(config.gateway.tls)),
-        admin=replace(config.admin, tls=tls(config.admin.tls)),
+        gateway=replace(
+            config.gateway,
+            tls=GatewayTls(
+                cert=at(gateway_tls.cert), key=at(gateway_tls.key), client_ca=at(gateway_tls.client_ca)
+            ),
+        ),
+        admin=replace(config.admin, tls=Tls(cert=at(config.admin.tls.cert), key=at(config.admin.tls.key))),
         upstream=replace(config.upstream, sslrootcert=at(config.upstream.sslrootcert)),
         vault=replace(config.vault, password_file=at(config.vault.password_file)),
         observe=observe,

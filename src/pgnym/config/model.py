@@ -31,11 +31,17 @@ class Tls(Part, frozen=True):
     key: str | None = None
 
 
+class GatewayTls(Tls, frozen=True):
+    """``client_ca``: a PEM file of authorities; each client must show a certificate that one of them has signed."""
+
+    client_ca: str | None = None
+
+
 class Gateway(Part, frozen=True):
     """The SQL side. Times in seconds, sizes in bytes; 0 turns a timeout off."""
 
     listen: str | tuple[str, ...] = "127.0.0.1:6432"
-    tls: Tls = Tls()
+    tls: GatewayTls = GatewayTls()
     workers: Positive = 1
     mode: Literal["enforce", "observe"] = "enforce"
     max_connections: Positive = 1000

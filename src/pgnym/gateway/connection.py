@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from pgnym.audit.records import AuditRecord
 from pgnym.gateway.binding import end_point
 from pgnym.gateway.effects import Cancel, Lend, Lookup, Refresh, Resolve, Store, Work
+from pgnym.gateway.listener import LOCAL
 from pgnym.gateway.login import Login, LoginRefused
 from pgnym.gateway.reports import ErrorReport, GatewayError, report_of
 from pgnym.gateway.session import IDLE, Session
@@ -218,6 +219,14 @@ class ClientConnection(Leg):
     def resume_writing(self) -> None:
         """asyncio: it does again."""
         self.server.gate.hold("client is slow", False)
+
+    def certified_names(self) -> list[str] | None:
+        """The common names of the certificate that the client has shown; None on a Unix socket, where it can't."""
+        tls = None if self.transport is None else self.transport.get_extra_info("ssl_object")
+        if tls is None and self.address == LOCAL:
+            return None
+        subject = ((tls.getpeercert() or {}) if tls is not None else {}).get("subject", ())
+        return [value for part in subject for name, value in part if name == "commonName"]
 
     # -- start-up --------------------------------------------------------------------------------------
 

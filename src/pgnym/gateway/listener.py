@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import ssl
@@ -18,15 +19,24 @@ from pgnym.gateway.reports import ErrorReport
 from pgnym.wire.startup import CANCEL_CODE, GSSENC_CODE, SSL_CODE, TLS_HANDSHAKE
 
 BACKLOG = 1024
+_LOG = logging.getLogger("pgnym.gateway")
 _ALPN = "postgresql"
+LOCAL = "local"
+"""The address of a client on a Unix socket."""
 
 
-def server_context(cert: str, key: str | None) -> ssl.SSLContext:
-    """The server-side TLS context of a listener. Raises ``OSError`` or ``ssl.SSLError`` for unusable files."""
+def server_context(cert: str, key: str | None, client_ca: str | None = None) -> ssl.SSLContext:
+    """The server-side TLS context of a listener. Raises ``OSError`` or ``ssl.SSLError`` for unusable files.
+
+    ``client_ca``: clients must show a certificate that one of its authorities has signed.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(cert, key)
     context.set_alpn_protocols([_ALPN])
+    if client_ca is not None:
+        context.load_verify_locations(client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 
@@ -116,6 +126,7 @@ class Listener:
             task.add_done_callback(self._handshakes.discard)
 
     async def _shake(self, sock: socket.socket, peer: object) -> None:
+        address = LOCAL if sock.family == socket.AF_UNIX else str(peer[0])  # type: ignore[index]
         try:
             async with asyncio.timeout(self._timeout or None):
                 sock.setblocking(False)
@@ -126,13 +137,15 @@ class Listener:
                 if secure is None:
                     sock.close()
                     return
-                address = "local" if sock.family == socket.AF_UNIX else str(peer[0])  # type: ignore[index]
                 context = self.context if secure else None
                 await asyncio.get_running_loop().connect_accepted_socket(
                     lambda: self._factory(initial, address, direct), sock, ssl=context
                 )
-        except (OSError, ssl.SSLError, TimeoutError, asyncio.IncompleteReadError):
-            sock.close()  # a peer that goes away or does not speak TLS; nobody to tell
+        except ssl.SSLError as error:
+            sock.close()
+            _LOG.info("a TLS handshake with %s failed: %s", address, error.reason)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            sock.close()  # a peer that goes away; nobody to tell
         except BaseException:
             sock.close()
             raise

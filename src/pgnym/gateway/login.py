@@ -45,6 +45,8 @@ class Login:
             raise LoginRefused("28000", "no PostgreSQL user name specified in startup packet")
         self.user = self._params["user"]
         self.database = self._params.get("database") or self.user
+        if connection.runtime.config.gateway.tls.client_ca is not None:
+            self._check_certificate()
         if self._params.get("replication", "false").lower() not in ("false", "off", "no", "0"):
             raise LoginRefused("0A000", "replication connections do not pass through the gateway")
         self._options = self._read_options(request)
@@ -58,6 +60,21 @@ class Login:
         self._server_side: ScramServer | None = None
         self._client_side: ScramClient | None = None
         self._offered: tuple[bytes, ...] = ()
+
+    def _check_certificate(self) -> None:
+        """The client's certificate must be the user's: its common name, as of PostgreSQL's ``clientcert=verify-full``."""
+        names = self._connection.certified_names()
+        if names is not None and names != [self.user]:
+            self._connection.runtime.log.warning(
+                "a client at %s whose certificate is not of user %r was refused",
+                self._connection.address,
+                self.user,
+            )
+            raise LoginRefused(
+                "28000",
+                f'certificate authentication failed for user "{self.user}"',
+                hint="The common name of the client's certificate must be the name of the database user.",
+            )
 
     def _read_options(self, request: StartupMessage) -> dict[str, str]:
         """The ``pgnym.*`` settings among the start-up parameters and ``options``. Only two exist for clients."""

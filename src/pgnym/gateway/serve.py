@@ -25,7 +25,7 @@ from pgnym.audit.log import AuditLog, Durability
 from pgnym.audit.sinks import sink_for
 from pgnym.config.address import Address
 from pgnym.config.errors import ConfigError
-from pgnym.config.model import Config, Tls
+from pgnym.config.model import Config, GatewayTls, Tls
 from pgnym.config.secrets import master_key
 from pgnym.gateway.audit_keeper import AuditKeeper
 from pgnym.gateway.audit_sender import AuditSender
@@ -34,6 +34,7 @@ from pgnym.gateway.catalogs import Catalogs, Connect, signatures_of
 from pgnym.gateway.connection import ClientConnection
 from pgnym.gateway.listener import Listener, bind, server_context
 from pgnym.gateway.logins import upstream_login, vault_login
+from pgnym.gateway.memory import forbid_core_files
 from pgnym.gateway.observing import ObservedCatalogs, ObservingRuntime, Project
 from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.runtime import Runtime
@@ -113,6 +114,7 @@ def run(
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    forbid_core_files()
     count = workers if workers is not None else config.gateway.workers
     observing = config.gateway.mode == "observe"
     if observing and count > 1:
@@ -166,7 +168,8 @@ async def _serve(
             sock,
             lambda initial, peer, direct: ClientConnection(runtime, initial, peer, direct),
             context=contexts.gateway,
-            tls_required=not address.local,
+            tls_required=not address.local
+            or (config.gateway.tls.client_ca is not None and address.path is None),
             timeout=config.gateway.login_timeout,
         )
         for address, sock in sockets.gateway
@@ -176,6 +179,8 @@ async def _serve(
 
     def hang_up() -> None:
         _reload_certificates(config, contexts)
+        for listener in listeners:
+            listener.context = contexts.gateway
         _note_end_point(runtime, config)
         runtime.hang_up()
 
@@ -205,9 +210,14 @@ def _context(section: str, tls: Tls) -> ssl.SSLContext | None:
     if tls.cert is None:
         return None
     try:
-        return server_context(tls.cert, tls.key)
+        return server_context(tls.cert, tls.key, _client_ca(tls))
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"{section}.tls", f"{tls.cert} and {tls.key} can't be used: {error}") from error
+        files = " and ".join(name for name in (tls.cert, tls.key, _client_ca(tls)) if name is not None)
+        raise ConfigError(f"{section}.tls", f"{files} can't be used: {error}") from error
+
+
+def _client_ca(tls: Tls) -> str | None:
+    return tls.client_ca if isinstance(tls, GatewayTls) else None
 
 
 def _note_end_point(runtime: Runtime, config: Config) -> None:
@@ -221,7 +231,11 @@ def _note_end_point(runtime: Runtime, config: Config) -> None:
 
 
 def _reload_certificates(config: Config, contexts: _Contexts) -> None:
-    """SIGHUP: read the certificate files again. New connections use them; if they are unusable the old stay."""
+    """SIGHUP: read the certificate files again. New connections use them; if they are unusable the old stay.
+
+    The gateway gets a context of its own each time: an authority can't be taken out of one. (The admin endpoint's server
+    keeps its context.)
+    """
     for section, tls, context in (
         ("gateway", config.gateway.tls, contexts.gateway),
         ("admin", config.admin.tls, contexts.admin),
@@ -229,8 +243,11 @@ def _reload_certificates(config: Config, contexts: _Contexts) -> None:
         if context is None or tls.cert is None:
             continue
         try:
-            server_context(tls.cert, tls.key)  # a pair that doesn't fit must not replace one that does
-            context.load_cert_chain(tls.cert, tls.key)
+            fresh = server_context(tls.cert, tls.key, _client_ca(tls))
+            if section == "gateway":
+                contexts.gateway = fresh
+            else:  # a pair that doesn't fit has not come this far, and so replaces none that does
+                context.load_cert_chain(tls.cert, tls.key)
         except (OSError, ssl.SSLError) as error:
             _LOG.error("%s.tls: the certificate was not reloaded: %s", section, error)
         else:
