@@ -19,13 +19,14 @@ pytestmark = pytest.mark.server
 @pytest.fixture(scope="module")
 def attacked(postgres: Cluster) -> Iterator[Shop]:
     postgres.psql("CREATE DATABASE attacked_2 TEMPLATE template0")
-    with shop(postgres, "attacked_2", workers=2, PYTHONASYNCIODEBUG="1") as made:
+    with shop(postgres, "attacked_2", workers=2, log_level="debug", PYTHONASYNCIODEBUG="1") as made:
         yield made
         said = made.gateway.stderr_text()
     assert not canaries(said), "no value in what the gateway writes, even in debug mode"
     for secret in (made.deployed.master_key, made.deployed.vault_password):
         assert secret not in said
     assert "internal error" not in said
+    assert "DEBUG asyncio" in said
     postgres.psql("DROP DATABASE attacked_2 WITH (FORCE)")
 
 

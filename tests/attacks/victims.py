@@ -71,7 +71,14 @@ NAMES = ("app", "tight", "helpdesk", "analyst", "finder", "stranger", "other", "
 
 
 @contextmanager
-def shop(cluster: Cluster, database: str, workers: int = 1, **environment: str) -> Iterator[Shop]:
+def shop(
+    cluster: Cluster,
+    database: str,
+    workers: int = 1,
+    log_level: str = "info",
+    max_connections: int = 1000,
+    **environment: str,
+) -> Iterator[Shop]:
     """The shop with its people stored through the gateway by ``app``."""
     users = Users(f"{os.getpid()}_{database.rpartition('_')[2]}")
     cluster.psql(TABLES, database)
@@ -101,11 +108,14 @@ def shop(cluster: Cluster, database: str, workers: int = 1, **environment: str) 
         database,
         tables=PROTECTED,
         roles=roles,
+        gateway={"max_connections": max_connections},
         tenants={"users": {users("other"): "second"}, "startup_option": [users("chooser")]},
     )
     made.apply()
     try:
-        with Gateway(made, arguments=["--workers", str(workers)], environment=environment) as gateway:
+        with Gateway(
+            made, arguments=["--workers", str(workers), "--log-level", log_level], environment=environment
+        ) as gateway:
             found = Shop(cluster, database, users, made, gateway)
             with found.connect("app", "-c pgnym.purpose=service") as app, app.cursor() as cursor:
                 cursor.executemany(

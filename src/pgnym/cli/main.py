@@ -45,6 +45,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", parents=[config], help="run the gateway and the admin endpoint")
     serve.add_argument("--workers", type=count, metavar="N", help="processes (default: gateway.workers)")
+    serve.add_argument(
+        "--log-level", choices=("debug", "info", "warning"), default="info", help="default: %(default)s"
+    )
     serve.set_defaults(run="pgnym.cli.serve:run")
 
     plan = commands.add_parser("plan", parents=[config, owner], help="show what apply would do")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import socket
 import ssl
@@ -20,11 +21,15 @@ from pgnym.onboard.projecting import project
 from pgnym.privacy.office import Office
 from pgnym.wire.codecs import element_oid, identity
 
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+
 
 def run(options: argparse.Namespace) -> int:
     """The gateway and the admin endpoint, until SIGTERM."""
     config = load(options.config)
-    return serve.run(config, admin(config, os.environ), project, options.workers)
+    return serve.run(
+        config, admin(config, os.environ), project, options.workers, log_level=_LEVELS[options.log_level]
+    )
 
 
 def admin(config: Config, environment: Mapping[str, str]) -> Callable[..., AdminServer]:

@@ -104,6 +104,7 @@ def run(
     project: Project,
     workers: int | None = None,
     environment: Mapping[str, str] = os.environ,
+    log_level: int = logging.INFO,
 ) -> int:
     """Serve until SIGTERM or SIGINT. ``workers`` overrides the configuration. Returns the exit code.
 
@@ -112,7 +113,7 @@ def run(
     Raises ``ConfigError``, ``VaultError`` and ``GatewayError`` for what is wrong at start.
     """
     logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        stream=sys.stderr, level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     forbid_core_files()
     count = workers if workers is not None else config.gateway.workers

@@ -88,7 +88,7 @@ class Session:
     ``path`` is unknown, as rows of statements from before may still come.
     """
 
-    effects: Effects
+    effects: Effects = field(repr=False)
     engines: Engines
     vault: TenantVault
     role: RolePolicy
