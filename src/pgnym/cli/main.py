@@ -100,6 +100,21 @@ def build_parser() -> argparse.ArgumentParser:
     add_audit(commands, config, owner)
     add_subject(commands, config, owner)
 
+    purge = commands.add_parser(
+        "purge", parents=[config, owner], help="delete values that no row holds any more"
+    )
+    purge.add_argument("--dry-run", action="store_true", help="only count them")
+    purge.add_argument("--tenant", metavar="NAME", help="default: all")
+    purge.add_argument(
+        "--older-than",
+        type=lifetime,
+        default=timedelta(days=30),
+        metavar="TIME",
+        help="since they were last stored; at least 24h (default: 30d)",
+    )
+    purge.add_argument("--yes", action="store_true", help="don't ask")
+    purge.set_defaults(run="pgnym.cli.purge:run")
+
     doctor = commands.add_parser("doctor", parents=[config], help="what is wrong, and what to do about it")
     doctor.set_defaults(run="pgnym.cli.doctor:run")
     return parser

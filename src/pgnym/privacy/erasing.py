@@ -36,6 +36,7 @@ from pgnym.privacy.errors import PrivacyError
 from pgnym.privacy.holders import Holder, holders, of_domains, quoted, referenced, tables
 from pgnym.privacy.subjects import Place, state_of, tokens_of
 from pgnym.privacy.tenancy import refuse_others
+from pgnym.privacy.writers import writers_end
 from pgnym.vault.connection import set_tenant
 from pgnym.vault.store import TenantVault
 from pgnym.vault.tokens import domain_id
@@ -47,8 +48,6 @@ SETTLE = 15.0
 """Seconds a gateway may take from knowing a token to sending it, or to hear that it must forget it."""
 
 _AGED = timedelta(minutes=90)  # between the two hours that step 1 sets back and the one that a put tolerates
-_WRITERS_SECONDS = 60.0
-_POLL = 0.1
 _TEXTS = frozenset((25, 1042, 1043))
 
 _CONDEMN = """
@@ -63,18 +62,6 @@ SELECT v.token FROM vault.value v JOIN vault.erasure_token t ON t.tenant = v.ten
 WHERE t.erasure = $1 AND v.tenant = $2 AND v.last_put < $3 ORDER BY v.token FOR UPDATE OF v
 """
 _STATUS = "SELECT pg_catalog.txid_status($1)"
-# Transactions that have written to one of the tables, or a partition of it, or wait to. (As CREATE INDEX CONCURRENTLY does,
-# WaitForLockers in PostgreSQL's lmgr.c: nobody has to queue behind us.)
-_WRITERS = """
-WITH RECURSIVE tree(oid) AS (
-  SELECT pg_catalog.to_regclass(name)::oid FROM unnest($1::text[]) name
-  UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN tree ON i.inhparent = tree.oid
-)
-SELECT DISTINCT l.virtualtransaction FROM pg_catalog.pg_locks l JOIN tree ON l.relation = tree.oid
-WHERE l.locktype = 'relation' AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
-  AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
-  AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
-"""
 
 
 class State(Enum):
@@ -201,7 +188,13 @@ class Eraser:
             await asyncio.sleep(row["wait"])
         tokens = {name[0].encode("ascii") for name in names}
         everywhere = of_domains(await holders(self.app, self.vault), tokens)
-        await self._writers_end(tables(everywhere))
+        written = tables(everywhere)
+        if not await writers_end(self.app, written):
+            raise PrivacyError(
+                f"the rows were erased, but transactions that write to {', '.join(written)} don't end, so values can't"
+                " be deleted yet",
+                hint="Look for idle transactions, then run it again.",
+            )
         return await self._delete(row, tokens, everywhere)
 
     async def note_problem(self, identifier: UUID, text: str) -> None:
@@ -277,21 +270,6 @@ class Eraser:
         )  # fmt: skip
         assert row is not None
         return erasure_of(row)
-
-    async def _writers_end(self, names: list[str]) -> None:
-        """Returns when all transactions have ended that had written to one of the tables when this was called."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _WRITERS_SECONDS
-        waited = {row[0] for row in await self.app.fetch(_WRITERS, names)}
-        while waited:
-            if loop.time() > deadline:
-                raise PrivacyError(
-                    f"the rows were erased, but transactions that write to {', '.join(names)} don't end, so values can't be"
-                    " deleted yet",
-                    hint="Look for idle transactions, then run it again.",
-                )
-            await asyncio.sleep(_POLL)
-            waited &= {row[0] for row in await self.app.fetch(_WRITERS, names)}
 
     async def _delete(self, row: asyncpg.Record, tokens: set[bytes], everywhere: Sequence[Holder]) -> Erasure:
         async with self.vault.transaction():

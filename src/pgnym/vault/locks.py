@@ -15,6 +15,8 @@ AUDIT_EXPORT = 0x70676E7970
 """Of a session: one gateway sends the audit log on."""
 ERASURES = 0x70676E7971
 """Of a session: one gateway at a time finishes erasures."""
+PURGE = 0x70676E7972
+"""Of a session: one purge at a time."""
 HOLDERS = 0x70676E79
 """Of a session, shared: a process has a master key in memory; the second number is ``holder`` of the key's id."""
 APPLY = 0x70676E796D01
