@@ -172,7 +172,7 @@ def _column(
     domain = f"{table}_{name.strip(chr(34))}".replace(" ", "_").replace("-", "_").lower()
     if rng.random() < 0.7:
         group = {"smallint": "int", "bigint": "int"}.get(
-            typed.base, typed.base if typed.family != "text" else "text"
+            typed.base, typed.family if typed.family in ("text", "document") else typed.base
         )
         domain, pool_of_all = shared.setdefault(group, (f"shared_{typed.family}_{typed.oid}", pool))
         fits = [v for v in pool_of_all if v is None or not typed.size or len(v) <= typed.size]
