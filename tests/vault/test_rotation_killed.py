@@ -76,9 +76,3 @@ def test_a_rotation_that_is_killed_goes_on_when_run_again(
             assert base64.b64encode(MASTER).decode() not in said + errors
 
     run(postgres, database, scenario)
-
-
-def test_token_keys_are_refused(postgres: Cluster, database: str) -> None:
-    done = deployment(postgres, database).pgnym("keys", "rotate", "token", check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("pgnym: token keys can't be rotated")

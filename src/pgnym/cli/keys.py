@@ -17,13 +17,12 @@ import msgspec
 
 from pgnym import onboard
 from pgnym.cli.connections import NAME, owners
-from pgnym.cli.onboarding import Bars
+from pgnym.cli.onboarding import Bars, refuse_other_database, tools
 from pgnym.cli.vaults import needed_key
 from pgnym.config import ConfigError, load, master_key_of_file
 from pgnym.config.address import Address, parse_address
 from pgnym.gateway.logins import vault_login
 from pgnym.vault import master_rotation, rotation
-from pgnym.vault.errors import VaultError
 from pgnym.vault.key_status import Keys, keys_of
 from pgnym.vault.keyring import Keyring
 from pgnym.vault.keys import MasterKey, master_key_generate
@@ -175,10 +174,30 @@ def status(options: argparse.Namespace) -> int:
     return DONE
 
 
-def rotate_token_keys(_options: argparse.Namespace) -> int:
-    """Not built: refused."""
-    hint = "A new token key makes other tokens of the same values: `pgnym undo` and `pgnym apply` with a new vault do that."
-    raise VaultError("token keys can't be rotated", hint=hint)
+def rotate_token_keys(options: argparse.Namespace) -> int:
+    """New token keys for one tenant or all, while gateways pause; goes on with a change that was ended."""
+    config = load(options.config)
+    key = needed_key(config)
+    keyring = Keyring(MasterKey(key), changes_tokens=True)
+
+    async def work() -> list[onboard.Retokened]:
+        async with owners(config, options.url, options.vault_url) as (app, vault):
+            if config.vault.url is None:
+                await refuse_other_database(config, app)
+            with Bars() as bars:
+                async with tools(config, key, app, vault, bars) as ready:
+                    return await onboard.retoken(ready, keyring, options.tenant)
+
+    try:
+        for done in asyncio.run(work()):
+            left = f"; {done.left} values were not under tokens of the old key, and stay" if done.left else ""
+            print(
+                f"{done.tenant}: {done.values} values under new tokens, {done.rows} rows changed,"
+                f" {done.deleted} old tokens open nothing any more{left}"
+            )
+    finally:
+        keyring.wipe()
+    return DONE
 
 
 def unseal(options: argparse.Namespace) -> int:

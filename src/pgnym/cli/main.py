@@ -204,7 +204,12 @@ def add_keys(
         "--cancel", action="store_true", help="the old key stays, the new one opens nothing any more"
     )
     master.set_defaults(run="pgnym.cli.keys:rotate_master_key")
-    token = kinds.add_parser("token", parents=[config, owner], help="not built")
+    token = kinds.add_parser(
+        "token",
+        parents=[config, owner],
+        help="other tokens for all values and rows; gateways pause meanwhile",
+    )
+    token.add_argument("--tenant", metavar="NAME", help="default: all")
     token.set_defaults(run="pgnym.cli.keys:rotate_token_keys")
     status = actions.add_parser("status", parents=[config], help="which keys there are, their age and use")
     status.add_argument("--tenant", metavar="NAME", help="default: all")

@@ -20,7 +20,7 @@ from pgnym.gateway.flow import Flow
 from pgnym.gateway.refusing import Refusing
 from pgnym.gateway.reports import ErrorReport, report_of
 from pgnym.gateway.requests import Requests
-from pgnym.gateway.session import Session
+from pgnym.gateway.session import IDLE, Session
 from pgnym.gateway.slots import COPY_ENDED, FUNCTION_CALL, QUERY, STEP_OF_TYPE, SYNC, Slot, Step
 from pgnym.gateway.tokenize import Tokens
 from pgnym.sql.plan import StatementPlan
@@ -49,6 +49,8 @@ class ClientFlow(Flow):
         self.copy: CopyIn | None = None
         self._awaited_copy: Slot | None = None
         self._awaits_drain = False
+        self._pausing: Callable[[], None] | None = None
+        self.paused = False
         self._later: list[Callable[[], None]] = []
 
     def _hold(self, hold: bool) -> None:
@@ -92,6 +94,43 @@ class ClientFlow(Flow):
         if self._awaits_drain:
             self._awaits_drain = False
             self.unblock()
+        if self._pausing is not None:
+            self._try_to_pause()
+
+    def pause(self, paused: Callable[[], None]) -> None:
+        """Stop before the next statement, once no transaction is open and all is answered; then call ``paused``."""
+        self._pausing = paused
+        self._try_to_pause()
+
+    def go_on(self) -> None:
+        """The end of a pause, or of the wish for one."""
+        self._pausing = None
+        if self.paused:
+            self.paused = False
+            self.unblock()
+
+    def _try_to_pause(self) -> None:
+        session, then = self.session, self._pausing
+        idle = (
+            session.status == IDLE
+            and not session.expect
+            and not session.batch
+            and not session.injected
+            and not session.copying_in
+        )
+        if (
+            then is None
+            or self.paused
+            or self.blocked
+            or self._pending
+            or self._skip
+            or self.copy
+            or not idle
+        ):
+            return
+        self.paused = True
+        self.block()
+        then()
 
     # -- the loop -----------------------------------------------------------------------------------------------
 

@@ -35,8 +35,18 @@ class Inward(Protocol):
     def blocked(self) -> bool:
         """Whether something must be done before more is looked at."""
 
+    @property
+    def paused(self) -> bool:
+        """Whether it stands still between two statements."""
+
     def feed(self, data: bytes) -> None:
         """Take bytes from the client."""
+
+    def pause(self, paused: Callable[[], None]) -> None:
+        """Stand still as soon as no transaction is open, then call."""
+
+    def go_on(self) -> None:
+        """The end of the pause."""
 
 
 class Outward(Protocol):
@@ -278,6 +288,8 @@ class ClientConnection(Leg):
         self._flow, self.server.flow = self.runtime.flows(session)
         self._login = None
         self.session = session
+        if self.runtime.halt.wanted:
+            self.pause()
 
     def _guard(self, step: Callable[[bytes], None], data: bytes) -> None:
         try:
@@ -374,6 +386,28 @@ class ClientConnection(Leg):
         flow = self.server.flow
         if session.status == IDLE and not session.expect and not self._flow.blocked and flow is not None:
             flow.shut_down()
+            self.flush_both()
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is under way, and nothing begins."""
+        return self.session is None or self.session.closed or self._flow.paused
+
+    def pause(self) -> None:
+        """Stand still as soon as no transaction is open."""
+        if self.session is not None:
+            self._flow.pause(self.runtime.halt.noted)
+
+    def go_on(self) -> None:
+        """The end of the pause."""
+        if self.session is not None and not self.session.closed:
+            self._flow.go_on()
+            self.flush_both()
+
+    def end_paused(self) -> None:
+        """End a session that stands still, in the server's own words for it."""
+        if self.server.flow is not None:
+            self.server.flow.shut_down()
             self.flush_both()
 
     def close_now(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final, Protocol
 
 from pgnym.gateway.engine import Engine
@@ -161,6 +161,15 @@ class ObservedClientFlow:
     """The direction client → server."""
 
     blocked = False
+    paused = False
+
+    def pause(self, paused: Callable[[], None]) -> None:
+        """``Inward``: never asked for, since nothing is tokenized."""
+        raise AssertionError("a session that is only observed was to pause")
+
+    def go_on(self) -> None:
+        """``Inward``: as ``pause``."""
+        raise AssertionError("a session that is only observed was to pause")
 
     def __init__(self, session: Session, watcher: Watcher | None) -> None:
         self._session = session

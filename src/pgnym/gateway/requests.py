@@ -195,6 +195,7 @@ class Requests:
             parse.oids,
             rewrite.fingerprint,
             literals=planned.tokens.values,
+            fixed=planned.tokens.keyed,
             changes_settings=bool(flags & Mention.SETTINGS),
             lookups=lookups,
         )
@@ -228,6 +229,10 @@ class Requests:
             return self._relay(message, Slot(Step.BIND, change=Change(session.portals, portal, None).make()))
         if self._in_doubt(prepared):
             return False
+        if prepared.outdated:
+            report = ErrorReport("26000", "the unnamed statement must be parsed again: tokens are others now")
+            flow.refusing.step(report, Step.BIND)
+            return True
         plan = prepared.plan
         if plan.outputs or plan.parameters or prepared.lookups:
             # Its rights are looked at again: since it was prepared the role or purpose may have changed.

@@ -19,6 +19,7 @@ from pgnym.gateway.client_flow import ClientFlow
 from pgnym.gateway.connection import ClientConnection, Inward, Outward
 from pgnym.gateway.effects import Question
 from pgnym.gateway.engine import Engine
+from pgnym.gateway.halting import Halt
 from pgnym.gateway.login import LoginRefused
 from pgnym.gateway.metering import Meter
 from pgnym.gateway.purse import Purse
@@ -74,6 +75,7 @@ class Runtime:
         self.verifiers: Verifiers | None = None
         self.end_point: bytes | None = None  # channel binding data of the gateway's own certificate
         self.connections: set[ClientConnection] = set()
+        self.halt = Halt(self.connections)
         self.draining = False
         self.log = logging.getLogger("pgnym.gateway")
         self._keys: dict[tuple[int, bytes], ClientConnection] = {}
@@ -272,6 +274,7 @@ class Runtime:
     def disconnected(self, connection: ClientConnection) -> None:
         """A connection has ended."""
         self.connections.discard(connection)
+        self.halt.noted()
         gone = self._all_gone
         if not self.connections and gone is not None and not gone.done():
             gone.set_result(None)

@@ -162,6 +162,7 @@ class Sealing:
                 raise
             runtime.audit, runtime.audit_keeper, runtime.audit_sender = self._open_log(vault)
             runtime.vault = vault
+            vault.pauser.halt, vault.pauser.resume = runtime.halt.all, runtime.halt.over
             runtime.log.info("unsealed")
 
 

@@ -239,7 +239,9 @@ class Session:
             if inner is None:
                 self.prepared.pop(name.encode(), None)
             else:
-                self.prepared[name.encode()] = Prepared(inner, (), fingerprint, lookups=inner.lookups)
+                self.prepared[name.encode()] = Prepared(
+                    inner, (), fingerprint, lookups=inner.lookups, fixed=True
+                )
         elif act is SessionAct.DECLARE and name is not None:
             if inner is None:
                 self.cursors.pop(name, None)

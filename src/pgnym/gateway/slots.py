@@ -54,6 +54,8 @@ class Prepared:
     literals: dict[bytes, bytes] = field(default_factory=dict, repr=False)  # tokens of its constants → values
     changes_settings: bool = False
     lookups: tuple[Lookup, ...] = ()
+    fixed: bool = False  # tokens are in its text, so it is right only as long as the token key is the same
+    outdated: bool = False  # it was fixed, and the token key is another by now
     parsed_in: int | None = None  # the cycle of its Parse, until the server has acknowledged it
 
     @property
@@ -70,6 +72,7 @@ class Prepared:
             and not self.literals
             and not self.lookups
             and not self.changes_settings
+            and not self.outdated
             and self.parsed_in is None
         )
 

@@ -33,10 +33,12 @@ class Tokens:
     """What tokenizing a message has brought.
 
     ``values``: what must be in the vault before the message goes on (token → canonical); ``counts``: tokens per domain.
+    ``keyed``: some depend on the token key.
     """
 
     values: dict[bytes, bytes] = field(default_factory=dict, repr=False)
     counts: dict[str, int] = field(default_factory=dict)
+    keyed: bool = False
 
 
 class Tokenizer:
@@ -105,6 +107,7 @@ class Tokenizer:
             token = session.vault.random_token(protection.prefix)
         else:
             token = session.vault.token(protection.prefix, identity)
+            tokens.keyed = True
         tokens.counts[protection.domain] = tokens.counts.get(protection.domain, 0) + 1
         if use.use is not Use.COMPARE:
             tokens.values[token] = canonical

@@ -8,6 +8,7 @@ from pgnym.onboard.clean import leftovers, scrub_wal
 from pgnym.onboard.errors import OnboardError
 from pgnym.onboard.model import Finding, OnboardPlan, Progress, Stage, Step, StepKind, Tokens
 from pgnym.onboard.planning import plan
+from pgnym.onboard.retokenizing import Retokened, retoken
 from pgnym.onboard.undoing import gateways, undo
 from pgnym.onboard.verifying import Verdict, verify
 
@@ -16,6 +17,7 @@ __all__ = [
     "OnboardError",
     "OnboardPlan",
     "Progress",
+    "Retokened",
     "Stage",
     "Step",
     "StepKind",
@@ -26,6 +28,7 @@ __all__ = [
     "gateways",
     "leftovers",
     "plan",
+    "retoken",
     "scrub_wal",
     "undo",
     "verify",

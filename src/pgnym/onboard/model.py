@@ -237,6 +237,8 @@ class Stage(Enum):
     INDEX = "values indexed"
     RESEAL = "values under the new key"
     WRAP = "tenants under the new key"
+    CARRY = "values under new tokens"
+    RETOKEN = "rows with new tokens"
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,9 @@ async def _tenant(connection: Connection, tenant: int, name: str, master: str) -
     if left:
         total = sum(held.values())
         pending.append(Pending("data", total - sum(left), total))
+    if await connection.fetchval("SELECT new_token_key IS NOT NULL FROM vault.tenant WHERE id = $1", tenant):
+        done = await connection.fetchval("SELECT vault.count_aliases($1)", tenant)
+        pending.append(Pending("token", done, sum(held.values()) - done))
     return TenantState(name, master, keys, pending)
 
 

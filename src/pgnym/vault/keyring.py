@@ -32,6 +32,7 @@ _CHANGE = ("old_key", "new_key", "bridge", "under_old", "under_new")
 _KEYS = (
     "SELECT k.purpose, k.generation, k.wrapped, t.master_key, "  # noqa: S608 - names of columns
     + ", ".join(f"m.{name}" for name in _CHANGE)
+    + ", t.new_token_key IS NOT NULL AS changing"
     + " FROM vault.tenant t JOIN vault.key k ON k.tenant = t.id LEFT JOIN vault.master_rotation m ON true"
     " WHERE t.id = $1 ORDER BY k.purpose, k.generation"
 )
@@ -78,10 +79,14 @@ class TenantKeys:
 
 
 class Keyring:
-    """All keys that this process has unwrapped, under one master key (which it owns: ``wipe`` wipes it)."""
+    """All keys that this process has unwrapped, under one master key (which it owns: ``wipe`` wipes it).
 
-    def __init__(self, master: MasterKey) -> None:
+    ``changes_tokens``: it is of the change of a token key itself, which others have to wait for.
+    """
+
+    def __init__(self, master: MasterKey, *, changes_tokens: bool = False) -> None:
         self._master = master
+        self._changes_tokens = changes_tokens
         self._tenants: dict[str, TenantKeys] = {}
 
     def __repr__(self) -> str:
@@ -145,7 +150,13 @@ class Keyring:
                     under.wipe()
             # Before the keys, which are then at least as new.
             known = await connection.fetchval("SELECT keys FROM vault.search_epoch")
-            keys = self._unwrap(tenant, name, await tenant_keys(connection, tenant))
+            rows = await tenant_keys(connection, tenant)
+            if rows and rows[0]["changing"] and not self._changes_tokens:
+                raise VaultError(
+                    f"the token key of tenant {name} is being changed",
+                    hint="Run `pgnym keys rotate token` again: it goes on where it was.",
+                )
+            keys = self._unwrap(tenant, name, rows)
             keys.known = known
         if (before := self._tenants.get(name)) is not None:
             if before.generation == keys.generation:
@@ -222,6 +233,27 @@ class Keyring:
                 )
             if done:
                 return await self.load(connection, keys.name, create=False)
+
+    async def generations(
+        self, connection: Connection, keys: TenantKeys, purpose: Purpose
+    ) -> dict[int, Secret]:
+        """All generations of a key of the tenant, to be wiped by the caller. In a transaction of the tenant."""
+        rows = await tenant_keys(connection, keys.id)
+        kek = unwrap_kek(self._master, keys.id, keys.name, rows)
+        try:
+            return {
+                row["generation"]: kek.unwrap(row["wrapped"], purpose, keys.id, row["generation"])
+                for row in rows
+                if row["purpose"] == purpose.value
+            }
+        finally:
+            kek.wipe()
+
+    async def add(self, connection: Connection, keys: TenantKeys, purpose: Purpose, generation: int) -> None:
+        """A new key. In a transaction of the tenant, where nobody else adds or wraps keys."""
+        kek = unwrap_kek(self._master, keys.id, keys.name, await tenant_keys(connection, keys.id))
+        await _insert(connection, keys.id, purpose, generation, kek)
+        kek.wipe()
 
     def wipe(self) -> None:
         """Wipes all keys and the master key."""

@@ -19,6 +19,10 @@ PURGE = 0x70676E7972
 """Of a session: one purge at a time."""
 HOLDERS = 0x70676E79
 """Of a session, shared: a process has a master key in memory; the second number is ``holder`` of the key's id."""
+CHANGE = 0x70676E7972
+"""Of a session: a token key is being changed; see ``pausing``."""
+PAUSED = 0x70676E7973
+"""Of a session, shared: a gateway's sessions pause; see ``pausing``."""
 APPLY = 0x70676E796D01
 """Of a session, in the application's database: one apply or undo at a time."""
 

@@ -24,7 +24,7 @@ from pgnym.vault.ciphers import cannot_open_without_key, open, seal_all
 from pgnym.vault.connection import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Connector, Lane, LanePool
 from pgnym.vault.domain_values import SCAN_BYTES, SCAN_LIMIT, DomainReader, DomainValues, ScanMemory
 from pgnym.vault.errors import KeyGone, TooManyValues, VaultError, vault_closed
-from pgnym.vault.following import MasterFollower
+from pgnym.vault.following import MasterFollower, TokenFollower, wiped
 from pgnym.vault.grants import LiveGrants
 from pgnym.vault.indexes import Fold, Indexes, IndexesChanged, TenantGrams
 from pgnym.vault.indexes import load as load_indexes
@@ -34,6 +34,7 @@ from pgnym.vault.known import KnownTokens
 from pgnym.vault.lanes import Get, GetLane, Put, PutLane, Sealed
 from pgnym.vault.loans import Loan
 from pgnym.vault.migrations import current_version, latest_version, outdated
+from pgnym.vault.pausing import Pauser, refuse_to_start
 from pgnym.vault.revocations import Revocations
 from pgnym.vault.substrings import CANDIDATE_LIMIT, SubstringIndex
 from pgnym.vault.tokens import TOKEN_PATTERN, randomized
@@ -117,9 +118,11 @@ class Vault:
             indexes_changed=self._forget_indexes,
             keys_changed=self._keys_changed,
             grants_changed=self.grants.changed,
+            pause=lambda: self.pauser.pause(),
             take_pending=self._take_pending,
             master=lambda: self.keyring.master_id,
         )
+        self.pauser = Pauser(connector, TokenFollower(self._tenants.values, self.reload_keys))
         self.master = MasterFollower(self.keyring, self._with_keys, self.watch.pending)
 
     def __repr__(self) -> str:
@@ -167,8 +170,10 @@ class Vault:
             await vault._control.run(vault._check)
             await vault.watch.start()
             await vault._control.run(vault.keyring.check)  # no change of the master key ends from here on
+            await vault._control.run(refuse_to_start)  # and none of a token key begins
             await vault.grants.start()
         except BaseException:
+            await vault.watch.stop()
             await vault._control.close()
             raise
         return vault
@@ -185,6 +190,7 @@ class Vault:
             self._loans.close(),
         )
         await self.watch.stop()
+        await self.pauser.close()
         if self._reloading is not None:
             self._reloading.cancel()
             await asyncio.wait([self._reloading])
@@ -350,6 +356,7 @@ class TenantVault:
         self._forgets = 0  # counts invalidations: what was on its way meanwhile is not kept
         self.token: Callable[[bytes, bytes], bytes] = keys.tokenizer.token
         """``token(prefix, identity)``: the deterministic token of a value. Local; does not put."""
+        self._sample = self.token(b"", b"")  # tells one token key from another
         self.cached: Callable[[bytes], bytes | None] = self._cache.get
         """``cached(token)``: the value if it is in memory, else None."""
         self.is_known: Callable[[bytes], bool] = self._known.__contains__
@@ -577,14 +584,16 @@ class TenantVault:
         """What becomes known once everything committed so far is flushed."""
         return self._known.take_pending()
 
+    def use_tokens(self) -> bool:
+        """Makes tokens by the keys that were read last; whether they are others than before."""
+        before, self.token = self._sample, self.keys.tokenizer.token
+        self._sample = self.token(b"", b"")
+        return self._sample != before
+
     def wipe(self) -> None:
         """Forgets values and keys. The object is of no use afterwards."""
         self._domains.wipe()
         self._grams.wipe()
         self.forget(None)
-        self.token = _wiped
+        self.token = wiped
         self.keys.wipe()
-
-
-def _wiped(_prefix: bytes, _identity: bytes) -> bytes:
-    raise vault_closed()

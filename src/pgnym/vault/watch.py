@@ -40,8 +40,8 @@ Taken = list[Callable[[], None]]
 class Watch:
     """``forget(tenant_id, tokens)`` is called for each invalidation (None: all of the tenant's), ``forget_all`` when the
     connection is lost, ``indexes_changed`` when the vault has other indexes, ``keys_changed`` and ``grants_changed`` when
-    it has other keys or grants, or may have. ``take_pending`` gives what to call once everything committed so far is
-    flushed. ``master`` gives the id of the master key that is in use."""
+    it has other keys or grants, or may have, ``pause`` when a token key is about to be changed, or may be. ``take_pending``
+    gives what to call once everything committed so far is flushed. ``master`` gives the id of the master key in use."""
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class Watch:
         indexes_changed: Callable[[], None],
         keys_changed: Callable[[], None],
         grants_changed: Callable[[], None],
+        pause: Callable[[], None],
         take_pending: Callable[[], Taken],
         master: Callable[[], str],
     ) -> None:
@@ -61,6 +62,7 @@ class Watch:
         self._indexes_changed = indexes_changed
         self._keys_changed = keys_changed
         self._grants_changed = grants_changed
+        self._pause = pause
         self._take_pending = take_pending
         self._master = master
         self._shown: str | None = None  # the master key whose lock we have
@@ -145,6 +147,7 @@ class Watch:
                     continue
                 self._keys_changed()  # nobody could tell us meanwhile
                 self._grants_changed()
+                self._pause()
             failures = 0
             connection = self._connection
             if connection is None:
@@ -197,6 +200,9 @@ class Watch:
             return
         if payload == "grants":
             self._grants_changed()
+            return
+        if payload == "pause":
+            self._pause()
             return
         tenant, colon, tokens = str(payload).partition(":")
         if not colon or not tenant.isdecimal() or not payload or not tokens.isascii():
