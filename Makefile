@@ -79,6 +79,7 @@ $(VENV)/.system: $(VENV)/.made
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || missing="$$missing pgbouncer"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	[ -x /usr/sbin/mariadbd ] || missing="$$missing mariadb-server-core mariadb-client-core"; \
 	if command -v npm >/dev/null; then \
 		[ -d $(VENV)/node ] || npm install --silent --no-audit --no-fund --prefix $(VENV)/node pg@8 pg-cursor@2 >/dev/null \
 			|| echo "npm could not fetch pg; the tests of node-postgres are skipped" >&2; \

@@ -213,3 +213,37 @@ def test_triggers_run_as_they_would_for_an_application(postgres: Cluster, databa
         postgres.psql("ALTER FUNCTION note() SECURITY DEFINER", database)
         assert ask("DELETE", "/v1/subjects/1", headers=tag).status == 202
         assert postgres.psql("SELECT id FROM changes", database).strip() == "1"
+
+
+@pytest.mark.parametrize("may_create", [True, False])
+def test_an_owner_who_is_no_superuser(postgres: Cluster, database: str, may_create: bool) -> None:
+    owner, login = f"owner_{database}", f"gateway_{database}"
+    postgres.psql(f"CREATE ROLE {owner} LOGIN PASSWORD 'x' {'CREATEROLE' if may_create else ''}")
+    postgres.psql(f"ALTER DATABASE {database} OWNER TO {owner}")
+    url = f"postgresql://{owner}:x@{postgres.host}:{postgres.port}/{database}"
+    with psycopg.connect(url) as session:
+        session.execute("CREATE SCHEMA app")
+        session.execute("CREATE TABLE app.p (id int PRIMARY KEY, mail text)")
+        session.execute("INSERT INTO app.p VALUES (1, 'a@x.org')")
+    made = deployment(postgres, database, tables={"app.p": TABLES["public.p"]}, privacy={"settle": 0})
+    made.config["vault"] = {"user": login}
+    made = replace(made, owner_url=url)
+    try:
+        plan = made.pgnym("plan", check=False)
+        if not may_create:
+            assert f'as a superuser: CREATE ROLE "{login}_privacy" NOLOGIN' in plan.stdout
+            return
+        made.apply()
+        assert made.pgnym("plan").stdout.startswith("Nothing to do")
+        with Gateway(made) as gateway:
+            ask = AdminClient(gateway, first_token(gateway))
+            answer = ask("GET", "/v1/subjects/1/report")
+            assert answer.body["tables"]["app.p"] == [{"id": 1, "mail": "a@x.org"}]
+            found = ask("POST", "/v1/subjects/search", {"column": "id", "value": "1"})
+            assert found.body == {"items": [{"table": "app.p", "id": "1"}]}
+            begun = ask("DELETE", "/v1/subjects/1", headers={"If-Match": answer.headers["etag"]})
+            assert ask.wait_for_erasure(begun.headers["location"])["deleted"] == {"mail": 1}
+    finally:
+        postgres.psql(f"DROP DATABASE {database} WITH (FORCE)")
+        for role in (f"{login}_privacy", login, owner):
+            postgres.psql(f"DROP ROLE IF EXISTS {role}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,13 +52,20 @@ class AdminClient:
         finally:
             connection.close()
 
-    def wait_for_erasure(self, place: str, seconds: float = 60) -> Any:
-        """The erasure at a Location, once it has ended."""
+    def wait_for_erasure(
+        self,
+        place: str,
+        seconds: float = 60,
+        until: Collection[str] = ("finished", "undone"),
+        tried: bool = False,
+    ) -> Any:
+        """The erasure at a Location, once it has one of these states; ``tried``: and each connector was asked."""
         deadline = time.monotonic() + seconds
         while True:
             found = self("GET", place)
             assert found.status == 200, found.body
-            if found.body["state"] != "pending":
+            asked = all(part["attempts"] for part in found.body["elsewhere"])
+            if found.body["state"] in until and (asked or not tried):
                 return found.body
             assert time.monotonic() < deadline, found.body
             time.sleep(0.1)

@@ -30,13 +30,12 @@ from pgnym.audit.log import AuditLog
 from pgnym.audit.reading import Filter, Place, read
 from pgnym.audit.records import Actor
 from pgnym.config.errors import ConfigError
-from pgnym.privacy.erasing import Erasure, erasure_of
+from pgnym.privacy.erasures import Erasure, listed
 from pgnym.privacy.errors import OthersRows, PrivacyError, UnknownSubject, unknown_subject
 from pgnym.privacy.keeper import ErasureKeeper
 from pgnym.privacy.office import Desk, Office
 from pgnym.privacy.printing import STYLE_POLICY, page
 from pgnym.privacy.tenancy import confine
-from pgnym.vault.connection import set_tenant
 from pgnym.vault.store import TenantVault
 
 if TYPE_CHECKING:
@@ -109,6 +108,15 @@ class Seen(msgspec.Struct, frozen=True):
     statement: str
 
 
+class ElsewherePart(msgspec.Struct, frozen=True):
+    """What another system holds; ``error``: why that isn't known, or not in full."""
+
+    connector: str
+    kind: str
+    found: list[Any]
+    error: str | None
+
+
 class SubjectReport(msgspec.Struct, frozen=True):
     """Everything that is held. ``tables``: rows by table, columns as PostgreSQL's ``to_json`` shows them."""
 
@@ -118,6 +126,7 @@ class SubjectReport(msgspec.Struct, frozen=True):
     tables: dict[str, list[dict[str, Any]]]
     values: int
     tokens_without_value: int
+    elsewhere: list[ElsewherePart]
     seen_since: datetime
     seen: list[Seen]
 
@@ -245,11 +254,23 @@ async def traces(call: Call) -> Reply:
     return Reply(await call.vault.administer(scan))
 
 
+class ElsewhereBody(msgspec.Struct, frozen=True):
+    """The part of another system. ``erased``: how many things. ``problem``: why it is not done yet; it is tried again."""
+
+    connector: str
+    done: bool
+    erased: int
+    attempts: int
+    problem: str
+
+
 class ErasureBody(msgspec.Struct, frozen=True):
-    """An erasure. ``state``: ``pending`` until values are deleted as well, ``finished``, or ``undone`` (its transaction was
-    rolled back: nothing was done). ``rows``: what was done to which tables. ``deleted``: values by domain. ``kept``: by
-    column, how many values other rows hold too. ``revived``: how many were put again meanwhile, by others. ``problem``:
-    why it is not finished yet."""
+    """An erasure. ``state``: ``pending`` until values are deleted as well, ``incomplete`` until other systems have done
+    their part, ``finished``, or ``undone`` (its transaction was rolled back: nothing was done).
+
+    ``rows``: what was done to which tables. ``deleted``: values by domain. ``kept``: by column, how many values other rows
+    hold too. ``revived``: how many were put again meanwhile, by others. ``problem``: why it is not finished yet.
+    """
 
     id: UUID
     state: str
@@ -261,13 +282,14 @@ class ErasureBody(msgspec.Struct, frozen=True):
     kept: dict[str, int]
     revived: int
     problem: str
+    elsewhere: list[ElsewhereBody]
 
     @classmethod
     def of(cls, one: Erasure) -> ErasureBody:
         """As it is shown."""
         return cls(
             one.id, one.state.value, one.started, one.ended, one.actor, one.told, one.deleted, one.kept, one.revived,
-            one.problem,
+            one.problem, [ElsewhereBody(e.connector, e.done, e.erased, e.attempts, e.problem) for e in one.elsewhere],
         )  # fmt: skip
 
 
@@ -288,11 +310,11 @@ async def erase(call: Call) -> Reply:
             raise
         if begun is None:
             raise unknown_subject(places[0].label)
-        found = await _erasures(desk.store, tenant, begun[0], 1, None)
+        found = await eraser.shown(begun[0])
     assert call.app.subjects is not None
     call.app.subjects.keeper.look()
     place = f"/v1/erasures/{begun[0]}" + (f"?tenant={tenant.name}" if wanted.tenant else "")
-    return Reply(ErasureBody.of(found[0]), 202, {"Location": place})
+    return Reply(ErasureBody.of(found), 202, {"Location": place})
 
 
 class ErasureId(msgspec.Struct, frozen=True):
@@ -326,7 +348,7 @@ async def show_erasure(call: Call) -> Reply:
     """How far it is."""
     tenant = await call.tenant(call.query.tenant)
     found = await call.vault.administer(
-        lambda connection: _erasures(connection, tenant, call.parameters.id, 1, None)
+        lambda connection: listed(connection, tenant.id, 1, identifier=call.parameters.id)
     )
     if not found:
         raise Problem(404, "there is no such erasure")
@@ -339,28 +361,11 @@ async def list_erasures(call: Call) -> Reply:
     tenant = await call.tenant(wanted.tenant)
     after = None if wanted.cursor is None else read_cursor(wanted.cursor, tuple[Moment, UUID])
     found = await call.vault.administer(
-        lambda connection: _erasures(connection, tenant, None, wanted.limit + 1, after)
+        lambda connection: listed(connection, tenant.id, wanted.limit + 1, after=after)
     )
     shown = found[: wanted.limit]
     following = cursor_of(shown[-1].started, shown[-1].id) if len(found) > wanted.limit else None
     return Reply(Erasures([ErasureBody.of(each) for each in shown], following))
-
-
-async def _erasures(
-    connection: Connection,
-    tenant: TenantVault,
-    identifier: UUID | None,
-    limit: int,
-    after: tuple[datetime, UUID] | None,
-) -> list[Erasure]:
-    async with connection.transaction():
-        await set_tenant(connection, tenant.id)
-        rows = await connection.fetch(
-            "SELECT * FROM vault.erasure WHERE tenant = $1 AND ($2::uuid IS NULL OR id = $2)"
-            " AND ($3::timestamptz IS NULL OR (started, id) < ($3, $4::uuid)) ORDER BY started DESC, id DESC LIMIT $5",
-            tenant.id, identifier, *(after or (None, None)), limit,
-        )  # fmt: skip
-    return [erasure_of(row) for row in rows]
 
 
 @asynccontextmanager

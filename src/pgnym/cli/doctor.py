@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from pgnym.cli.failures import explain
-from pgnym.config import Config, load, master_key, vault_password
+from pgnym.config import Config, ConfigError, load, master_key, vault_password
 from pgnym.config.model import Tls
 from pgnym.gateway.catalogs import read_catalog
 from pgnym.gateway.logins import upstream_login, vault_login
 from pgnym.privacy import holders, subjects
 from pgnym.privacy.access import Guise, require
+from pgnym.privacy.connectors.known import known
 from pgnym.privacy.errors import PrivacyError
 from pgnym.vault.keys import MasterKey
 from pgnym.vault.migrations import current_version, latest_version
@@ -57,6 +58,11 @@ async def results(config: Config) -> AsyncIterator[Result]:
     for name, tls in (("gateway", config.gateway.tls), ("admin", config.admin.tls)):
         if tls.cert is not None:
             yield certificate(f"{name}.tls", tls)
+    if config.connectors:
+        try:
+            yield f"connectors: {', '.join(one.name for one in known(config))} can be made", "", ""
+        except ConfigError as error:
+            yield "connectors", *explain(error)
     key = None
     try:
         key = master_key(config, os.environ)

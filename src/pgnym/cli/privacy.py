@@ -19,7 +19,9 @@ from pgnym.cli.onboarding import agreed, refuse_other_database
 from pgnym.cli.vaults import TENANTS, chosen, needed_key, opened_vault
 from pgnym.config import Config, ConfigError, load
 from pgnym.privacy import holders, subjects
-from pgnym.privacy.erasing import Eraser, Erasure, State
+from pgnym.privacy.connectors.known import known
+from pgnym.privacy.erasing import Eraser
+from pgnym.privacy.erasures import Erasure, State
 from pgnym.privacy.reporting import Reporter
 from pgnym.vault.store import TenantVault
 from pgnym.wire.codecs import element_oid, identity
@@ -46,13 +48,16 @@ def report(options: argparse.Namespace) -> int:
     table = subjects.root(config, options.table)
     if (options.id is None) == (options.value is None):
         raise ConfigError("ID", "give either the subject's ID or --value COLUMN=VALUE")
+    others = known(config)
     since = options.since or datetime.now(UTC) - timedelta(days=SEEN_DAYS)
 
     async def work() -> list[dict[str, object]]:
         async with office(config, options, options.tenant or config.tenants.default) as at:
             everywhere = await holders.holders(at.app, at.vault)
             places = await subjects.places(at.app, config, table, everywhere)
-            reporter = Reporter(at.app, at.vault, at.tenants[0], at.log, at.actor, identity, element_oid)
+            reporter = Reporter(
+                at.app, at.vault, at.tenants[0], at.log, at.actor, identity, element_oid, connectors=others
+            )
             ids = [options.id]
             if options.value is not None:
                 column, equals, value = options.value.partition("=")
@@ -98,6 +103,7 @@ def erase(options: argparse.Namespace) -> int:
     """Erase a subject, and finish what an earlier run has left."""
     config = load(options.config)
     table = subjects.root(config, options.table)
+    others = known(config)
     if not agreed(options.yes, f"Erase that subject of {table} for good?"):
         return FAILED
 
@@ -105,7 +111,9 @@ def erase(options: argparse.Namespace) -> int:
         async with office(config, options, options.tenant or config.tenants.default) as at:
             everywhere = await holders.holders(at.app, at.vault)
             places = await subjects.places(at.app, config, table, everywhere)
-            eraser = Eraser(at.app, at.vault, at.tenants[0], at.log, at.actor, options.settle)
+            eraser = Eraser(
+                at.app, at.vault, at.tenants[0], at.log, at.actor, options.settle, connectors=others
+            )
             begun = await eraser.erase(places, options.id)
             done = await eraser.finish()
             if begun is not None and begun[0] not in {each.id for each in done}:
@@ -117,7 +125,7 @@ def erase(options: argparse.Namespace) -> int:
         if begun is None and not done:
             print(f"pgnym: no row of {table} is of that subject", file=sys.stderr)
             return FAILED
-        return DONE
+        return FAILED if any(each.state is State.INCOMPLETE for each in done) else DONE
 
     return asyncio.run(work())
 
@@ -131,3 +139,9 @@ def _tell(done: Erasure) -> None:
         print(f"kept: {count} values that other rows of {name} hold")
     if done.revived:
         print(f"kept: {done.revived} values that were written again meanwhile")
+    for part in done.elsewhere:
+        if part.done:
+            print(f"connector {part.connector}: {part.erased} erased")
+        else:
+            print(f"pgnym: incomplete: connector {part.connector}: {part.problem}", file=sys.stderr)
+            print("hint: a running gateway tries again, and so does the next run", file=sys.stderr)

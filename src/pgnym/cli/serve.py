@@ -18,6 +18,7 @@ from pgnym.gateway import serve
 from pgnym.gateway.logins import upstream_login
 from pgnym.gateway.runtime import Runtime
 from pgnym.onboard.projecting import project
+from pgnym.privacy.connectors.known import known
 from pgnym.privacy.office import Office
 from pgnym.wire.codecs import element_oid, identity
 
@@ -33,7 +34,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def admin(config: Config, environment: Mapping[str, str]) -> Callable[..., AdminServer]:
-    """What makes the admin endpoint of a gateway process."""
+    """What makes the admin endpoint of a gateway process. Raises ConfigError."""
+
+    connectors = known(config)
 
     async def connect(settings: dict[str, str]) -> Connection:
         made: Connection = await asyncpg.connect(
@@ -45,7 +48,7 @@ def admin(config: Config, environment: Mapping[str, str]) -> Callable[..., Admin
 
     def make(runtime: Runtime, sockets: list[socket.socket], context: ssl.SSLContext | None) -> AdminServer:
         observing = config.gateway.mode == "observe"
-        office = None if observing else Office(config, connect, identity, element_oid)
+        office = None if observing else Office(config, connect, identity, element_oid, connectors)
         return AdminServer(runtime, sockets, context, office)
 
     return make

@@ -52,6 +52,7 @@ def check(config: Config) -> None:
     check_roles(config)
     check_purposes(config)
     check_functions(config)
+    check_connectors(config)
     for path, reason, hint in not_built(config):
         raise ConfigError(path, f"not supported yet: {reason}", hint)
 
@@ -280,6 +281,26 @@ def check_functions(config: Config) -> None:
             raise ConfigError(
                 path, "names no domain", "leave it out: without a signature a function sees tokens"
             )
+
+
+def check_connectors(config: Config) -> None:
+    """Each is about subjects of one table, and is told whom by something that can be told."""
+    own = config.subject_tables()
+    for name, connector in config.connectors.items():
+        path = f"connectors.{name}"
+        if not own:
+            raise ConfigError(path, "there are no data subjects", "say tables.TABLE.subject")
+        if connector.table is None and len(own) > 1:
+            raise ConfigError(f"{path}.table", "whose subjects?", f"give one of: {', '.join(own)}")
+        if connector.table is not None and connector.table not in own:
+            raise ConfigError(
+                f"{path}.table",
+                f"{connector.table} is not the table of a data subject",
+                near(connector.table, own) or f"there are: {', '.join(own)}",
+            )
+        options = config.tables[connector.table or own[0]].columns.get(connector.by or "")
+        if options is not None and options.paths:
+            raise ConfigError(f"{path}.by", f"{connector.by} is a document, not a value")
 
 
 def check_purposes(config: Config) -> None:

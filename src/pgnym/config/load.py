@@ -97,6 +97,15 @@ def resolved(config: Config, directory: Path) -> Config:
     def at(name: str | None) -> str | None:
         return None if name is None else str((directory / name).absolute())
 
+    def files(options: Any) -> Any:
+        """Options of a connector: what a key ``…_file`` names."""
+        if not isinstance(options, dict):
+            return options
+        return {
+            key: at(value) if key.endswith("_file") and isinstance(value, str) else files(value)
+            for key, value in options.items()
+        }
+
     replace, gateway_tls = msgspec.structs.replace, config.gateway.tls
     observe = replace(config.observe, report_file=str((directory / config.observe.report_file).absolute()))
     return replace(
@@ -111,5 +120,9 @@ def resolved(config: Config, directory: Path) -> Config:
         upstream=replace(config.upstream, sslrootcert=at(config.upstream.sslrootcert)),
         vault=replace(config.vault, password_file=at(config.vault.password_file)),
         observe=observe,
+        connectors={
+            name: replace(connector, options=files(connector.options))
+            for name, connector in config.connectors.items()
+        },
         keys=replace(config.keys, master_key_file=at(config.keys.master_key_file)),
     )

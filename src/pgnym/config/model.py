@@ -144,6 +144,21 @@ class Privacy(Part, frozen=True):
     settle: Seconds = 15
 
 
+class Connector(Part, frozen=True):
+    """Another system that holds data of subjects of ``table`` (None: of the only one that has any).
+
+    ``kind``: which connector. ``by``: the column whose value says whom it is asked about; None: the subject's ID.
+    ``tenant``: whose subjects; None: everybody's. ``options``: the kind's own.
+    """
+
+    kind: Name
+    table: str | None = None
+    by: Name | None = None
+    tenant: Name | None = None
+    timeout: Annotated[float, Meta(gt=0, le=60)] = 20
+    options: dict[str, object] = {}
+
+
 class Tenants(Part, frozen=True):
     """The tenant of a session: ``users`` by database user, else ``default``.
 
@@ -250,10 +265,15 @@ class Config(Part, frozen=True):
     audit: Audit = Audit()
     observe: Observe = Observe()
     privacy: Privacy = Privacy()
+    connectors: dict[Name, Connector] = {}
     tenants: Tenants = Tenants()
     tables: dict[str, Table] = {}
     roles: dict[Name, Role] = {}
     functions: dict[str, Function] = {}
+
+    def subject_tables(self) -> list[str]:
+        """The tables that have subjects of their own."""
+        return [n for n, t in self.tables.items() if t.subject is not None and t.subject_table is None]
 
     def columns(self) -> Iterator[ProtectedColumn]:
         """Every configured column, in the order of the file; of one with paths, each path."""

@@ -1,4 +1,7 @@
-"""The gateway's login on a server that doesn't hold the vault: it reads the catalog there, nothing else."""
+"""The gateway's login on a server that doesn't hold the vault: it reads the catalog there.
+
+(For reports and erasures it can take on a role with rights to tables: see ``rights.py``.)
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -32,6 +31,9 @@ import asyncpg
 from pgnym.audit.log import AuditLog
 from pgnym.audit.records import Action, Actor, AuditRecord
 from pgnym.privacy.access import Guise, acting
+from pgnym.privacy.connectors.known import Known, concerned
+from pgnym.privacy.elsewhere import Others, identifiers, note
+from pgnym.privacy.erasures import Erasure, State, due, listed
 from pgnym.privacy.errors import PrivacyError
 from pgnym.privacy.holders import Holder, holders, of_domains, quoted, referenced, tables
 from pgnym.privacy.subjects import Place, state_of, tokens_of
@@ -64,37 +66,12 @@ WHERE t.erasure = $1 AND v.tenant = $2 AND v.last_put < $3 ORDER BY v.token FOR 
 _STATUS = "SELECT pg_catalog.txid_status($1)"
 
 
-class State(Enum):
-    """How far an erasure is."""
-
-    PENDING = "pending"
-    FINISHED = "finished"
-    UNDONE = "undone"  # its transaction was rolled back: nothing was done
-
-
-@dataclass(frozen=True, slots=True)
-class Erasure:
-    """An erasure, and what became of it. ``deleted``: values by domain; ``kept``: by column, how many other rows still
-    hold; ``revived``: how many were put again while it went on. ``problem``: why it isn't finished yet."""
-
-    id: UUID
-    state: State
-    started: datetime
-    ended: datetime | None
-    told: str
-    actor: str
-    problem: str
-    deleted: dict[str, int]
-    kept: dict[str, int]
-    revived: int
-
-
 @dataclass(frozen=True, slots=True)
 class Eraser:
     """What an erasure needs. ``app``, ``vault``: connections, the same one where both are in one database.
 
     ``guise``: what is taken on for the application's tables (None: the login itself has the rights). ``actor``: who asks for
-    an erasure; the record of it, whoever finishes it, names them.
+    an erasure; the record of it, whoever finishes it, names them. ``connectors``: other systems, which erase as well.
     """
 
     app: Connection
@@ -104,6 +81,7 @@ class Eraser:
     actor: Actor
     settle: float = SETTLE
     guise: Guise | None = None
+    connectors: tuple[Known, ...] = ()
 
     async def erase(
         self, places: Sequence[Place], subject: str, accept: Callable[[str], None] | None = None
@@ -128,11 +106,15 @@ class Eraser:
                         return None
                     if accept is not None:
                         accept(await state_of(self.app, places, subject))
+                    others = [
+                        (known.name, await identifiers(self.app, self.tenant, places[0], subject, known))
+                        for known in concerned(self.connectors, places[0].label, self.tenant.name)
+                    ]
                     for place in await self._in_order(places):
                         await self._take_out(place, subject, scrubs.get(place.label), counts[place.label])
                 words = {place.label: "deleted" if place.delete else "scrubbed" for place in places}
                 told = ", ".join(f"{count} rows of {label} {words[label]}" for label, count in counts.items())
-                identifier = await self._note(tokens, told)
+                identifier = await self._note(tokens, told, others)
         except asyncpg.IntegrityConstraintViolationError as error:
             raise PrivacyError(
                 f"constraint {error.constraint_name or '?'} of {error.table_name or 'a table'} forbids the erasure"
@@ -154,17 +136,10 @@ class Eraser:
 
     async def finish(self) -> list[Erasure]:
         """Step 2 of all erasures of the tenant, also of those that were killed. PrivacyError if writers don't end."""
-        done = [await self.finish_one(identifier) for identifier in await self.pending()]
+        done = [
+            await self.finish_one(each) for each in await due(self.vault, self.tenant.id, all_of_them=True)
+        ]
         return [each for each in done if each is not None]
-
-    async def pending(self) -> list[UUID]:
-        """The erasures of the tenant that haven't ended."""
-        async with self.vault.transaction():
-            await self._set_tenant()
-            rows = await self.vault.fetch(
-                "SELECT id FROM vault.erasure WHERE state = 'pending' ORDER BY started, id"
-            )
-        return [row[0] for row in rows]
 
     async def finish_one(self, identifier: UUID) -> Erasure | None:
         """Step 2 of one. None while its first step is still under way. Errors: PrivacyError (it stays pending)."""
@@ -177,8 +152,12 @@ class Eraser:
             names = await self.vault.fetch(
                 "SELECT token FROM vault.erasure_token WHERE erasure = $1", identifier
             )
-        if row is None or row["state"] != State.PENDING.value:
-            return None if row is None else erasure_of(row)
+        if row is None:
+            return None
+        if row["state"] == State.INCOMPLETE.value:
+            return await self._elsewhere(row)
+        if row["state"] != State.PENDING.value:
+            return await self.shown(identifier)
         status = await self.app.fetchval(_STATUS, row["app_xid"])
         if status == "in progress":
             return None
@@ -195,7 +174,24 @@ class Eraser:
                 " be deleted yet",
                 hint="Look for idle transactions, then run it again.",
             )
-        return await self._delete(row, tokens, everywhere)
+        await self._delete(row, tokens, everywhere)
+        return await self._elsewhere(row)
+
+    async def shown(self, identifier: UUID) -> Erasure:
+        """How far one is."""
+        (found,) = await listed(self.vault, self.tenant.id, 1, identifier=identifier)
+        return found
+
+    async def _elsewhere(self, row: asyncpg.Record) -> Erasure:
+        """The part of other systems."""
+        others = Others(self.vault, self.tenant, self.log, self.connectors)
+        await others.carry_out(row["id"], self._asked(row))
+        return await self.shown(row["id"])
+
+    def _asked(self, row: asyncpg.Record) -> Actor:
+        """Who asked for it; this run, if the row doesn't say."""
+        who = row["actor"] or self.actor.db_user
+        return Actor(who, row["actor_role"], row["actor_address"], self.actor.application_name)
 
     async def note_problem(self, identifier: UUID, text: str) -> None:
         """Say why an erasure could not be finished yet."""
@@ -205,7 +201,7 @@ class Eraser:
                 "UPDATE vault.erasure SET problem = $2 WHERE id = $1 AND state = 'pending'", identifier, text
             )
 
-    async def _note(self, tokens: set[bytes], told: str) -> UUID:
+    async def _note(self, tokens: set[bytes], told: str, others: list[tuple[str, list[str]]]) -> UUID:
         """Notes the tokens in the vault and ages their values; committed on return unless the transaction is shared."""
         names = sorted(token.decode("ascii") for token in tokens)
         xid = await self.app.fetchval("SELECT pg_catalog.txid_current()")
@@ -224,6 +220,7 @@ class Eraser:
                 "INSERT INTO vault.erasure_token (erasure, tenant, token) SELECT $1, $2, unnest($3::text[])",
                 identifier, self.tenant.id, names,
             )  # fmt: skip
+            await note(self.vault, self.tenant, identifier, others)
             await self.vault.execute("SELECT vault.invalidate($1, $2::text[])", self.tenant.id, names)
         return identifier
 
@@ -254,31 +251,31 @@ class Eraser:
             ordered.append(following)
         return ordered
 
-    async def _undone(self, identifier: UUID) -> Erasure | None:
+    async def _undone(self, identifier: UUID) -> Erasure:
         async with self.vault.transaction():
             await self._set_tenant()
-            return await self._end(identifier, State.UNDONE, {}, {}, 0)
+            await self.vault.execute("DELETE FROM vault.erasure_connector WHERE erasure = $1", identifier)
+            await self._end(identifier, State.UNDONE, {}, {}, 0)
+        return await self.shown(identifier)
 
     async def _end(
         self, identifier: UUID, state: State, deleted: dict[str, int], kept: dict[str, int], revived: int
-    ) -> Erasure:
+    ) -> None:
         await self.vault.execute("DELETE FROM vault.erasure_token WHERE erasure = $1", identifier)
-        row = await self.vault.fetchrow(
+        await self.vault.execute(
             "UPDATE vault.erasure SET state = $2, ended = clock_timestamp(), problem = '', deleted = $3, kept = $4,"
-            " revived = $5 WHERE id = $1 RETURNING *",
+            " revived = $5 WHERE id = $1",
             identifier, state.value, json.dumps(deleted), json.dumps(kept), revived,
         )  # fmt: skip
-        assert row is not None
-        return erasure_of(row)
 
-    async def _delete(self, row: asyncpg.Record, tokens: set[bytes], everywhere: Sequence[Holder]) -> Erasure:
+    async def _delete(self, row: asyncpg.Record, tokens: set[bytes], everywhere: Sequence[Holder]) -> None:
         async with self.vault.transaction():
             await self._set_tenant()
             # Of two runs one waits here, and then finds it done.
             now = await self.vault.fetchrow("SELECT * FROM vault.erasure WHERE id = $1 FOR UPDATE", row["id"])
             assert now is not None
             if now["state"] != State.PENDING.value:
-                return erasure_of(now)
+                return
             left = await self.vault.fetch(_LEFT, row["id"], self.tenant.id, row["started"] - _AGED)
             unclaimed = {each[0].encode("ascii") for each in left}
             there = await self.vault.fetchval(
@@ -300,33 +297,20 @@ class Eraser:
             deleted = Counter(domains[domain_id(token)] for token in gone)
             kept = {name: len(some) for name, some in held.items()}
             revived = there - len(unclaimed)
-            ended = await self._end(row["id"], State.FINISHED, dict(deleted), kept, revived)
+            # With connectors it is finished when each has done its part.
+            await self._end(row["id"], State.INCOMPLETE, dict(deleted), kept, revived)
             text = f"erasure {row['id']}: {row['told']}; {len(gone)} values deleted, {len(tokens) - len(gone)} not"
             # Before the commit: no erasure without its record. A record twice means that the commit failed in between.
             await self.log.write(
                 AuditRecord(
                     datetime.now(UTC),
                     self.tenant.name,
-                    Actor(
-                        row["actor"] or self.actor.db_user,
-                        row["actor_role"],
-                        row["actor_address"],
-                        self.actor.application_name,
-                    ),
+                    self._asked(row),
                     Action.ERASE,
                     counts=dict(deleted),
                     text=text,
                 )
             )
-        return ended
-
-
-def erasure_of(row: asyncpg.Record) -> Erasure:
-    """A row of ``vault.erasure``."""
-    return Erasure(
-        row["id"], State(row["state"]), row["started"], row["ended"], row["told"], row["actor"], row["problem"],
-        json.loads(row["deleted"]), json.loads(row["kept"]), row["revived"],
-    )  # fmt: skip
 
 
 def _scrub(place: Place) -> str:

@@ -18,6 +18,8 @@ from pgnym.vault.tokens import domain_id, prefix
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
+NAMED = """('"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, '"', '""') || '"')"""
+"""A table ``c`` of schema ``n``, in SQL, as ``Holder.sql`` spells it in Python."""
 _CHUNK = 5000  # tokens in one question
 
 _REGISTERED = """

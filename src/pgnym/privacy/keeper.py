@@ -16,10 +16,10 @@ import asyncpg
 from pgnym.audit.log import AuditLog
 from pgnym.audit.records import Actor
 from pgnym.privacy.erasing import Eraser
+from pgnym.privacy.erasures import due
 from pgnym.privacy.errors import PrivacyError
 from pgnym.privacy.office import Desk, Office, told
 from pgnym.vault import locks
-from pgnym.vault.connection import set_tenant
 from pgnym.vault.errors import VaultError
 from pgnym.vault.store import Vault
 
@@ -77,7 +77,7 @@ class ErasureKeeper:
                 return  # the lock goes with the connection
             for name in pending:
                 eraser = desk.eraser(await vault.tenant(name), log, _ACTOR)
-                for identifier in await eraser.pending():
+                for identifier in await due(desk.store, eraser.tenant.id):
                     await _finish(desk, eraser, identifier)
 
 
@@ -100,10 +100,6 @@ async def _tenants_with_work(connection: asyncpg.Connection[asyncpg.Record]) -> 
     found = []
     async with connection.transaction(readonly=True):
         for identifier, name in await connection.fetch("SELECT id, name FROM vault.tenant ORDER BY id"):
-            await set_tenant(connection, identifier)
-            if await connection.fetchval(
-                "SELECT EXISTS (SELECT FROM vault.erasure WHERE tenant = $1 AND state = 'pending')",
-                identifier,
-            ):
+            if await due(connection, identifier):
                 found.append(name)
     return found

@@ -19,6 +19,7 @@ from pgnym.audit.records import Actor
 from pgnym.config import Config
 from pgnym.privacy import holders, subjects
 from pgnym.privacy.access import Guise, acting, require
+from pgnym.privacy.connectors.known import Known
 from pgnym.privacy.erasing import Eraser
 from pgnym.privacy.errors import PrivacyError, UnknownSubject
 from pgnym.privacy.reporting import Element, Identity, Reporter
@@ -54,12 +55,25 @@ class Desk:
         """Reports. ``confined``: on rows of this tenant only."""
         at = self.office
         return Reporter(
-            self.app, self.store, tenant, log, actor, at.identity, at.element, self.guise, confined, MOST_ROWS
+            self.app,
+            self.store,
+            tenant,
+            log,
+            actor,
+            at.identity,
+            at.element,
+            self.guise,
+            confined,
+            MOST_ROWS,
+            at.connectors,
         )
 
     def eraser(self, tenant: TenantVault, log: AuditLog, actor: Actor) -> Eraser:
         """Erases."""
-        return Eraser(self.app, self.store, tenant, log, actor, self.office.config.privacy.settle, self.guise)
+        at = self.office
+        return Eraser(
+            self.app, self.store, tenant, log, actor, at.config.privacy.settle, self.guise, at.connectors
+        )
 
     async def places(self, table: str | None) -> list[Place]:
         """The tables with rows of subjects of ``table``. Raises PrivacyError where not all rows could be seen."""
@@ -87,12 +101,14 @@ class Office:
     """What a gateway needs for reports and erasures.
 
     ``connect`` opens a connection of the gateway's login to the application's database, with the settings given.
+    ``connectors``: other systems to be asked as well.
     """
 
     config: Config
     connect: Callable[[dict[str, str]], Awaitable[Connection]]
     identity: Identity
     element: Element
+    connectors: tuple[Known, ...] = ()
     _free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
 
     @asynccontextmanager

@@ -65,6 +65,14 @@ def render(encoded: bytes) -> bytes:
         parts.append(f"<section><h2>Table {_text(name)}</h2>")
         parts += [_row(number, row) for number, row in enumerate(rows, 1)]
         parts.append("</section>" if rows else '<p class="none">No row.</p></section>')
+    for part in told["elsewhere"]:
+        parts.append(f"<section><h2>Held by {_text(part['connector'])} ({_text(part['kind'])})</h2>")
+        if part["error"] is not None:
+            parts.append(f'<p role="note"><strong>Not known in full:</strong> {_text(part["error"])}.</p>')
+        parts.append("".join(f"<div>{_cell(found)}</div>" for found in part["found"]))
+        if not part["found"] and part["error"] is None:
+            parts.append('<p class="none">Nothing.</p>')
+        parts.append("</section>")
     parts.append(f"<section><h2>Who has seen these values since {_text(told['seen_since'])}</h2>")
     parts.append(_listed(told["seen"], _SEEN))
     parts.append("</section></main></body></html>\n")

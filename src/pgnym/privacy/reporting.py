@@ -19,8 +19,10 @@ from pgnym.audit.reading import Filter, read
 from pgnym.audit.records import Action, Actor, AuditRecord
 from pgnym.privacy import rendering
 from pgnym.privacy.access import Guise, acting
+from pgnym.privacy.connectors.known import Known, concerned, reported
+from pgnym.privacy.elsewhere import identifiers
 from pgnym.privacy.errors import PrivacyError, UnknownSubject, unknown_subject
-from pgnym.privacy.holders import Holder, quoted
+from pgnym.privacy.holders import NAMED, Holder, quoted
 from pgnym.privacy.subjects import Place, add_table, row_digest
 from pgnym.privacy.tenancy import confine
 from pgnym.vault.store import TenantVault
@@ -32,12 +34,14 @@ if TYPE_CHECKING:
 MOST_FOUND = 1000
 """Subjects that a look-up by value gives at most."""
 _ROWS_AT_ONCE = 200
-_UNIQUE = """
-SELECT pg_catalog.format_type(a.atttypid, a.atttypmod) FROM pg_catalog.pg_attribute a
-WHERE a.attrelid = pg_catalog.to_regclass($1) AND a.attname = $2 AND a.attnum > 0 AND EXISTS (
+_UNIQUE = f"""
+SELECT pg_catalog.format_type(a.atttypid, a.atttypmod)
+FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE {NAMED} = $1 AND a.attname = $2 AND a.attnum > 0 AND EXISTS (
   SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid
     AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum AND i.indpred IS NULL)
-"""
+"""  # noqa: S608 - constants
 Identity = Callable[[int, bytes, bool], bytes]
 Element = Callable[[int], int]
 
@@ -49,6 +53,7 @@ class Reporter:
 
     ``guise``: what is taken on for the application's tables (None: the login itself has the rights). ``confined``: rows of
     other tenants are as if they weren't there. ``most``: how many rows it may have (None: any number).
+    ``connectors``: other systems, each with a part of its own.
     """
 
     app: Connection
@@ -61,6 +66,7 @@ class Reporter:
     guise: Guise | None = None
     confined: bool = False
     most: int | None = None
+    connectors: tuple[Known, ...] = ()
 
     async def report(self, places: Sequence[Place], subject: str, since: datetime) -> dict[str, Any]:
         """All rows of a subject with their values, and who has seen one of these since; for ``msgspec.json.encode``.
@@ -75,6 +81,10 @@ class Reporter:
             await self.app.execute("SET LOCAL TimeZone = 'UTC'")
             async with acting(self.app, self.guise):
                 found = {place.label: await self._rows(place, subject) for place in places}
+                asked = [
+                    (known, await self._asked(known, places[0], subject))
+                    for known in concerned(self.connectors, places[0].label, self.tenant.name)
+                ]
         if not any(found.values()):
             raise unknown_subject(places[0].label)
         for place in places:
@@ -85,6 +95,7 @@ class Reporter:
         values = await self.tenant.get(tokens)
         for place in places:
             shown[place.label] = await self._shown(place, found[place.label], values)
+        elsewhere = await asyncio.gather(*(reported(known, whom) for known, whom in asked))
         count = sum(map(len, shown.values()))
         domains = {h.domain_id: h.domain for place in places for h in place.holders}
         made = datetime.now(UTC)
@@ -110,9 +121,17 @@ class Reporter:
             "tables": shown,
             "values": len(values),
             "tokens_without_value": len(tokens) - len(values),
+            "elsewhere": elsewhere,
             "seen_since": since.isoformat(),
             "seen": seen,
         }
+
+    async def _asked(self, known: Known, place: Place, subject: str) -> list[str] | PrivacyError:
+        """Whom a connector is asked about, or why that can't be told: its part then says so."""
+        try:
+            return await identifiers(self.app, self.tenant, place, subject, known)
+        except PrivacyError as error:
+            return error
 
     async def _rows(self, place: Place, subject: str) -> list[asyncpg.Record]:
         """What ``to_json`` shows of each column of each row, tokens as they are."""

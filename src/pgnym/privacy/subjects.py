@@ -12,15 +12,18 @@ import asyncpg
 
 from pgnym.config import Config, ConfigError
 from pgnym.privacy.errors import PrivacyError
-from pgnym.privacy.holders import Holder, quoted
+from pgnym.privacy.holders import NAMED, Holder, quoted
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
-_COLUMNS = """
-SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) FROM pg_catalog.pg_attribute a
-WHERE a.attrelid = pg_catalog.to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
-"""
+# By the catalog, not by to_regclass(): the gateway's login needs no right to the schema for it.
+_COLUMNS = f"""
+SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)
+FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE {NAMED} = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Place:
 
 def root(config: Config, table: str | None) -> str:
     """The subject's own table: the one named, or the only one there is. Raises ConfigError."""
-    own = [name for name, t in config.tables.items() if t.subject is not None and t.subject_table is None]
+    own = config.subject_tables()
     if table is not None:
         if table not in own:
             raise ConfigError(

@@ -38,6 +38,7 @@ _GRANTS = {
     "gram": "SELECT, INSERT",  # a value's deletion takes them along
     "search_epoch": "SELECT",
     "deletion": "SELECT, INSERT, UPDATE (noted), DELETE",  # UPDATE: for SELECT … FOR UPDATE
+    "erasure_connector": "SELECT, INSERT, UPDATE, DELETE",
     "audit": "SELECT, INSERT",
     "audit_unchained": "SELECT",
     "audit_writer": "SELECT, INSERT, UPDATE (sequence, mac, head)",
