@@ -22,6 +22,7 @@ from support.binaries import Unavailable
 from support.browser import axe_source, browser, faults
 from support.cluster import Cluster
 from support.gateway import Deployment, Gateway, deployment
+from support.saas import Saas, serving
 
 pytestmark = pytest.mark.server
 
@@ -79,7 +80,15 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def world(postgres: Cluster, chromium: Browser) -> Iterator[World]:
+def saas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saas]:
+    with serving() as found:
+        found.add("hubspot", "77", "ada@example.org", firstname="Countess")
+        found.connect(tmp_path_factory.mktemp("secrets"))
+        yield found
+
+
+@pytest.fixture(scope="module")
+def world(postgres: Cluster, chromium: Browser, saas: Saas) -> Iterator[World]:
     database = f"test_portal_{os.getpid()}"
     postgres.psql(f"CREATE DATABASE {database} TEMPLATE template0")
     try:
@@ -88,6 +97,7 @@ def world(postgres: Cluster, chromium: Browser) -> Iterator[World]:
             database,
             tables=TABLES,
             privacy={"settle": 0.5},
+            connectors={"crm": saas.connector},
             tenants={"default": "main", "startup_option": ["postgres"]},
         )
         postgres.psql(ROWS, database)
@@ -355,6 +365,8 @@ def test_a_person_is_found_by_a_value_and_reported_on(page: Page, world: World) 
     expect(page.get_by_role("heading", name="What is held on 1", level=1)).to_be_visible()
     for value in ("ada@example.org", "Ada", "Byron", "1815-12-10", "1 Mill Road", "London"):
         expect(page.get_by_text(value, exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name="Held by crm")).to_be_visible()
+    expect(page.get_by_text("Countess")).to_be_visible()
     seen = page.get_by_role("region", name="Who has seen what").get_by_role("row")
     expect(seen.nth(1)).to_contain_text("SELECT * FROM customer LIMIT")
     with page.expect_download() as saved:
@@ -380,6 +392,14 @@ def test_a_person_is_found_by_a_value_and_reported_on(page: Page, world: World) 
     sound(page, world)
 
 
+def test_what_another_system_does_not_tell_is_not_overlooked(page: Page, world: World, saas: Saas) -> None:
+    saas.failing = 1
+    sign_in(page, world, "dpo")
+    find(page, "customer id", "2")
+    expect(page.get_by_text("Not known in full: GET was answered 503.")).to_be_visible()
+    sound(page, world)
+
+
 def test_a_person_is_erased_once_confirmed(page: Page, world: World) -> None:
     sign_in(page, world, "dpo")
     find(page, "customer id", "4")
@@ -396,6 +416,7 @@ def test_a_person_is_erased_once_confirmed(page: Page, world: World) -> None:
     dialog.get_by_role("button", name="Erase").click()
     expect(page.get_by_role("heading", name="Erasing 4")).to_be_visible()
     expect(page.get_by_text("It is done.")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Erased by crm")).to_be_visible()
     sound(page, world)
     page.get_by_role("link", name="Back to persons").click()
     expect(page.get_by_role("region", name="Erasures").get_by_role("row").nth(1)).to_contain_text("finished")

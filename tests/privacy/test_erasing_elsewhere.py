@@ -13,7 +13,7 @@ import pytest
 from support.admin import AdminClient, first_token
 from support.cluster import PASSWORD, Cluster
 from support.gateway import Deployment, Gateway, deployment
-from support.saas import KEY, Saas, serving
+from support.saas import Saas, serving
 
 pytestmark = pytest.mark.server
 
@@ -58,29 +58,13 @@ def world(
         database,
     )
     postgres.psql("CREATE TABLE visit (who int); INSERT INTO visit VALUES (1), (1), (2)", warehouse)
-    for name, text in (("key", KEY), ("password", PASSWORD)):
-        (tmp_path / name).write_text(text)
+    (tmp_path / "password").write_text(PASSWORD)
     with serving() as saas:
+        saas.connect(tmp_path)
         saas.add("hubspot", "h1", "ann@example.org", firstname="Ann")
         saas.add("hubspot", "h2", "bob@example.org", firstname="Bob")
         connectors = {
-            "crm": {
-                "kind": "rest",
-                "by": "mail",
-                "options": {
-                    "url": saas.url,
-                    "bearer_file": str(tmp_path / "key"),
-                    "find": {
-                        "request": "GET /crm/v3/objects/contacts/{value}",
-                        "query": {"idProperty": "email", "properties": "firstname,email"},
-                        "id": "id",
-                    },
-                    "erase": {
-                        "request": "POST /crm/v3/objects/contacts/gdpr-delete",
-                        "json": {"objectId": "{item}"},
-                    },
-                },
-            },
+            "crm": saas.connector | {"by": "mail"},
             "warehouse": {
                 "kind": "postgresql",
                 "options": {

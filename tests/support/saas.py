@@ -20,6 +20,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -40,12 +41,34 @@ class Saas:
         self.blocklist: list[str] = []
         self.requests: list[tuple[str, str]] = []
         self.failing = 0
+        self.connector: dict[str, Any] = {}
         self.url = ""
         self.authority = ""
 
     def add(self, system: str, identifier: str, email: str, **more: str) -> None:
         """Somebody."""
         self.people[system][identifier] = {"email": email, **more}
+
+    def connect(self, secrets: Path) -> None:
+        """Make ``connector``: how HubSpot is configured, by the column ``email``."""
+        (secrets / "hubspot").write_text(KEY)
+        self.connector = {
+            "kind": "rest",
+            "by": "email",
+            "options": {
+                "url": self.url,
+                "bearer_file": str(secrets / "hubspot"),
+                "find": {
+                    "request": "GET /crm/v3/objects/contacts/{value}",
+                    "query": {"idProperty": "email", "properties": "firstname,email"},
+                    "id": "id",
+                },
+                "erase": {
+                    "request": "POST /crm/v3/objects/contacts/gdpr-delete",
+                    "json": {"objectId": "{item}"},
+                },
+            },
+        }
 
     def answer(self, method: str, target: str, headers: Any, body: bytes) -> Reply:
         """What the system concerned says."""

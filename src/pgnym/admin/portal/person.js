@@ -7,7 +7,7 @@ export const path = (of, person) => `#/subjects/${encodeURIComponent(of)}/${enco
 
 export const sum = (counts) => number(Object.values(counts).reduce((total, count) => total + count, 0));
 
-export const state = (erasure) => badge(erasure.state, { finished: "good", pending: "warn" }[erasure.state] ?? "bad");
+export const state = (erasure) => badge(erasure.state, { finished: "good", pending: "warn", incomplete: "warn" }[erasure.state] ?? "bad");
 
 export function seen(records) {
   return table("Who has seen what", [

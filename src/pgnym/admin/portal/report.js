@@ -30,6 +30,7 @@ export async function show(root, app, of, person) {
       ["Protected values", number(found.values)],
       ...(found.tokens_without_value ? [["Tokens that don't open", number(found.tokens_without_value)]] : [])])),
     ...Object.entries(found.tables).map(([table, rows]) => held(table, rows)),
+    ...found.elsewhere.map(elsewhere),
     el("section", { class: "panel" }, el("p", { class: "faint" }, "Since ", when(found.seen_since)), seen(found.seen)));
 }
 
@@ -41,6 +42,14 @@ function held(table, rows) {
   return el("section", { class: "panel" }, scroll(title, el("table", {}, el("caption", {}, title),
     el("thead", {}, el("tr", {}, columns.map((column) => el("th", { scope: "col" }, column)))),
     el("tbody", {}, rows.map((row) => el("tr", {}, columns.map((column) => el("td", {}, text(row[column])))))))));
+}
+
+/** What another system holds; or why that isn't known, which must not be overlooked. */
+function elsewhere(part) {
+  const each = (one) => facts(Object.entries(one && typeof one === "object" ? one : { value: one }).map(([name, value]) => [name, text(value)]));
+  return el("section", { class: "panel" }, el("h2", {}, `Held by ${part.connector}`),
+    part.error ? alert(`Not known in full: ${part.error}.`, "bad") : [],
+    part.found.map(each), part.found.length || part.error ? [] : el("p", { class: "faint" }, "Nothing."));
 }
 
 function text(value) {
@@ -68,7 +77,7 @@ async function erase(root, app, place, query, tag, found) {
   let erasure = begun.body;
   while (root.isConnected) {
     told.replaceChildren(progress(erasure));
-    if (erasure.state !== "pending") return;
+    if (erasure.state !== "pending" && erasure.state !== "incomplete") return;
     await new Promise((resolve) => setTimeout(resolve, POLL));
     try {
       erasure = await app.client.get(`/v1/erasures/${erasure.id}`, { tenant: app.tenant });
@@ -82,10 +91,12 @@ async function erase(root, app, place, query, tag, found) {
 function progress(erasure) {
   const words = {
     pending: "The rows are done. Values are deleted as soon as it is sure that nobody else needs them: some seconds.",
+    incomplete: "Nothing is left here. Other systems have not all done their part yet; they are asked again.",
     finished: "It is done. The proof is in the audit log.",
     undone: "It was undone: nothing has been changed.",
   };
-  return el("section", { class: "panel" }, alert(words[erasure.state] ?? erasure.state, { finished: "good", pending: "warn" }[erasure.state]),
+  return el("section", { class: "panel" }, alert(words[erasure.state] ?? erasure.state, { finished: "good", pending: "warn", incomplete: "warn" }[erasure.state]),
     facts([["State", state(erasure)], ["Rows", erasure.rows], ["Values deleted", sum(erasure.deleted)],
-      ["Kept, as others have them", sum(erasure.kept)], ...(erasure.problem ? [["In the way", erasure.problem]] : [])]));
+      ["Kept, as others have them", sum(erasure.kept)], ...(erasure.problem ? [["In the way", erasure.problem]] : []),
+      ...erasure.elsewhere.map((part) => [`Erased by ${part.connector}`, part.done ? number(part.erased) : part.problem || "not yet"])]));
 }
