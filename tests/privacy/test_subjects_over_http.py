@@ -311,3 +311,35 @@ def test_what_is_in_the_way_is_said_and_tried_again(shop: Shop, postgres: Cluste
     postgres.psql(f"ALTER TABLE employee ADD CONSTRAINT {name} {definition}", database)
     ended = shop.ask.wait_for_erasure(begun.headers["location"])
     assert (ended["state"], ended["problem"]) == ("finished", "")
+
+
+def test_the_report_says_on_what_grounds_and_what_was_asked_for(shop: Shop) -> None:
+    basis = shop.ask("POST", "/v1/legal-bases", {"kind": "contract", "title": "Sales <contract>"}).body["id"]
+    other = shop.ask("POST", "/v1/legal-bases", {"kind": "contract", "title": "Employment"}).body["id"]
+    for name, bases, columns in (
+        ("Orders", [basis], ["public.invoice.*"]),
+        ("Staff", [other], ["public.employee.*"]),
+    ):
+        activity = {"name": name, "legal_bases": bases, "columns": columns}
+        made = shop.ask("POST", "/v1/processing-activities", activity)
+        assert made.status == 201, made.body
+    for subject in ("3", "4"):
+        asked: dict[str, Any] = {
+            "kind": "access",
+            "subject": {"table": "public.customer", "id": subject},
+            "note": f"by {subject}",
+        }
+        made = shop.ask("POST", "/v1/requests", asked)
+        assert made.status == 201, made.body
+    report = shop.ask("GET", "/v1/subjects/3/report").body
+    assert [each["name"] for each in report["processing_activities"]] == ["Orders"]
+    assert [each["title"] for each in report["legal_bases"]] == ["Sales <contract>"]
+    (request,) = report["requests"]
+    assert (request["kind"], request["state"], request["history"][0]["note"]) == (
+        "access",
+        "submitted",
+        "by 3",
+    )
+    page = shop.ask("GET", "/v1/subjects/3/report", headers={"Accept": "text/html"}).body
+    assert "Sales &lt;contract&gt;" in page
+    assert "by 3" in page

@@ -118,7 +118,11 @@ class ElsewherePart(msgspec.Struct, frozen=True):
 
 
 class SubjectReport(msgspec.Struct, frozen=True):
-    """Everything that is held. ``tables``: rows by table, columns as PostgreSQL's ``to_json`` shows them."""
+    """Everything that is held. ``tables``: rows by table, columns as PostgreSQL's ``to_json`` shows them.
+
+    ``processing_activities`` are those of the register that name protected columns of these tables, ``legal_bases`` what
+    they rest on, ``requests`` what the person has asked for.
+    """
 
     subject: Subject
     tenant: str
@@ -126,6 +130,9 @@ class SubjectReport(msgspec.Struct, frozen=True):
     tables: dict[str, list[dict[str, Any]]]
     values: int
     tokens_without_value: int
+    processing_activities: list[dict[str, Any]]
+    legal_bases: list[dict[str, Any]]
+    requests: list[dict[str, Any]]
     elsewhere: list[ElsewherePart]
     seen_since: datetime
     seen: list[Seen]

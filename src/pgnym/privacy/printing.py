@@ -37,6 +37,15 @@ STYLE_POLICY = (
 )
 """The Content-Security-Policy that lets the page have its style, and nothing else."""
 
+_PARTS = (
+    (
+        "processing_activities",
+        "What it is processed for",
+        "The register names no activity with these columns.",
+    ),
+    ("legal_bases", "On what legal bases", "The register names none."),
+    ("requests", "What the person has asked for", "Nothing."),
+)
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SEEN = ("time", "user", "role", "client_address", "application_name", "purpose", "values", "statement")
 
@@ -65,6 +74,10 @@ def render(encoded: bytes) -> bytes:
         parts.append(f"<section><h2>Table {_text(name)}</h2>")
         parts += [_row(number, row) for number, row in enumerate(rows, 1)]
         parts.append("</section>" if rows else '<p class="none">No row.</p></section>')
+    for name, title, nothing in _PARTS:
+        parts.append(f"<section><h2>{title}</h2>")
+        parts += [_row(number, each) for number, each in enumerate(told[name], 1)]
+        parts.append("</section>" if told[name] else f'<p class="none">{nothing}</p></section>')
     for part in told["elsewhere"]:
         parts.append(f"<section><h2>Held by {_text(part['connector'])} ({_text(part['kind'])})</h2>")
         if part["error"] is not None:
@@ -104,8 +117,9 @@ def _head(title: str) -> str:
 
 
 def _row(number: int, row: Mapping[str, Any]) -> str:
+    """One thing, a line for each of its fields."""
     cells = "".join(f'<tr><th scope="row">{_text(name)}</th><td>{_cell(row[name])}</td></tr>' for name in row)
-    return f'<h3>Row {number}</h3><table class="row"><tbody>{cells}</tbody></table>'
+    return f'<h3>{number}.</h3><table class="row"><tbody>{cells}</tbody></table>'
 
 
 def _listed(items: Iterable[Mapping[str, Any]], columns: tuple[str, ...]) -> str:

@@ -1,0 +1,71 @@
+"""On what grounds a subject's data is held, and what they have asked for: parts of a report (Art. 15(1) GDPR)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import msgspec
+
+from pgnym.config.patterns import best
+from pgnym.privacy.register import Activity, Basis, Register
+from pgnym.privacy.requests import Requests
+from pgnym.privacy.subjects import Place
+from pgnym.vault.connection import set_tenant
+from pgnym.vault.store import TenantVault
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+_MOST = 10_000
+_REQUESTS = """
+SELECT id FROM vault.subject_request WHERE tenant = $1 AND subject_table = $2 AND subject_id = $3 ORDER BY received, id
+"""
+
+
+async def grounds(
+    vault: Connection, tenant: TenantVault, places: Sequence[Place]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The processing activities that name protected columns of these tables, and the legal bases that they rest on."""
+    register = Register(vault, tenant)
+    columns = [holder.name for place in places for holder in place.holders]
+    found = [
+        kept
+        for kept in await register.listed(Activity, _MOST)
+        if isinstance(kept.what, Activity) and any(best(kept.what.columns, column) for column in columns)
+    ]
+    wanted = {basis for kept in found if isinstance(kept.what, Activity) for basis in kept.what.legal_bases}
+    bases = [kept for kept in await register.listed(Basis, _MOST) if kept.id in wanted]
+    return (
+        [{"id": kept.id, **msgspec.to_builtins(kept.what)} for kept in found],
+        [{"id": kept.id, **msgspec.to_builtins(kept.what)} for kept in bases],
+    )
+
+
+async def requested(vault: Connection, tenant: TenantVault, table: str, subject: str) -> list[dict[str, Any]]:
+    """The subject's requests, as far as it is known that they are theirs, with what was done with each."""
+    async with vault.transaction(readonly=True):
+        await set_tenant(vault, tenant.id)
+        identifiers = [row[0] for row in await vault.fetch(_REQUESTS, tenant.id, table, subject)]
+    requests = Requests(vault, tenant)
+    told = []
+    for identifier in identifiers:
+        found = await requests.find(identifier)
+        if found is None:
+            continue
+        one, events = found
+        told.append(
+            {
+                "id": str(one.id),
+                "kind": one.kind.value,
+                "state": one.state.value,
+                "received": one.received.isoformat(),
+                "due": one.due.isoformat(),
+                "contact": one.contact,
+                "history": [
+                    {"time": e.at.isoformat(), "by": e.by, "action": e.action, "note": e.note} for e in events
+                ],
+            }
+        )
+    return told
