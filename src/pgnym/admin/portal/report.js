@@ -31,12 +31,14 @@ export async function show(root, app, of, person) {
       ...(found.tokens_without_value ? [["Tokens that don't open", number(found.tokens_without_value)]] : [])])),
     ...Object.entries(found.tables).map(([table, rows]) => held(table, rows)),
     ...found.elsewhere.map(elsewhere),
+    ...[["Processed for", found.processing_activities], ["Legal bases", found.legal_bases], ["Requests", found.requests]]
+      .filter(([, items]) => items.length).map(([title, items]) => held(title, items)),
     el("section", { class: "panel" }, el("p", { class: "faint" }, "Since ", when(found.seen_since)), seen(found.seen)));
 }
 
 /** Few rows as name and value beside each other, many as a table. */
 function held(table, rows) {
-  const title = `${table}: ${number(rows.length)} row${rows.length === 1 ? "" : "s"}`;
+  const title = `${table}: ${number(rows.length)}`;
   if (rows.length < 2) return el("section", { class: "panel" }, el("h2", {}, title), rows.map((row) => facts(Object.entries(row).map(([name, value]) => [name, text(value)]))));
   const columns = Object.keys(rows[0]);
   return el("section", { class: "panel" }, scroll(title, el("table", {}, el("caption", {}, title),
