@@ -7,67 +7,22 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from playwright.sync_api import Error as PlaywrightError
 
-from support.admin import AdminClient
 from support.binaries import Unavailable
-from support.browser import axe_source, browser, faults
+from support.browser import axe_source, browser
 from support.cluster import Cluster
-from support.gateway import Deployment, Gateway, deployment
+from support.gateway import Gateway, deployment
+from support.portal import ROLES, ROWS, TABLES, World, find, get, offered, picture, sign_in, sound, visit
 from support.saas import Saas, serving
 
 pytestmark = pytest.mark.server
-
-ROWS = """
-CREATE TABLE customer
-  (customer_id int PRIMARY KEY, email text, first_name text, last_name text, birth_date date, city text);
-CREATE TABLE invoice
-  (invoice_id int PRIMARY KEY, customer_id int REFERENCES customer, billing_address text, total numeric);
-INSERT INTO customer VALUES
-  (1, 'ada@example.org', 'Ada', 'Byron', '1815-12-10', 'London'),
-  (2, 'grace@example.org', 'Grace', 'Hopper', '1906-12-09', 'New York'),
-  (3, 'alan@example.org', 'Alan', 'Turing', '1912-06-23', 'London'),
-  (4, 'katherine@example.org', 'Katherine', 'Johnson', '1918-08-26', 'Hampton');
-INSERT INTO invoice SELECT n, n, n || ' Mill Road', 19.5 * n FROM generate_series(1, 4) n;
-"""
-TABLES = {
-    "public.customer": {
-        "subject": "customer_id",
-        "columns": {
-            "email": {"domain": "email", "mask": "email"},
-            "first_name": {},
-            "last_name": {},
-            "birth_date": {"tokens": "randomized", "legal_basis": "contract"},
-        },
-    },
-    "public.invoice": {
-        "subject": "customer_id",
-        "subject_table": "public.customer",
-        "columns": {"billing_address": {"tokens": "randomized"}},
-    },
-}
-SCREENSHOTS = os.environ.get("PGNYM_SCREENSHOTS")
-"""A folder to write pictures to, for the documentation."""
-
-
-@dataclass
-class World:
-    made: Deployment
-    gateway: Gateway
-    axe: str
-    tokens: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.gateway.admin_host}:{self.gateway.admin_port}/"
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +51,7 @@ def world(postgres: Cluster, chromium: Browser, saas: Saas) -> Iterator[World]:
             postgres,
             database,
             tables=TABLES,
+            roles=ROLES,
             privacy={"settle": 0.5},
             connectors={"crm": saas.connector},
             tenants={"default": "main", "startup_option": ["postgres"]},
@@ -141,33 +97,6 @@ def page(world: World, chromium: Browser) -> Iterator[Page]:
     assert said == []
     elsewhere = [url for url in requested if not url.startswith((world.url, "data:", "blob:"))]
     assert elsewhere == [], "nothing is asked of anybody else"
-
-
-def get(world: World, path: str) -> tuple[int, Any]:
-    """By the API, as root."""
-    answer = AdminClient(world.gateway, world.tokens["root"])("GET", path)
-    return answer.status, answer.body
-
-
-def picture(page: Page, name: str) -> None:
-    if SCREENSHOTS:
-        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=True)
-
-
-def sign_in(page: Page, world: World, role: str) -> None:
-    page.goto(world.url)
-    page.get_by_label("API token").fill(world.tokens[role])
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
-
-
-def visit(page: Page, view: str) -> None:
-    page.get_by_role("link", name=view, exact=True).click()
-    expect(page.get_by_role("heading", name=view, level=1)).to_be_visible()
-
-
-def sound(page: Page, world: World) -> None:
-    assert faults(page, world.axe) == []
 
 
 def test_a_wrong_token_is_told_and_not_kept(page: Page, world: World) -> None:
@@ -346,13 +275,6 @@ def test_a_grant_is_made_and_ended(page: Page, world: World) -> None:
     expect(row).to_contain_text("revoked")
 
 
-def find(page: Page, by: str, value: str) -> None:
-    visit(page, "Persons")
-    page.get_by_label("What do you know?").select_option(label=by)
-    page.get_by_label("What is it?").fill(value)
-    page.get_by_role("button", name="Find").click()
-
-
 def test_a_person_is_found_by_a_value_and_reported_on(page: Page, world: World) -> None:
     began = time.monotonic()
     sign_in(page, world, "dpo")
@@ -398,6 +320,118 @@ def test_what_another_system_does_not_tell_is_not_overlooked(page: Page, world: 
     find(page, "customer id", "2")
     expect(page.get_by_text("Not known in full: GET was answered 503.")).to_be_visible()
     sound(page, world)
+
+
+@offered("listConsents")
+def test_consent_is_given_and_withdrawn(page: Page, world: World) -> None:
+    """What the data path makes of it has tests of its own; here, that what was said is there."""
+    sign_in(page, world, "dpo")
+    visit(page, "Consents")
+    page.get_by_label("Purpose").select_option("newsletter")
+    expect(page.get_by_text("Nobody yet.")).to_be_visible()
+    page.get_by_role("button", name="New text…").click()
+    page.get_by_role("dialog").get_by_label("Text").fill("We write to you once a month.")
+    page.get_by_role("dialog").get_by_role("button", name="Add it").click()
+    texts = page.get_by_role("region", name="Texts for newsletter").get_by_role("row")
+    expect(texts.nth(1)).to_contain_text("once a month")
+    sound(page, world)
+    find(page, "email", "grace@example.org")
+    page.get_by_role("main").get_by_role("link", name="Consents").click()
+    expect(page.get_by_role("heading", name="What 2 agrees to")).to_be_visible()
+    page.get_by_role("button", name="They agree…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Purpose").select_option("newsletter")
+    dialog.get_by_label("How they said it").fill("telephone")
+    sound(page, world)
+    dialog.get_by_role("button", name="Record it").click()
+    now = page.get_by_role("region", name="Now").get_by_role("row").filter(has_text="newsletter")
+    expect(now).to_contain_text("agrees")
+    now.get_by_role("button", name="They withdraw newsletter").click()
+    page.get_by_role("dialog").get_by_label("How they said it").fill("letter")
+    page.get_by_role("dialog").get_by_role("button", name="Withdraw").click()
+    expect(now).to_contain_text("withdrawn")
+    said = page.get_by_role("list").get_by_role("listitem").filter(has_text="newsletter")
+    expect(said).to_have_count(2)
+    expect(said.first).to_contain_text(re.compile("withdrew newsletter.*letter.*the dpo", re.DOTALL))
+    expect(said.last).to_contain_text(re.compile("agreed to newsletter.*telephone", re.DOTALL))
+    sound(page, world)
+    picture(page, "portal-consents")
+    visit(page, "Consents")
+    page.get_by_label("Purpose").select_option("newsletter")
+    people = page.get_by_role("region", name="Who has said something on newsletter").get_by_role("row")
+    expect(people.nth(1)).to_contain_text("withdrawn")
+    people.nth(1).get_by_role("link").click()
+    expect(page.get_by_role("heading", name="What 2 agrees to")).to_be_visible()
+
+
+def test_a_request_is_submitted_approved_and_done(page: Page, world: World) -> None:
+    sign_in(page, world, "dpo")
+    visit(page, "Requests")
+    expect(page.get_by_text("No request.")).to_be_visible()
+    page.get_by_role("button", name="New request…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("What is asked for").select_option("access")
+    dialog.get_by_label("Their ID").fill("2")
+    dialog.get_by_label("How to answer").fill("by letter")
+    sound(page, world)
+    dialog.get_by_role("button", name="Submit").click()
+    expect(page.get_by_role("heading", name="Request: access")).to_be_visible()
+    facts = page.get_by_role("region", name="The request")
+    expect(facts).to_contain_text("submitted")
+    page.get_by_role("button", name="Extend…").click()
+    expect(dialog.get_by_label("Why")).to_have_attribute("required", "")
+    dialog.get_by_label("Why").fill("many requests")
+    dialog.get_by_role("button", name="Extend").click()
+    expect(facts).to_contain_text("extended")
+    page.get_by_role("button", name="Approve…").click()
+    dialog.get_by_role("button", name="Approve").click()
+    expect(facts).to_contain_text("approved")
+    sound(page, world)
+    page.get_by_role("link", name="What is held").click()
+    expect(page.get_by_role("heading", name="What is held on 2")).to_be_visible()
+    page.go_back()
+    page.get_by_role("button", name="It is done…").click()
+    dialog.get_by_label("Note").fill("sent by letter")
+    dialog.get_by_role("button", name="It is done").click()
+    expect(facts).to_contain_text("completed")
+    expect(page.get_by_role("listitem").filter(has_text="sent by letter")).to_have_count(1)
+    expect(page.get_by_role("button", name="Reject…")).to_have_count(0)
+    picture(page, "portal-request")
+    visit(page, "Requests")
+    page.get_by_label("State").select_option("completed")
+    expect(page.get_by_role("region", name="Requests").get_by_role("row")).to_have_count(2)
+    sound(page, world)
+
+
+def test_an_activity_is_entered_in_the_register(page: Page, world: World) -> None:
+    sign_in(page, world, "dpo")
+    visit(page, "Register")
+    dialog = page.get_by_role("dialog")
+    page.get_by_role("button", name="New legal basis…").click()
+    dialog.get_by_label("Title").fill("Contract of sale")
+    dialog.get_by_role("button", name="Keep it").click()
+    expect(page.get_by_role("heading", name="Legal basis: Contract of sale")).to_be_visible()
+    page.get_by_role("button", name="New activity…").click()
+    dialog.get_by_label("Name").fill("Orders")
+    dialog.get_by_label("Legal bases").select_option(label="Contract of sale")
+    dialog.get_by_label("Protected columns").fill("public.customer.*, public.invoice.*")
+    sound(page, world)
+    dialog.get_by_role("button", name="Keep it").click()
+    expect(page.get_by_role("heading", name="Orders")).to_be_visible()
+    expect(page.get_by_text("public.customer.*, public.invoice.*")).to_be_visible()
+    page.get_by_role("button", name="Change Orders").click()
+    expect(dialog.get_by_label("Protected columns")).to_have_value("public.customer.*, public.invoice.*")
+    dialog.get_by_label("Name").fill("Orders and returns")
+    dialog.get_by_role("button", name="Keep it").click()
+    expect(page.get_by_role("heading", name="Orders and returns")).to_be_visible()
+    expect(page.get_by_role("definition").filter(has_text="Contract of sale")).to_have_count(1)
+    sound(page, world)
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as page").click()
+    assert "Orders and returns" in Path(saved.value.path()).read_text()
+    page.get_by_role("button", name="Remove Orders and returns").click()
+    dialog.get_by_role("button", name="Remove").click()
+    expect(page.get_by_text("No activity yet.")).to_be_visible()
 
 
 def test_a_person_is_erased_once_confirmed(page: Page, world: World) -> None:

@@ -60,9 +60,10 @@ class ProtectedColumnBody(msgspec.Struct, frozen=True):
 
 
 class Protection(msgspec.Struct, frozen=True):
-    """What is protected."""
+    """What is protected, and for which purposes there are roles."""
 
     items: list[ProtectedColumnBody]
+    purposes: list[str]
 
 
 _REGISTERED = """
@@ -94,7 +95,9 @@ async def show_protection(call: Call) -> Reply:
                 "configured", *_configured(call, each),
             )
         )  # fmt: skip
-    return Reply(Protection(sorted(items, key=lambda item: (item.table, item.column, item.path))))
+    purposes = {name for role in config.roles.values() for name in role.purposes}
+    items.sort(key=lambda item: (item.table, item.column, item.path))
+    return Reply(Protection(items, sorted(purposes)))
 
 
 def _configured(

@@ -4,16 +4,19 @@ import { Client, kept } from "./client.js";
 import { ask } from "./dialog.js";
 import { alert, choice, el, say } from "./dom.js";
 import * as audit from "./audit.js";
+import * as consents from "./consents.js";
 import * as grants from "./grants.js";
 import * as keys from "./keys.js";
 import * as login from "./login.js";
 import * as overview from "./overview.js";
+import * as register from "./register.js";
+import * as requests from "./requests.js";
 import * as seal from "./seal.js";
 import * as subjects from "./subjects.js";
 import * as tokens from "./tokens.js";
 
 /** In the order of the navigation. A view is shown if the token's role may call all that it needs. */
-const VIEWS = [overview, subjects, audit, grants, keys, tokens];
+const VIEWS = [overview, subjects, requests, consents, register, audit, grants, keys, tokens];
 const IDLE = 30 * 60_000;
 
 const main = document.getElementById("main");

@@ -3,6 +3,7 @@
 import { askFor } from "./dialog.js";
 import { alert, doing, el, facts, number, scroll, when } from "./dom.js";
 import { path, seen, state, sum } from "./person.js";
+import { save } from "./saving.js";
 
 const POLL = 1000;
 
@@ -20,7 +21,8 @@ export async function show(root, app, of, person) {
     el("button", { type: "button", class: "first", onclick: () => save(JSON.stringify(found, null, 2), "application/json", `${name}.json`) }, "Save as JSON"),
     el("button", { type: "button", onclick: page }, "Save as page"),
     el("button", { type: "button", onclick: () => print() }, "Print"),
-    el("a", { href: `${path(of, person)}/audit`, class: "button" }, "All who looked"));
+    el("a", { href: `${path(of, person)}/audit`, class: "button" }, "All who looked"),
+    app.may("showConsents") ? el("a", { href: `${path(of, person)}/consents`, class: "button" }, "Consents") : "");
   if (app.may("eraseSubject")) {
     actions.append(el("button", { type: "button", class: "danger", onclick: () => erase(root, app, place, query, headers.get("ETag"), found) }, "Erase…"));
   }
@@ -57,12 +59,6 @@ function elsewhere(part) {
 function text(value) {
   if (value === null || value === undefined) return "–";
   return el("bdi", {}, typeof value === "object" ? JSON.stringify(value) : String(value));
-}
-
-function save(content, type, name) {
-  const url = URL.createObjectURL(new Blob([content], { type }));
-  el("a", { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
 async function erase(root, app, place, query, tag, found) {

@@ -2,6 +2,7 @@
 
 import { choice, doing, el, field, say, submits, table, when } from "./dom.js";
 import { path, seen, state, sum } from "./person.js";
+import * as consents from "./consents.js";
 import * as report from "./report.js";
 
 export const id = "subjects";
@@ -10,6 +11,7 @@ export const needs = ["listErasures"];
 
 export async function show(root, app, [of, person, part]) {
   if (person !== undefined) {
+    if (part === "consents" && app.may("showConsents")) return consents.showPerson(root, app, of, person);
     const view = part === "audit" || !app.may("reportSubject") ? traces : report.show;
     return view(root, app, of, person);
   }
