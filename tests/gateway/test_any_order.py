@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import struct
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model_server import Model
@@ -218,3 +219,25 @@ def test_whatever_fails_the_session_goes_on_in_step_and_nothing_leaks(sent: list
     last = query("ROLLBACK") + query("SELECT name FROM artist")
     wire.carry(last)
     assert wire.client == twin.feed(last)
+
+
+def test_the_last_answer_may_be_one_that_failed() -> None:
+    """What the client waits with until all is answered goes on, although nothing more comes from the server."""
+    search = "SELECT email FROM customer WHERE email = $1"
+    first = parse("", search) + bind("", "", CANARY) + execute("")
+    first += parse("", "SELECT email FROM customer") + bind("", "") + execute("") + SYNC + SYNC
+    wire = Wire(0, failures=0.4)
+    wire.carry(first + describe("S", "") + SYNC + SYNC + SYNC)
+    wire.at_rest()
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_a_name_of_a_batch_that_was_cut_off_is_known_again(seed: int) -> None:
+    """Nobody knows whether the server came to its Parse: it is closed, and the client told that it isn't there."""
+    search = "SELECT email FROM customer WHERE email = $1"
+    first = parse("", search) + bind("", "", b"ann@x.org") + execute("")
+    first += parse("a", search) + bind("", "a", CANARY) + execute("") + SYNC
+    wire = Wire(seed, failures=0.4)
+    wire.carry(first + describe("S", "a") + SYNC + parse("a", search) + describe("S", "a") + SYNC)
+    wire.at_rest()
+    assert CANARY not in wire.upstream

@@ -167,16 +167,24 @@ class Requests:
         self._await_name(change)
         return True
 
-    def _in_doubt(self, prepared: Prepared) -> bool:
-        """Whether its Parse is under way in an earlier batch: if it fails, the name may be another statement's.
+    def _in_doubt(self, name: bytes) -> bool:
+        """Whether the Parse of a statement of ours is under way in an earlier batch: if it fails, the name may be another's.
 
-        (Of its own batch the server discards the rest then.) If so, blocks until the server has answered.
+        (Of its own batch the server discards the rest then.) If so, blocks until the server has answered. Where all has been
+        answered but that, since the batch's answer was cut off, nobody knows whether the server has it: it is closed.
         """
-        if prepared.parsed_in is None or prepared.parsed_in == self._session.cycle:
+        session = self._session
+        prepared = session.prepared.get(name)
+        if prepared is None or prepared.parsed_in is None or prepared.parsed_in == session.cycle:
             return False
-        self._session.effects.to_server(messages.FLUSH)
-        self._flow.await_drain()
-        return True
+        if session.expect:
+            session.effects.to_server(messages.FLUSH)
+            self._flow.await_drain()
+            return True
+        del session.prepared[name]
+        session.expect.append(Slot(Step.CLOSE, swallow=True))
+        session.effects.to_server(messages.Close(b"S", name).build())
+        return False
 
     def _await_name(self, change: Change) -> None:
         """A name that is taken: which of the two statements later messages mean depends on the server's answer."""
@@ -223,12 +231,13 @@ class Requests:
         portal_end = message.find(0, 5)
         statement_end = message.find(0, portal_end + 1)
         portal, statement = message[5:portal_end], message[portal_end + 1 : statement_end]
-        prepared = session.prepared.get(statement) if 5 <= portal_end < statement_end else None
+        readable = 5 <= portal_end < statement_end
+        if readable and self._in_doubt(statement):
+            return False
+        prepared = session.prepared.get(statement) if readable else None
         if prepared is None:
             # Not ours: what may be wrong with it is for the server to say.
             return self._relay(message, Slot(Step.BIND, change=Change(session.portals, portal, None).make()))
-        if self._in_doubt(prepared):
-            return False
         if prepared.outdated:
             report = ErrorReport("26000", "the unnamed statement must be parsed again: tokens are others now")
             flow.refusing.step(report, Step.BIND)
@@ -303,9 +312,9 @@ class Requests:
         session = self._session
         name = message[6:-1]  # a name that is malformed is not ours, and for the server to judge
         if message[5:6] == b"S":
-            prepared = session.prepared.get(name)
-            if prepared is not None and self._in_doubt(prepared):
+            if self._in_doubt(name):
                 return False
+            prepared = session.prepared.get(name)
             plans = (prepared.plan,) if prepared else ()
             return self._relay(message, Slot(Step.DESCRIBE_STATEMENT, plans, parameters=prepared))
         portal = session.portal(name)

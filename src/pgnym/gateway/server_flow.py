@@ -152,10 +152,12 @@ class ServerFlow(Flow):
         self._cycle_ended()
 
     def resume(self) -> None:
-        """Go on after an exchange that was waited for."""
+        """Go on after what was waited for. It may have been the last thing to come: then nothing else says that all has."""
+        waiting = bool(self._pending)
         self.unblock()
         self._flush()
-        self._caught_up()
+        if not waiting:
+            self._caught_up()
 
     def _raw(self, data: bytes, pos: int, size: int) -> int:
         """Walk over complete messages that concern nobody, until one does; the offset reached.
@@ -521,14 +523,13 @@ class ServerFlow(Flow):
         def answered(answer: object) -> None:
             if answer:
                 self._out.append(answer)  # type: ignore[arg-type]
-            self.unblock()
-            self._flush()
+            self.resume()
 
         def failed(report: ErrorReport) -> None:
             answer = self._give_up(slot, reveal, chunk, report)
             if answer is _HELD:
                 self._say_last()
-                self.client.caught_up()
+                self._caught_up()
             else:
                 answered(answer)
 
