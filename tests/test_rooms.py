@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "audit": {"vault"} | METRICS,
     "gateway": BELOW_GATEWAY | CONFIG | METRICS,
     "privacy": {"vault", "policy", "audit"} | CONFIG,
-    "onboard": {"sql", "vault", "semantics"} | CONFIG,
+    "onboard": {"sql", "vault", "semantics", "policy"} | CONFIG,
     "admin": {"privacy", "audit", "vault"} | CONFIG | METRICS,
     "cli": BELOW_GATEWAY | {"gateway", "privacy", "onboard", "admin"} | CONFIG,
 }

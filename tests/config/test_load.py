@@ -150,10 +150,10 @@ def test_nothing_at_all_is_a_configuration() -> None:
             "known: email",
         ),
         (
-            column("{search: [order]}"),
+            column("{search: [order], tokens: randomized}"),
             "tables.public.t.columns.c.search",
-            "not supported yet: the order",
-            "",
+            "would show which randomized tokens are of equal values",
+            "deterministic",
         ),
         (
             column("{search: [equality], tokens: randomized}"),

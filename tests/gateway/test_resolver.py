@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import pytest
@@ -42,6 +42,14 @@ class Vault:
     def values(self) -> Mapping[bytes, bytes]:
         return self.contents
 
+    @property
+    def orders(self) -> Vault:
+        return self
+
+    async def place(self, prefix: bytes, value: bytes | None) -> bytes:
+        self.asked.append(f"place of {value!r}")
+        return b"?" if value is None else b"=token"
+
     async def domain_values(self, prefix: bytes) -> Vault:
         self.asked.append("all")
         if len(self.contents) > self.bound:
@@ -76,6 +84,22 @@ def question(
 ) -> Question:
     columns = frozenset((protection.column,))
     return Question(Lookup(Answer.MATCHES, protection, columns, test, (), 0, nulls, loose), constants)
+
+
+def test_the_place_in_an_order_index_takes_no_other_values() -> None:
+    """More values than may be opened are no obstacle; the constant is folded where the column's values are."""
+    vault = Vault(domain(["a", "b", "c"]), bound=1)
+    folding = replace(EMAIL, casefold=True)
+    for protection, constant, expected, place in (
+        (EMAIL, b"Bob", "place of b'Bob'", b"=token"),
+        (folding, b"Bob", "place of b'bob'", b"=token"),
+        (EMAIL, None, "place of None", b"?"),
+    ):
+        lookup = Lookup(Answer.CODE, protection, frozenset((protection.column,)), Constant(0, 25), (), 0)
+        found = asyncio.run(Resolver().answers("main", vault, [Question(lookup, (constant,))]))
+        assert [each.text for each in found] == [place]
+        assert vault.asked == [expected]
+        vault.asked.clear()
 
 
 def answer(vault: Vault, asked: Question, resolver: Resolver | None = None) -> Answered:

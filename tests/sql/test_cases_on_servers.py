@@ -25,7 +25,7 @@ from pgnym.gateway.deferred import with_parameters
 from pgnym.gateway.effects import Question
 from pgnym.gateway.questions import constant_types
 from pgnym.gateway.ranking import rank
-from pgnym.gateway.resolver import Resolver
+from pgnym.gateway.resolver import Orders, Resolver
 from pgnym.semantics.folding import fold
 from pgnym.sql.errors import Refused
 from pgnym.sql.plan import (
@@ -234,10 +234,14 @@ async def ranked(connection: Connection, lookup: Lookup, tokens: Tokens) -> str:
 
 @dataclass
 class Scanned:
-    """The values of a domain, as the resolver asks for them."""
+    """The values of a domain, as the resolver asks for them. There are no order indexes."""
 
     values: dict[bytes, bytes]
     version: int = 1
+
+    @property
+    def orders(self) -> Orders:
+        raise AssertionError("no column of these cases has an order index")
 
     async def domain_values(self, prefix: bytes) -> Scanned:
         return self

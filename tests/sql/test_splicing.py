@@ -104,7 +104,7 @@ def test_the_closing_parenthesis() -> None:
 
 
 def test_an_order_index_takes_the_place_of_ranks() -> None:
-    """Wherever only order matters; not for a rank that a value is found by, and not in another order."""
+    """Wherever order matters; not in another order, and not beside a column that has no index."""
     catalog = sample_catalog()
     relations = {
         key: replace(
@@ -119,22 +119,26 @@ def test_an_order_index_takes_the_place_of_ranks() -> None:
         for key, relation in catalog.relations.items()
     }
     planner = Planner(replace(catalog, relations=relations))
-    code = "pgnym.order_code(({})::text)"
+    name = catalog.relations["public", "customer"].columns
+    prefix = next(c.protection.prefix for c in name if c.name == "email" and c.protection)[3:].decode()
+    code = f'(pgnym.order_{prefix}(({{}})::text) COLLATE pg_catalog."C")'
     for statement, expected in {
         "SELECT 1 FROM customer ORDER BY {} DESC": code,
         "SELECT rank() OVER (ORDER BY {}) FROM customer": code,
         "SELECT 1 FROM customer ORDER BY {}, phone": code,
         "SELECT array_agg(customer_id ORDER BY {}) FROM customer": code,
         "SELECT DISTINCT ON ({}) company FROM customer ORDER BY {}": code,
-        "SELECT max({}) FROM customer": "rank<email ranks>({})",
+        "SELECT max({}) FROM customer": f"max({code})",
         'SELECT 1 FROM customer ORDER BY {} COLLATE "C"': None,
-        "SELECT 1 FROM customer WHERE ({}, 1) > ('x', 1)": "rank<email ranks>({})",
+        "SELECT 1 FROM customer WHERE ({}, 1) > ('x', 1)": f"({code}, 1) > (pgnym.place_{prefix}(",
+        "SELECT 1 FROM customer WHERE {} > 'x'": f"({code} > pgnym.place_{prefix}(",
+        "SELECT greatest({}, {}) FROM customer": code,
     }.items():
-        rewrite = planner.plan(statement.format("email", "email").encode(), (), SCOPE)
+        rewrite = planner.plan(statement.format(*["email"] * 2).encode(), (), SCOPE)
         assert rewrite is not None
         text = render_text(rewrite).replace('ranks "default"', "ranks")
         if expected is None:
-            assert "order_code" not in text
+            assert "pgnym.order" not in text
             assert 'email ranks "C"' in text
         else:
             assert text.count(expected.format("email")) == statement.count("{}")
@@ -145,4 +149,4 @@ def test_an_order_index_takes_the_place_of_ranks() -> None:
     assert render_text(rewrite).endswith(f"{code.format('c.email')} < {code.format('e.email')}")
     rewrite = planner.plan(b"SELECT 1 FROM customer c, invoice i WHERE c.email < i.billing_email", (), SCOPE)
     assert rewrite is not None
-    assert "order_code" not in render_text(rewrite)  # the other column has no index
+    assert "pgnym.order" not in render_text(rewrite)  # the other column has no index

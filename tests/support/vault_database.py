@@ -13,9 +13,11 @@ import asyncpg
 
 from pgnym.semantics.folding import fold
 from pgnym.vault import tokens
+from pgnym.vault.connection import Connector
 from pgnym.vault.indexes import Fold
 from pgnym.vault.keys import MasterKey
 from pgnym.vault.migrations import migrate
+from pgnym.vault.orders import Codes
 from pgnym.vault.store import TenantVault, Vault
 from support.cluster import Cluster
 
@@ -83,6 +85,7 @@ class VaultDatabase:
             scan_bytes=scan_bytes,
             candidate_limit=candidate_limit,
             fold=fold,
+            codes=Codes(Connector(self.gateway_url)),
             connect_timeout=5,
             command_timeout=5,
         )

@@ -14,6 +14,7 @@ from pgnym import onboard
 from pgnym.config import Config, parse
 from pgnym.semantics.folding import fold
 from pgnym.vault.keys import MasterKey
+from pgnym.vault.orders import Codes
 from pgnym.vault.store import Vault
 from pgnym.wire.codecs import identity
 from pgnym.wire.inside import CONTAINERS
@@ -85,7 +86,11 @@ async def workbench(
     async def open_tenant(tenant: str) -> onboard.Tokens:
         if not opened:
             where = store.url(name, user=config.vault.user, password=PASSWORD)
-            opened.append(await Vault.open(where, MasterKey(KEY), same_cluster=vault is None, fold=fold))
+            opened.append(
+                await Vault.open(
+                    where, MasterKey(KEY), same_cluster=vault is None, fold=fold, codes=Codes(later=True)
+                )
+            )
         return await opened[0].tenant(tenant)
 
     try:

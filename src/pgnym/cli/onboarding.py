@@ -156,7 +156,7 @@ async def tools(
         if not opened:
             if config.vault.url is None:
                 await refuse_other_database(config, app)
-            opened.append(await open_vault(config, key, fold))
+            opened.append(await open_vault(config, key, fold, codes_later=True))
         return await opened[0].tenant(name)
 
     try:

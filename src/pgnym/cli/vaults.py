@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from pgnym.config import Config, ConfigError, master_key
-from pgnym.gateway.logins import vault_login
+from pgnym.gateway.logins import upstream_login, vault_login
+from pgnym.vault.connection import Connector
 from pgnym.vault.keys import MasterKey
+from pgnym.vault.orders import Codes
 from pgnym.vault.store import Vault
 
 TENANTS = "SELECT name FROM vault.tenant ORDER BY id"
@@ -23,13 +25,16 @@ def needed_key(config: Config) -> bytes:
     return key
 
 
-async def open_vault(config: Config, key: bytes, fold: Callable[[bytes], str] | None = None) -> Vault:
-    """The vault, to be closed by the caller. ``fold``: where values of indexed domains are put. Errors: ``Vault.open``."""
+async def open_vault(
+    config: Config, key: bytes, fold: Callable[[bytes], str] | None = None, *, codes_later: bool = False
+) -> Vault:
+    """The vault, to be closed by the caller. ``fold``, ``codes_later``: where values are put. Errors: ``Vault.open``."""
     return await Vault.open(
         vault_login(config, os.environ),
         MasterKey(key),
         same_cluster=config.vault.url is None,
         fold=fold,
+        codes=Codes(Connector(upstream_login(config, os.environ)), later=codes_later),
         connect_timeout=config.vault.timeout or 60,
     )
 

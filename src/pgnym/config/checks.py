@@ -191,6 +191,12 @@ def check_column(options: Column, path: str) -> None:
                 "randomized tokens can't be compared",
                 "use tokens: deterministic, or leave equality out",
             )
+        if options.search is not None and "order" in options.search:
+            raise ConfigError(
+                f"{path}.search",
+                "an order index would show which randomized tokens are of equal values",
+                "use tokens: deterministic, or leave order out: up to vault.scan_limit values are sorted without it",
+            )
         if options.normalize != "none":
             raise ConfigError(f"{path}.normalize", "has no use with randomized tokens", "leave it out")
 
@@ -323,10 +329,6 @@ def not_built(config: Config) -> Iterator[tuple[str, str, str]]:
             yield f"tables.{name}.retain", "nothing would be erased on a schedule", "leave it out"
     for column in config.columns():
         path, options = column.place, column.options
-        for search in options.search or ():
-            if search == "order":
-                hint = "leave it out: up to vault.scan_limit values of a domain are sorted without an index"
-                yield f"{path}.search", "the order index", hint
         if options.normalize in ("email", "phone"):
             yield f"{path}.normalize", options.normalize, "use none or casefold"
         if options.legal_basis == "consent":

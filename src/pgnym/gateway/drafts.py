@@ -15,7 +15,7 @@ from pgnym.gateway.tokenize import Tokenizer, Tokens
 from pgnym.sql.plan import Answer, FollowPiece, Lookup, LookupPiece, MarkPiece, Rewrite
 from pgnym.sql.rewrite import document_literal
 
-_OIDS = {Answer.MATCHES: 1009, Answer.RANKS: 3802, Answer.ORDERED: 3802, Answer.PLACE: 25}
+_OIDS = {Answer.MATCHES: 1009, Answer.RANKS: 3802, Answer.ORDERED: 3802, Answer.PLACE: 25, Answer.CODE: 25}
 
 Positions = tuple[tuple[int, int], ...]
 

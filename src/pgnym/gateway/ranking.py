@@ -116,10 +116,17 @@ async def _sorted(keyed: list[tuple[Any, bytes]]) -> list[tuple[Any, bytes]]:
 
 def place(ranking: Ranking, question: Question) -> bytes:
     """The place of a question's constant in a ranking, as text; '' for NULL."""
-    (constant,) = question.constants
-    if constant is None:
+    value = constant(question)
+    if value is None:
         return b""
     protection = question.lookup.protection
-    if protection.casefold:
-        constant = identity(protection.codec_oid, constant, casefold=True)
-    return ranking.place(sort_key(protection.codec_oid, protection.collation)(constant))
+    return ranking.place(sort_key(protection.codec_oid, protection.collation)(value))
+
+
+def constant(question: Question) -> bytes | None:
+    """The one constant of a question, as values of its domain are stored."""
+    (given,) = question.constants
+    protection = question.lookup.protection
+    if given is None or not protection.casefold:
+        return given
+    return identity(protection.codec_oid, given, casefold=True)

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from pgnym.audit.records import AuditRecord
 from pgnym.gateway.effects import Question
-from pgnym.gateway.ranking import TEXTS, Ranking, order, place
+from pgnym.gateway.ranking import TEXTS, Ranking, constant, order, place
 from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.slices import in_slices
 from pgnym.semantics.evaluate import compile_expression
@@ -49,8 +49,19 @@ class DomainValues(Protocol):
         """Their version."""
 
 
+class Orders(Protocol):
+    """Order indexes."""
+
+    async def place(self, prefix: bytes, value: bytes | None) -> bytes:
+        """Where a value is or would be among those of a domain, for the database. Raises ``VaultError``."""
+
+
 class SearchedVault(Protocol):
     """What is asked of a tenant's vault."""
+
+    @property
+    def orders(self) -> Orders:
+        """The order indexes of its domains."""
 
     async def domain_values(self, prefix: bytes) -> DomainValues:
         """All values of a domain. Raises ``TooManyValues``."""
@@ -77,6 +88,11 @@ class _AsOfOnce:
     def __init__(self, vault: SearchedVault) -> None:
         self._vault = vault
         self._domains: dict[bytes, DomainValues] = {}
+
+    @property
+    def orders(self) -> Orders:
+        """The order indexes of its domains."""
+        return self._vault.orders
 
     async def domain_values(self, prefix: bytes) -> DomainValues:
         """All values of a domain."""
@@ -105,8 +121,9 @@ class Resolver:
         """
         once = _AsOfOnce(vault)
         for question in questions:
-            if (
-                question.lookup.answer is not Answer.MATCHES
+            if question.lookup.answer not in (
+                Answer.MATCHES,
+                Answer.CODE,
             ):  # needs all values, so that the others have them as well
                 await _all_values(once, question)
         return [await self.answer(tenant, once, question) for question in questions]
@@ -117,8 +134,12 @@ class Resolver:
         Raises ``GatewayError`` 54000 when too many values would have to be inspected, or too many match; ``EvaluationError``
         as PostgreSQL would have raised it; ``VaultError``.
         """
-        if question.lookup.answer is Answer.MATCHES:
-            return await self._matches(tenant, vault, question)
+        match question.lookup.answer:
+            case Answer.MATCHES:
+                return await self._matches(tenant, vault, question)
+            case Answer.CODE:
+                prefix, value = question.lookup.protection.prefix, constant(question)
+                return Answered(await vault.orders.place(prefix, value), 1, 1)
         domain = await _all_values(vault, question)
         ranking = await self._ranking(tenant, domain, question)
         match question.lookup.answer:

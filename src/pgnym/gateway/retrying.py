@@ -23,11 +23,12 @@ MOST = 5
 """How often a statement is made again."""
 
 _UNRANKED = UNRANKED.encode()
+_STALE = (Answer.RANKS, Answer.CODE)  # what another session's new value may make wrong
 
 
 def is_repeatable(plans: tuple[StatementPlan, ...], lookups: Collection[Lookup]) -> bool:
     """Whether a text is one query that could fail in this way, and does nothing but give an answer."""
-    if len(plans) != 1 or not any(lookup.answer is Answer.RANKS for lookup in lookups):
+    if len(plans) != 1 or not any(lookup.answer in _STALE for lookup in lookups):
         return False
     (plan,) = plans
     return plan.command == "SELECT" and plan.effect is None and plan.copy is None and not plan.catalog_change

@@ -45,8 +45,10 @@ from pgnym.gateway.verifiers import Verifiers
 from pgnym.metrics.shared import SharedSnapshots
 from pgnym.policy.budget import Pool
 from pgnym.semantics.folding import fold
+from pgnym.vault.connection import Connector
 from pgnym.vault.errors import VaultError
 from pgnym.vault.keys import MasterKey
+from pgnym.vault.orders import Codes
 from pgnym.vault.store import Vault
 
 
@@ -316,6 +318,7 @@ async def start_runtime(
             scan_bytes=config.vault.scan_bytes,
             candidate_limit=config.vault.candidate_limit,
             fold=fold,
+            codes=Codes(Connector(upstream_login(config, environment))),
             timings=runtime.counts.timings,
             connect_timeout=config.vault.timeout or 60,
         )

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from pgnym.config import Config
-from pgnym.onboard import defaults, indexing, registry, rights, rows, storage, survey, views
+from pgnym.onboard import defaults, indexing, ordering, registry, rights, rows, storage, survey, views
 from pgnym.onboard.clean import clean
 from pgnym.onboard.errors import OnboardError
 from pgnym.onboard.logins import ensure_login, ensure_verifiers
@@ -39,6 +39,7 @@ from pgnym.onboard.model import (
     Mode,
     OnboardPlan,
     OpenTenant,
+    OrderWork,
     Report,
     Stage,
     Table,
@@ -104,7 +105,7 @@ async def apply(plan: OnboardPlan, tools: Tools) -> list[str]:
             await ensure_login(tools.app, tools.config.vault.user, tools.gateway_password)
         for identifier, schema, table, column in plan.renames:
             await registry.rename(tools.vault, identifier, schema, table, column)
-        await indexing.declare(tools.vault, plan.indexes)
+        await declare(tools, plan.indexes, plan.orders)
         advice: list[str] = []
         if tls_on_both_legs(tools.config) and not await ensure_verifiers(tools.app, tools.config.vault.user):
             advice.append(
@@ -113,10 +114,14 @@ async def apply(plan: OnboardPlan, tools: Tools) -> list[str]:
             )
         tenant = await tools.open_tenant(tools.config.tenants.default)
         for group in plan.groups:
-            advice += await protect(tools, group, tenant, plan.indexes)
+            advice += await protect(tools, group, tenant, plan)
         if plan.unfinished:
             advice += await finish(tools, plan.unfinished)
         await indexing.build(tools.vault, plan.indexes, tools.open_tenant, tools.report)
+        there = await indexing.read(tools.vault)
+        await ordering.build(tools.app, tools.vault, plan.orders, there, tools.open_tenant, tools.report)
+        if plan.orders:
+            await announce(tools.app)
         advice += await rights.carry_out(tools.config, tools.app)
     return list(dict.fromkeys(advice))
 
@@ -169,14 +174,27 @@ def refusal(error: asyncpg.PostgresError) -> OnboardError:
     )
 
 
-async def protect(tools: Tools, group: Group, tenant: Tokens, indexes: Sequence[IndexWork] = ()) -> list[str]:
+async def declare(tools: Tools, indexes: Sequence[IndexWork], orders: Sequence[OrderWork]) -> None:
+    """Make what indexes need and say that gateways must fill them, as for domains that are there already."""
+    there = await indexing.read(tools.vault)
+    await ordering.prepare(tools.app, tools.vault, orders, there, tools.config.vault.user)
+    dropped = await indexing.declare(tools.vault, indexes)
+    if dropped:
+        await announce(tools.app)  # that there is an order to rely on no longer
+        for identifier in dropped:
+            await ordering.remove(tools.app, identifier)
+            await indexing.forget_leftover(tools.vault, identifier)
+
+
+async def protect(tools: Tools, group: Group, tenant: Tokens, plan: OnboardPlan | None = None) -> list[str]:
     """Protect the tables of a group, then clean up behind."""
     domains: dict[Key, int] = {}
     for work in group.tables:
         for column in work.columns:
             domain = await registry.domain_id(tools.vault, column.domain, column.randomized)
             domains[work.table.oid, column.name] = domain
-    await indexing.declare(tools.vault, indexes)  # of domains that are new: before their first value
+    if plan is not None:
+        await declare(tools, plan.indexes, plan.orders)  # of domains that are new: before their first value
     prefixes = {key: prefix(domain) for key, domain in domains.items()}
     mint = Mint(tenant, tools.identity)
     await fill_vault(tools, group, mint, prefixes)

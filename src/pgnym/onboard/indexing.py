@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pgnym.onboard.model import Connection, IndexWork, OpenTenant, Progress, Report, Stage
+from pgnym.vault.indexes import ORDER, SUBSTRING
 from pgnym.vault.migrations import current_version
 from pgnym.vault.tokens import prefix
 
@@ -46,13 +47,20 @@ def compare(wanted: Mapping[str, frozenset[str]], there: Mapping[str, Indexed]) 
     return tuple(works)
 
 
-async def declare(vault: Connection, works: Sequence[IndexWork]) -> None:
-    """Say what gateways must store, of the domains that are there already; drop what is not wanted any more."""
+async def declare(vault: Connection, works: Sequence[IndexWork]) -> list[int]:
+    """Say what gateways must store, of the domains that are there already; drop what is not wanted any more.
+
+    Returns the domains whose order index, which lies in the application's database, is to be dropped.
+    """
     there = await read(vault)
+    orders: list[int] = []
     for work in works:
         if (found := there.get(work.domain)) is not None:
             await vault.execute("SELECT vault.set_search($1, $2)", found.id, sorted(work.search))
             await remove(vault, found.id, work.drop)
+            if ORDER in work.drop:
+                orders.append(found.id)
+    return orders
 
 
 async def build(
@@ -73,12 +81,15 @@ async def build(
 
         for (name,) in await vault.fetch("SELECT name FROM vault.tenant ORDER BY id"):
             tenant = await open_tenant(name)
-            await tenant.fill_index(prefix(found.id), tick)
-        await vault.execute("SELECT vault.set_built($1, $2)", found.id, sorted(work.search))
+            if SUBSTRING in work.build:
+                await tenant.fill_index(prefix(found.id), tick)
+        built = (work.search - {ORDER}) | (found.built & {ORDER})  # for the order see ordering.py
+        await vault.execute("SELECT vault.set_built($1, $2)", found.id, sorted(built))
 
 
-async def remove_unused(vault: Connection) -> None:
-    """Drop the indexes of domains that no column has any more."""
+async def remove_unused(vault: Connection) -> list[int]:
+    """Drop the indexes of domains that no column has any more. Returns those whose order index is to be dropped."""
+    orders: list[int] = []
     rows = await vault.fetch(
         "SELECT d.id, d.search || d.leftover FROM vault.domain d WHERE d.search || d.leftover <> '{}'"
         " AND NOT EXISTS (SELECT FROM vault.protected_column c WHERE c.domain_id = d.id)"
@@ -86,9 +97,20 @@ async def remove_unused(vault: Connection) -> None:
     for identifier, search in rows:
         await vault.execute("SELECT vault.set_search($1, '{}')", identifier)
         await remove(vault, identifier, frozenset(search))
+        if ORDER in search:
+            orders.append(identifier)
+    return orders
 
 
 async def remove(vault: Connection, identifier: int, dropped: frozenset[str]) -> None:
     """Delete the entries of indexes that gateways don't fill any more."""
-    if "substring" in dropped:
+    if SUBSTRING in dropped:
         await vault.execute("SELECT vault.drop_grams($1, $2)", identifier, prefix(identifier).decode("ascii"))
+
+
+async def forget_leftover(vault: Connection, identifier: int) -> None:
+    """Note that nothing is left of an order index."""
+    await vault.execute(
+        "UPDATE vault.domain SET leftover = array_remove(leftover, 'order'), order_by = NULL WHERE id = $1",
+        identifier,
+    )

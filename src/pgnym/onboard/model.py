@@ -204,6 +204,35 @@ class IndexWork:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderedColumn:
+    """A column that is to be indexed by its order. ``table``: quoted; ``label``: as the configuration names it."""
+
+    table: str
+    column: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderWork:
+    """A domain whose order index is not as configured. ``scheme``: of the order, as the registry keeps it. ``build``: values
+    need codes, ``uneven``: because theirs have become long. ``columns``: those that lack an index. ``grant``, ``revoke``:
+    database users who shall be able to sort, or no longer."""
+
+    domain: str
+    scheme: str
+    build: bool
+    uneven: bool
+    columns: tuple[OrderedColumn, ...]
+    grant: tuple[str, ...]
+    revoke: tuple[str, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is to be done."""
+        return not (self.build or self.columns or self.grant or self.revoke)
+
+
+@dataclass(frozen=True, slots=True)
 class OnboardPlan:
     """What ``apply`` would do, in order, and what to know before.
 
@@ -218,6 +247,7 @@ class OnboardPlan:
     unfinished: tuple[Table, ...]
     renames: tuple[tuple[int, str, str, str], ...]
     indexes: tuple[IndexWork, ...]
+    orders: tuple[OrderWork, ...]
     vault_outdated: bool
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pgnym.config import Config, ProtectedColumn
 from pgnym.config import Table as TableOptions
-from pgnym.onboard import indexing, registry, rights, storage, survey
+from pgnym.onboard import indexing, ordering, registry, rights, storage, survey
 from pgnym.onboard.hazards import hazards
 from pgnym.onboard.model import (
     Column,
@@ -18,6 +18,7 @@ from pgnym.onboard.model import (
     Group,
     Mode,
     OnboardPlan,
+    OrderWork,
     Step,
     StepKind,
     Table,
@@ -50,6 +51,7 @@ class Draft:
     domains: dict[tuple[int, int], tuple[str, bool]] = field(default_factory=dict)
     families: dict[str, tuple[str, str]] = field(default_factory=dict)
     wanted: dict[str, frozenset[str]] = field(default_factory=dict)
+    ordered: dict[str, list[ordering.Candidate]] = field(default_factory=dict)
 
     def block(self, where: str, text: str, hint: str = "") -> None:
         """Note something in the way."""
@@ -112,13 +114,21 @@ async def plan(config: Config, app: Connection, vault: Connection) -> OnboardPla
     draft.warnings += cannot
     if not outdated:
         draft.warnings += await unregistered(config, vault)
-    indexes = indexing.compare(draft.wanted, await indexing.read(vault))
+    there = await indexing.read(vault)
+    indexes = indexing.compare(draft.wanted, there)
     for each_index in indexes:
         for what, names in (("build", each_index.build), ("drop", each_index.drop)):
             for name in sorted(names):
                 draft.step(
                     StepKind.INDEX, "", f"{what} the {name} index of domain {each_index.domain} in the vault"
                 )
+    orders, obstacles = await ordering.compare(
+        config, app, vault, {d: c for d, c in draft.ordered.items() if "order" in draft.wanted[d]}, there
+    )
+    for obstacle in obstacles:
+        draft.block(obstacle.where, obstacle.text, obstacle.hint)
+    for order in orders:
+        order_steps(draft, order, any("order" in w.build for w in indexes if w.domain == order.domain))
     return OnboardPlan(
         steps=tuple(draft.steps),
         warnings=tuple(draft.warnings),
@@ -127,6 +137,7 @@ async def plan(config: Config, app: Connection, vault: Connection) -> OnboardPla
         unfinished=tuple(draft.unfinished),
         renames=tuple(draft.renames),
         indexes=indexes,
+        orders=tuple(orders),
         vault_outdated=outdated,
     )
 
@@ -223,6 +234,10 @@ def examine(
     if not options.path:
         draft.domains[table.oid, column.attnum] = (options.domain, options.randomized)
     searches(draft, options, codec_oid, type_name)
+    fresh = row is None or not held(row, binding) or binding is None
+    draft.ordered.setdefault(options.domain, []).append(
+        ordering.Candidate(options.name, table, column.attnum, column.name, codec_oid, casefold, fresh)
+    )
     if not agrees(draft, options, column, codec_oid, type_name, casefold):
         return None
     if row is not None and held(row, binding):
@@ -258,7 +273,33 @@ def searches(draft: Draft, options: ProtectedColumn, codec_oid: int, type_name: 
             f"type {type_name} can't have a substring index",
             "text, varchar, char and citext can",
         )
+    if "order" in search and (options.path or codec_oid in storage.ARRAYS or codec_oid == storage.JSONB):
+        draft.block(
+            f"{options.name}.search",
+            f"{'what lies in a document' if options.path else f'type {type_name}'} can't have an order index",
+            "protect a column of its own",
+        )
     draft.wanted[options.domain] = draft.wanted.get(options.domain, frozenset()) | search
+
+
+def order_steps(draft: Draft, order: OrderWork, told: bool) -> None:
+    """What an order index needs. ``told``: that it is to be built is listed already."""
+    if order.build and not told:
+        why = (
+            "its codes have grown long"
+            if order.uneven
+            else "values have no code yet, or the order has changed"
+        )
+        draft.step(
+            StepKind.INDEX, "", f"give the order index of domain {order.domain} its codes anew ({why})"
+        )
+    for column in order.columns:
+        draft.step(StepKind.INDEX, column.label, f"index {column.column} by its order")
+    for verb, to, users in (("let", "sort by", order.grant), ("don't let", "sort by", order.revoke)):
+        if users:
+            draft.step(
+                StepKind.INDEX, "", f"{verb} {', '.join(users)} {to} domain {order.domain} in the database"
+            )
 
 
 def mixed(draft: Draft, table: Table, column: Column, options: ProtectedColumn) -> bool:

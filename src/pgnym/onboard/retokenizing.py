@@ -134,6 +134,14 @@ async def _refuse(tools: Tools) -> None:
     for tenant in tenants:
         if await token_rotation.erases(tools.vault, tenant):
             raise OnboardError("an erasure has not been finished", "run `pgnym subject erase` again first")
+    ordered = await tools.vault.fetchval(
+        "SELECT min(name) FROM vault.domain WHERE 'order' = ANY (search || leftover)"
+    )
+    if ordered is not None:
+        raise OnboardError(
+            f"domain {ordered} has an order index, whose codes belong to the tokens there are",
+            "take `order` out of the search of its columns and run `pgnym apply`; add it again afterwards",
+        )
     temporary = await tools.app.fetchval(_TEMPORARY)
     if temporary is not None:
         raise OnboardError(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import asyncpg
 
-from pgnym.onboard import defaults, indexing, registry, rights, rows, storage, survey, views
+from pgnym.onboard import defaults, indexing, ordering, registry, rights, rows, storage, survey, views
 from pgnym.onboard.applying import Tools, document_cell, exclusively, lock, triggers_off, triggers_on
 from pgnym.onboard.clean import clean
 from pgnym.onboard.errors import OnboardError
@@ -69,9 +69,16 @@ async def undo(tools: Tools, label: str) -> list[str]:
             await registry.set_state(tools.vault, identifiers, "protected")
             raise
         await registry.forget(tools.vault, identifiers)
-        await indexing.remove_unused(tools.vault)
+        await remove_unused(tools)
         await clean(tools.app, [held.table for held in group], [], tools.report)
     return [held.table.label for held in group]
+
+
+async def remove_unused(tools: Tools) -> None:
+    """Drop the indexes of domains that no column has any more."""
+    for identifier in await indexing.remove_unused(tools.vault):
+        await ordering.remove(tools.app, identifier)
+        await indexing.forget_leftover(tools.vault, identifier)
 
 
 async def refuse_copies(tools: Tools, group: Sequence[Held]) -> None:
@@ -101,7 +108,7 @@ async def forget_leftovers(tools: Tools, table: Table) -> bool:
         return False
     tables = {place: await survey.table(tools.app, *place) for place in {r.place[:2] for r in left}}
     await registry.forget(tools.vault, [r.id for r in left])
-    await indexing.remove_unused(tools.vault)
+    await remove_unused(tools)
     await clean(tools.app, [found for found in tables.values() if found is not None], [], tools.report)
     return True
 
@@ -187,6 +194,7 @@ async def all_tenants(tools: Tools) -> list[Tokens]:
 async def restore(tools: Tools, group: Sequence[Held], tenants: Sequence[Tokens]) -> None:
     """The change itself, within the transaction."""
     app = tools.app
+    await ordering.drop_indexes(app, [held.table for held in group])
     copies = await views.over(app, [(h.table.oid, [c.attnum for c, _ in h.columns]) for h in group])
     retyped = [
         (h.table.oid, [c.attnum for c, r in h.columns if original_type(c, r) != c.type_name]) for h in group

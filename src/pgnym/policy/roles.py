@@ -164,6 +164,14 @@ class Policy:
         tokens."""
         return self._users.get(user, self._default)
 
+    def comparing(self, column: str) -> tuple[frozenset[str], bool]:
+        """Which named users may compare with ``column``, stating some purpose or none; and whether all others may."""
+
+        def may(role: RolePolicy) -> bool:
+            return any(role.may_compare(column, purpose) for purpose in (None, *role.purposes))
+
+        return frozenset(user for user, role in self._users.items() if may(role)), may(self._default)
+
     def masker(self, column: str, codec_oid: int) -> Masker:
         """The configured mask of ``column`` for canonical values of type ``codec_oid``; of all if none is known.
 

@@ -311,6 +311,8 @@ class Eraser:
                     text=text,
                 )
             )
+        # What is killed here leaves codes that stand for nothing; who looks for neighbours deletes those.
+        await self.tenant.orders.drop(gone)
 
 
 def _scrub(place: Place) -> str:

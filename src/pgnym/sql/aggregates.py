@@ -153,7 +153,7 @@ def _gather(call: Aggregate, sorts: list[Node], kinds: list[Kind], what: str) ->
     ):
         raise unsupported(kinds[0], f"{what} with DISTINCT", at)
     token = shape(kind)
-    found = by_rank(run, argument, kind, what, at)
+    found = by_rank(run, argument, kind, what, at, plainly=True)
     assert isinstance(token, Token)
     cast = result_type(run.catalog, token, varchar=True)
     lexed = run.lexed

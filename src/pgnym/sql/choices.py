@@ -61,11 +61,16 @@ def _greatest(run: Run, node: Node, scope: Scope) -> Kind:
         return Plain(f"the result of {what}")
     joined = flow(kinds, what, at)
     found = ranking(run, joined, what, at)
-    same_order(run, kinds, what, at)
+    plainly = not all(each.coded for each in same_order(run, kinds, what, at))
     for argument, kind in zip(node["args"], kinds, strict=True):
-        by_rank(run, argument, kind, what, at)
+        by_rank(run, argument, kind, what, at, plainly=plainly)
     first, token = shape(kinds[0]), shape(joined)
     assert isinstance(first, Token)
     assert isinstance(token, Token)
-    by_value(run, {"MinMaxExpr": node}, found, result_type(run.catalog, first, varchar=True))
+    by_value(
+        run,
+        {"MinMaxExpr": node},
+        replace(found, coded=not plainly),
+        result_type(run.catalog, first, varchar=True),
+    )
     return replace(token, whole=False)

@@ -30,6 +30,7 @@ from pgnym.sql.kinds import Computed, Kind, Open, Plain, Token, shape
 from pgnym.sql.overloads import any_citext, own_functions_meant
 from pgnym.sql.places import bare, expression_span
 from pgnym.sql.plan import Answer
+from pgnym.sql.ranges import coded_test
 from pgnym.sql.resolve import Scope, names_in
 from pgnym.sql.rewrite import LookupHole
 from pgnym.sql.searching import Search
@@ -214,8 +215,14 @@ def _record(run: Run, built: _Built, place: tuple[int, int], loose: bool) -> Non
         run.occurrences.pop(at, None)
     columns = built.value.columns
     run.compared |= columns
-    nulls = not is_strict(built.test, loose)
     constants = tuple(taken.constants)
+    pieces = coded_test(built.value, built.test, constants, run.lexed.text[slice(*taken.kept)])
+    if pieces is not None:
+        hole = next(piece for piece in pieces if isinstance(piece, LookupHole))
+        parameters = taken.typed_parameters(built.test)
+        run.searches[place[0]] = Search(*place, taken.kept, hole, parameters, pieces=pieces)
+        return
+    nulls = not is_strict(built.test, loose)
     run.searches[place[0]] = Search(
         *place,
         taken.kept,

@@ -12,6 +12,7 @@ from typing import Any
 
 from pgnym.semantics.documents import parse_path
 from pgnym.semantics.expression import Collation
+from pgnym.semantics.order_scheme import OrderScheme
 from pgnym.sql.catalog import Catalog, Column, Function, Leaf, Protection, Relation, Signature, Type
 from pgnym.sql.collating import COLUMN_COLLATIONS, Collations, build_collations
 from pgnym.sql.guard import CHECK_NAME
@@ -66,7 +67,8 @@ SELECT c.conrelid::pg_catalog.int8, c.conname::pg_catalog.text, c.conkey::pg_cat
 # On the vault's connection; the vault may lie on another server.
 REGISTRY = """
 SELECT c.id, c.schema_name, c.table_name, c.column_name, d.id, d.name, d.randomized,
-       c.type_oid::pg_catalog.int8, c.typmod, c.codec_oid::pg_catalog.int8, c.casefold, c.state, c.path
+       c.type_oid::pg_catalog.int8, c.typmod, c.codec_oid::pg_catalog.int8, c.casefold, c.state, c.path,
+       CASE WHEN 'order' = ANY (d.built) THEN d.order_by::pg_catalog.text END
   FROM vault.protected_column c JOIN vault.domain d ON d.id = c.domain_id
  ORDER BY c.id
 """
@@ -143,6 +145,7 @@ class _Registered:
     casefold: bool
     state: str
     path: str
+    order: str | None = None
 
     def protection(
         self, stored_oid: int, stored_typmod: int, collation: Collation | None, types: Mapping[int, Type]
@@ -170,6 +173,10 @@ class _Registered:
             array=bool(element),
             id=self.id,
             path=parse_path(self.path) if self.path else (),
+            order_index=self.order is not None
+            and not element
+            and not self.path
+            and OrderScheme.read(self.order) == OrderScheme.of(codec_oid, collation, self.casefold),
         )
 
 

@@ -63,9 +63,7 @@ class Ranking:
     @property
     def key(self) -> Around:
         """Around an expression: something in whose order it is, from the index where there is one; NULL for NULL."""
-        if self.coded:
-            return Around((b"pgnym.order_code((",), (b")::text)",))
-        return self.rank
+        return coded(self.protection) if self.coded else self.rank
 
     @property
     def rank(self) -> Around:
@@ -76,9 +74,22 @@ class Ranking:
         )
 
     def value(self, type_name: bytes | None) -> Around:
-        """Around an expression that gives a rank: the token of that rank. ``type_name``: its type, None for text."""
+        """Around an expression that gives a key: the token that has it. ``type_name``: its type, None for text."""
         cast = b"::" + type_name if type_name is not None else b""
+        if self.coded:
+            return Around((b"(pgnym.token_" + self.protection.prefix[3:] + b"(",), (b"))" + cast,))
         return Around((b"(", self.hole(Answer.ORDERED), b"::jsonb ->> ("), (b"))" + cast,))
+
+
+def coded(protection: Protection) -> Around:
+    """Around an expression: its code in the order index of the domain (see ``vault/order_tables.py``)."""
+    return Around((b"(pgnym.order_" + protection.prefix[3:] + b"((",), (b')::text) COLLATE pg_catalog."C")',))
+
+
+def code_place(protection: Protection, hole: LookupHole) -> Around:
+    """Where a constant is or would be among the codes of a domain, around the answer of the vault."""
+    before = b"pgnym.place_" + protection.prefix[3:] + b"(NULLIF("
+    return Around((before, hole), (b"::text, '?'))",))
 
 
 def ranking(run: Run, kind: Kind, what: str, position: int | None) -> Ranking:
@@ -169,11 +180,15 @@ def collation_named(catalog: Catalog, search_path: Sequence[str], names: Sequenc
     return None
 
 
-def by_rank(run: Run, node: Node, kind: Kind, what: str, position: int | None) -> Ranking:
-    """Put an expression's rank in its place. ``kind``: a token."""
+def by_rank(
+    run: Run, node: Node, kind: Kind, what: str, position: int | None, *, plainly: bool = False
+) -> Ranking:
+    """Put what an expression is ordered by in its place. ``kind``: a token. ``plainly``: by rank in any case."""
     found = ranking(run, kind, what, position)
+    if plainly:
+        found = replace(found, coded=False)
     start, end = expression_span(run.lexed, node)
-    run.splices.around[start, end, RANK] = found.rank
+    run.splices.around[start, end, RANK] = found.key
     return found
 
 
@@ -220,7 +235,7 @@ def repeated(run: Run, span: Span, source: Span | bytes, kind: Kind, what: str, 
 
 
 def by_value(run: Run, node: Node, found: Ranking, type_name: bytes | None) -> None:
-    """Put the token in the place of an expression that gives its rank."""
+    """Put the token in the place of an expression that gives what it is ordered by."""
     start, end = expression_span(run.lexed, node)
     run.splices.around[start, end, VALUE] = found.value(type_name)
 
@@ -317,11 +332,15 @@ def _place(run: Run, node: Node, kind: Open, found: Ranking, what: str, position
     (occurrence,) = occurrences
     fold = occurrence.fold
     source = occurrence.parameter or (fold if isinstance(fold, FoldedConstant | Fixed | Applied) else None)
-    hole = LookupHole(Answer.PLACE, found.protection, found.columns, Constant(0, own), (source,))
+    answer = Answer.CODE if found.coded else Answer.PLACE
+    hole = LookupHole(answer, found.protection, found.columns, Constant(0, own), (source,))
     if occurrence.parameter:
         run.splices.parameters.add((occurrence.parameter, occurrence.declared or own, occurrence.start))
     span = expression_span(run.lexed, node)
-    run.splices.repeats[span] = Repeat(b"", Around((b"NULLIF(", hole), (b"::text, '')::float8",)))
+    around = Around((b"NULLIF(", hole), (b"::text, '')::float8",))
+    if found.coded:
+        around = code_place(found.protection, hole)
+    run.splices.repeats[span] = Repeat(b"", around)
     run.occurrences.pop(occurrence.start, None)
     bind(root, Plain("the place of a constant in an order"))
 

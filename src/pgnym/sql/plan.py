@@ -63,7 +63,8 @@ class Answer(Enum):
     ``MATCHES``, ``text[]``: the tokens whose values satisfy the test; and '' where the empty string does. ``RANKS``, a
     ``jsonb`` object: each token of the domain (and '') → its rank from 1, in the column's order; ``"0"`` → what NULL has.
     ``ORDERED``, a ``jsonb`` array: the element with the index of a rank is a token that has it. ``PLACE``, text: the rank
-    that a constant has or, between two, would have (``3.5``); '' for NULL.
+    that a constant has or, between two, would have (``3.5``); '' for NULL. ``CODE``, text: the same where the database has
+    an order index, for its function ``pgnym.place_…``; ``?`` for NULL.
 
     With a test, what is ranked is not the value itself but what the test computes from it.
     """
@@ -72,6 +73,7 @@ class Answer(Enum):
     RANKS = "ranks"
     ORDERED = "ordered"
     PLACE = "place"
+    CODE = "code"
 
 
 @dataclass(frozen=True, slots=True)

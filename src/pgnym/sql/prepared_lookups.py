@@ -49,7 +49,9 @@ def ordinals(fold: object) -> list[int]:
 
 def answer_type(lookup: Lookup) -> bytes:
     """The name of an answer's type."""
-    return {Answer.MATCHES: b"text[]", Answer.PLACE: b"text"}.get(lookup.answer, b"jsonb")
+    return {Answer.MATCHES: b"text[]", Answer.PLACE: b"text", Answer.CODE: b"text"}.get(
+        lookup.answer, b"jsonb"
+    )
 
 
 def undeclared_types(run: Run, inner: StatementPlan) -> list[Edit]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from pgnym.sql.errors import Refused
 from pgnym.sql.rewrite import Edit, LookupHole
+from pgnym.sql.splices import New
 from pgnym.sql.unify import OPERATION_HINT
 
 NULL = "-"
@@ -19,7 +20,7 @@ class Search:
 
     ``kept``: the span of the value within it, the only part that is sent. ``parameters``: (number, type, where it stands) of
     the client parameters that it takes. ``label``: the name that the predicate gives to an output column, where that is not
-    the operator's ``?column?``.
+    the operator's ``?column?``. ``pieces``: what stands in its place, where that isn't a set of tokens.
     """
 
     start: int
@@ -28,6 +29,7 @@ class Search:
     hole: LookupHole
     parameters: tuple[tuple[int, int, int], ...] = ()
     label: str = ""
+    pieces: tuple[New, ...] = ()
 
     @property
     def opening(self) -> bytes:
@@ -36,6 +38,12 @@ class Search:
 
     def edits(self) -> list[Edit]:
         """``value LIKE 'a%'`` to ``(value = ANY(answer::text[]))``."""
+        if self.pieces:
+            *others, final = self.pieces
+            return [
+                *(Edit(self.start, self.start, new, self.start) for new in others),
+                Edit(self.start, self.end, final),
+            ]
         first, last = self.kept
         after = b", '%s') = ANY(" % NULL.encode() if self.hole.nulls else b" = ANY("
         closing = b"::text[]))"
@@ -53,6 +61,9 @@ def alike(searches: Collection[Search]) -> Iterator[Search]:
     """The same question everywhere for predicates that are the same: one in HAVING is matched with one in GROUP BY."""
     exact = {search.hole: search.hole for search in searches if not search.hole.loose}
     for search in searches:
+        if search.pieces:
+            yield search
+            continue
         hole = exact.get(replace(search.hole, loose=False), search.hole)
         yield replace(search, hole=hole) if hole.nulls == search.hole.nulls else search
 

@@ -146,5 +146,5 @@ def _ranking(hole: LookupHole) -> object:
     """What makes two rankings one."""
     protection = hole.protection
     codec = TEXT if protection.codec_oid == VARCHAR else protection.codec_oid
-    test = None if hole.answer is Answer.PLACE else hole.test
+    test = None if hole.answer in (Answer.PLACE, Answer.CODE) else hole.test
     return protection.prefix, codec, protection.collation, test, hole.constants if test is not None else None

@@ -9,11 +9,12 @@ The epoch counts changes of data keys too, see ``rotation``: whoever puts under 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import asyncpg
 
+from pgnym.semantics.order_scheme import OrderScheme
 from pgnym.vault.errors import VaultError
 from pgnym.vault.grams import GramHasher
 from pgnym.vault.keys import Secret
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
 SUBSTRING = "substring"
+ORDER = "order"
 CHANGED = "PN001"  # SQLSTATE of the schema's functions
 
 Fold = Callable[[bytes], str]
@@ -39,23 +41,29 @@ class IndexesChanged(VaultError):
 @dataclass(frozen=True, slots=True)
 class Indexes:
     """What the registry says, as of one epoch. ``stored``: domains (prefixes) whose values are stored with grams;
-    ``built``: those of them where all values are; ``keys``: how often data keys had been changed."""
+    ``built``: those of them where all values are; ``keys``: how often data keys had been changed. ``orders``: domains whose
+    values are given codes, and in what order; ``sorted``: those of them where all have one."""
 
     epoch: int = 0
     stored: frozenset[bytes] = frozenset()
     built: frozenset[bytes] = frozenset()
     keys: int = 0
+    orders: Mapping[bytes, OrderScheme] = field(default_factory=dict)
+    sorted: frozenset[bytes] = frozenset()
 
 
 async def load(connection: Connection) -> Indexes:
     """Reads the registry."""
     rows = await connection.fetch(
-        "SELECT e.epoch, e.keys, d.id, d.search, d.built FROM vault.search_epoch e"
+        "SELECT e.epoch, e.keys, d.id, d.search, d.built, d.order_by FROM vault.search_epoch e"
         " LEFT JOIN vault.domain d ON d.search <> '{}'"
     )
     stored = frozenset(prefix(row["id"]) for row in rows if SUBSTRING in (row["search"] or ()))
     built = frozenset(prefix(row["id"]) for row in rows if SUBSTRING in (row["built"] or ()))
-    return Indexes(rows[0]["epoch"], stored, built, rows[0]["keys"])
+    ordered = [row for row in rows if ORDER in (row["search"] or ())]
+    orders = {prefix(row["id"]): OrderScheme.read(row["order_by"]) for row in ordered}
+    complete = frozenset(prefix(row["id"]) for row in ordered if ORDER in row["built"])
+    return Indexes(rows[0]["epoch"], stored, built, rows[0]["keys"], orders, complete)
 
 
 class TenantGrams:

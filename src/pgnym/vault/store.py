@@ -34,6 +34,7 @@ from pgnym.vault.known import KnownTokens
 from pgnym.vault.lanes import Get, GetLane, Put, PutLane, Sealed
 from pgnym.vault.loans import Loan
 from pgnym.vault.migrations import current_version, latest_version, outdated
+from pgnym.vault.orders import Codes
 from pgnym.vault.pausing import Pauser, refuse_to_start
 from pgnym.vault.revocations import Revocations
 from pgnym.vault.substrings import CANDIDATE_LIMIT, SubstringIndex
@@ -47,18 +48,15 @@ Value = TypeVar("Value")
 
 PURGE_GRACE = 24 * 3600.0
 """Seconds since its last put before an unreferenced value may be purged. A token may be used, without a new put, up to
-KNOWN_TTL after its put, in a transaction that ends later still; and last_put may lag by the hour that vault.put
-allows. So no
-transaction may stay open longer than 24 h - 1 h - KNOWN_TTL."""
+KNOWN_TTL after its put, in a transaction that ends later still; and last_put may lag by the hour that vault.put allows. So
+no transaction may stay open longer than 24 h - 1 h - KNOWN_TTL."""
 
 KNOWN_TTL = 300.0
 KNOWN_LIMIT = 200_000
 CACHE_TTL = 300.0
 CACHE_BYTES = 64 * 1024 * 1024
 _ATTEMPTS = 10  # to do what others' changes of the indexes may be in the way of
-_READS = (
-    3  # of a row whose key is gone: a rotation that ends between a read and the next leaves it under another
-)
+_READS = 3  # of a row whose key is gone: a rotation that has ended since leaves it under another
 _BATCH = 5000  # tokens in one round trip: some ten milliseconds of the server's time
 
 
@@ -77,6 +75,7 @@ class Vault:
         candidate_limit: int,
         fold: Fold | None,
         timings: Timings,
+        codes: Codes,
     ) -> None:
         self.connector = connector
         self.same_cluster = same_cluster
@@ -84,6 +83,7 @@ class Vault:
         self.keyring = keyring
         self.substrings = SubstringIndex(LanePool([Lane(connector), Lane(connector)]), limit=candidate_limit)
         self.fold = fold
+        self.codes = codes
         self.indexes = Indexes()
         self._closed = False
         self._tenants: dict[str, TenantVault] = {}
@@ -140,19 +140,20 @@ class Vault:
         scan_bytes: int = SCAN_BYTES,
         candidate_limit: int = CANDIDATE_LIMIT,
         fold: Fold | None = None,
+        codes: Codes | None = None,
         timings: Timings | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
         command_timeout: float = COMMAND_TIMEOUT,
     ) -> Vault:
         """Connects, checks schema and master key, and starts to listen for invalidations.
 
-        ``where``: a PostgreSQL URL, or keyword arguments of ``asyncpg.connect``, of the gateway's role. ``master``:
-        owned by the vault from now on (``close`` wipes it). ``same_cluster``: the application's tables are in the
-        same cluster. ``cache_bytes``: bound of opened values in memory. ``scan_limit``: how many values of one domain
-        may be opened to answer a question about all of them, ``scan_bytes``: what of them is kept.
-        ``candidate_limit``: how many an index may find for one question. ``fold``: needed as soon as a domain has a
-        substring index; see ``indexes.Fold``. ``timings``: where round trips are noted. Times in
-        seconds. Errors: VaultUnavailable, VaultOutdated, WrongMasterKey.
+        ``where``: a PostgreSQL URL, or keyword arguments of ``asyncpg.connect``, of the gateway's role. ``master``: owned by
+        the vault from now on (``close`` wipes it). ``same_cluster``: the application's tables are in the same cluster.
+        ``cache_bytes``: bound of opened values in memory. ``scan_limit``: how many values of one domain may be opened to
+        answer a question about all of them, ``scan_bytes``: what of them is kept. ``candidate_limit``: how many an index may
+        find for one question. ``fold``, ``codes``: needed as soon as a domain has a substring index, an order index; see
+        ``indexes.Fold``, ``orders.Codes``. ``timings``: where round trips are noted. Times in seconds. Errors:
+        VaultUnavailable, VaultOutdated, WrongMasterKey.
         """
         connector = Connector(where, connect_timeout=connect_timeout, command_timeout=command_timeout)
         vault = cls(
@@ -165,6 +166,7 @@ class Vault:
             candidate_limit=candidate_limit,
             fold=fold,
             timings=timings or Timings(),
+            codes=codes or Codes(),
         )
         try:
             await vault._control.run(vault._check)
@@ -188,6 +190,7 @@ class Vault:
             self.substrings.close(),
             self._administration.close(),
             self._loans.close(),
+            self.codes.close(),
         )
         await self.watch.stop()
         await self.pauser.close()
@@ -352,6 +355,7 @@ class TenantVault:
         self._known = KnownTokens(KNOWN_TTL, KNOWN_LIMIT)
         self._cache: ValueCache = vault.cache_budget.section()
         self._domains = DomainReader(vault.scans, keys.id, self.open_sealed, lambda: vault.watch.listening)
+        self.orders = vault.codes.of(keys.id, self.get, self.open_read, vault)
         self._grams = TenantGrams(lambda: self.keys.search, vault.fold)
         self._forgets = 0  # counts invalidations: what was on its way meanwhile is not kept
         self.token: Callable[[bytes, bytes], bytes] = keys.tokenizer.token
@@ -417,6 +421,8 @@ class TenantVault:
                 if attempt == _ATTEMPTS:
                     raise
                 await self._vault.read_indexes(indexes)
+        if indexes.orders:
+            await self.orders.ensure(indexes.orders, tokens, values)
         if forgets != self._forgets or not self._vault.watch.listening:
             return
         if self._vault.same_cluster:
@@ -546,17 +552,11 @@ class TenantVault:
         Begins where an earlier run was ended. Errors: VaultUnavailable, CannotOpen, KeyProblem.
         """
         await self._vault.read_indexes(self._vault.indexes)
-        after = prefix
-        missing = self._vault.substrings.missing
-        while opened := await self.open_read(lambda after=after: missing(self.id, prefix, after)):  # type: ignore[misc]
-            values = dict(opened)
-            tokens = list(values)
-            after = tokens[-1]
-            grams = self._grams.of_values(await self._vault.known_indexes(), tokens, values)
-            if grams is None:
-                raise VaultError("a domain without a substring index is to be filled")
-            await self._vault.substrings.add(self.id, tokens, grams)
-            tick(len(tokens))
+
+        async def grams(values: Mapping[bytes, bytes]) -> list[str | None] | None:
+            return self._grams.of_values(await self._vault.known_indexes(), list(values), values)
+
+        await self._vault.substrings.fill(self.id, prefix, self.open_read, grams, tick)
 
     async def invalidate(self, tokens: Iterable[bytes] | None) -> None:
         """Tells all gateways to forget these tokens and their values (None: all of the tenant's).
@@ -573,6 +573,7 @@ class TenantVault:
         """Forgets in this process only."""
         self._forgets += 1
         self._domains.forget(tokens)
+        self.orders.forget(tokens)
         if tokens is None:
             self._known.clear()
             self._cache.clear()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import asyncpg
 
 from pgnym.vault.connection import LanePool
-from pgnym.vault.errors import TooManyValues
+from pgnym.vault.errors import TooManyValues, VaultError
 from pgnym.vault.indexes import CHANGED, IndexesChanged
 from pgnym.vault.lanes import Sealed
 from pgnym.vault.tokens import domain_id
@@ -83,6 +83,28 @@ class SubstringIndex:
         await self._pool.run(
             lambda connection: connection.execute("SELECT vault.add_grams($1, $2, $3)", tenant, names, grams)
         )
+
+    async def fill(
+        self,
+        tenant: int,
+        prefix: bytes,
+        open_read: Callable[
+            [Callable[[], Awaitable[Sequence[Sealed]]]], Awaitable[list[tuple[bytes, bytes]]]
+        ],
+        grams_of: Callable[[Mapping[bytes, bytes]], Awaitable[list[str | None] | None]],
+        tick: Callable[[int], None],
+    ) -> None:
+        """Store the grams of those values of a domain that have none; ``tick`` is told how many each time."""
+        after = prefix
+        while opened := await open_read(lambda after=after: self.missing(tenant, prefix, after)):  # type: ignore[misc]
+            values = dict(opened)
+            tokens = list(values)
+            after = tokens[-1]
+            grams = await grams_of(values)
+            if grams is None:
+                raise VaultError("a domain without a substring index is to be filled")
+            await self.add(tenant, tokens, grams)
+            tick(len(tokens))
 
     async def close(self) -> None:
         """Waits for what is under way, then ends the connections."""
