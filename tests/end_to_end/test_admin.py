@@ -143,13 +143,13 @@ def test_every_route_for_every_role(world: World, route: Any) -> None:
     path = route.path.replace("{id}", "999999")
     body = BODIES[route.operation] if route.body is not None else None
     headers = {"If-Match": '"1"'} if route.if_match is IfMatch.MUST else {}
-    source = f"127.0.1.{1 + WALKED.index(route)}"  # an address of its own: failed authentications are counted
+    source = f"127.0.1.{1 + WALKED.index(route)}"  # an address of its own: what one asks for is limited
     unknown = world.call(route.method, path, None, body, source=source)
     assert unknown.status == 401
     assert unknown.headers["www-authenticate"].startswith("Bearer")
     assert world.call(route.method, path, "pgnym_" + "A" * 43, body, source=source).status == 401
     for (role, tenant), token in world.tokens.items():
-        answer = world.call(route.method, path, token, body, headers)
+        answer = world.call(route.method, path, token, body, headers, source)
         if Role(role) in route.roles:
             assert answer.status == (404 if "{id}" in route.path else route.status), (role, tenant)
         else:
