@@ -167,7 +167,25 @@ def test_nothing_at_all_is_a_configuration() -> None:
             "not supported yet",
             "casefold",
         ),
-        (column("{legal_basis: consent}"), "tables.public.t.columns.c.legal_basis", "not supported yet", ""),
+        (
+            column("{legal_basis: consent}"),
+            "tables.public.t.columns.c.legal_basis",
+            "none is named",
+            "purposes",
+        ),
+        (
+            column("{legal_basis: consent, purposes: [x]}") + "\nroles: {r: {users: [u], purposes: [x]}}",
+            "tables.public.t.columns.c.legal_basis",
+            "whose consent?",
+            "subject",
+        ),
+        (
+            "tables: {public.t: {subject: i, columns: {c: {legal_basis: consent, purposes: [x], domain: d},"
+            " e: {domain: d, search: [substring]}}}}\nroles: {r: {users: [u], purposes: [x]}}",
+            "tables.public.t.columns.e.search",
+            "without its subjects' consent",
+            "domain of its own",
+        ),
         (
             column("{purposes: [x]}"),
             "tables.public.t.columns.c.purposes.0",

@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
-from pgnym.admin import api_tokens, grants, keys, register, requests, subjects
+from pgnym.admin import api_tokens, consents, grants, keys, register, requests, subjects
 from pgnym.admin.api_tokens import ApiToken, Role
 from pgnym.admin.application import ANYONE, EVERY_ROLE, Call, sealed
 from pgnym.admin.conditions import Condition
@@ -356,6 +356,7 @@ ROUTES: tuple[Route, ...] = (
         query=OfTenant,
     ),
     *subjects.ROUTES,
+    *consents.ROUTES,
     *register.ROUTES,
     *requests.ROUTES,
     *keys.ROUTES,

@@ -51,6 +51,7 @@ def check(config: Config) -> None:
     check_domains(config)
     check_roles(config)
     check_purposes(config)
+    check_consent(config)
     check_functions(config)
     check_connectors(config)
     for path, reason, hint in not_built(config):
@@ -322,6 +323,29 @@ def check_purposes(config: Config) -> None:
                 )
 
 
+def check_consent(config: Config) -> None:
+    """Columns that are shown by consent say for which purposes, and whose they are, and aren't looked into otherwise."""
+    consent = [column for column in config.columns() if column.options.legal_basis == "consent"]
+    domains = {column.domain: column for column in consent}
+    for column in consent:
+        table = f"{column.schema}.{column.table}"
+        if not column.options.purposes:
+            raise ConfigError(
+                f"{column.place}.legal_basis", "consent is for purposes: none is named", "say purposes: [...]"
+            )
+        if config.tables[table].subject is None:
+            hint = f"say tables.{table}.subject: the column that identifies the data subject"
+            raise ConfigError(f"{column.place}.legal_basis", "whose consent?", hint)
+    for column in config.columns():
+        search = set(column.options.search or ()) - {"equality"}
+        if search and column.domain in domains:
+            raise ConfigError(
+                f"{column.place}.search",
+                f"{min(search)} would tell what is in {domains[column.domain].name} without its subjects' consent",
+                "leave it out, or give that column a domain of its own",
+            )
+
+
 def not_built(config: Config) -> Iterator[tuple[str, str, str]]:
     """Options of the published format that this version can't carry out: (path, reason, hint)."""
     for name, table in config.tables.items():
@@ -331,9 +355,3 @@ def not_built(config: Config) -> Iterator[tuple[str, str, str]]:
         path, options = column.place, column.options
         if options.normalize in ("email", "phone"):
             yield f"{path}.normalize", options.normalize, "use none or casefold"
-        if options.legal_basis == "consent":
-            yield (
-                f"{path}.legal_basis",
-                "consent would not be enforced",
-                "leave it out, or name another basis",
-            )

@@ -444,6 +444,7 @@ class ClientFlow(Flow):
             session.effects.post(record)
             send()
             return
+        session.note_stored(tokens.values)
         self._wait_for(Store(tokens.values, record), lambda _: send(), refuse)
 
     def resolve(

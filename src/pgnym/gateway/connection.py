@@ -350,7 +350,8 @@ class ClientConnection(Leg):
 
     def start(self, work: Work, done: Callable[[object, Exception | None], None]) -> None:
         """Effects: do work for the session."""
-        record = work.record if isinstance(work, Lookup) and not work.tokens else None
+        plain = isinstance(work, Lookup) and not work.tokens and work.guard is None
+        record = work.record if isinstance(work, Lookup) and plain else None
         if record is None or not self.runtime.record_only(
             record, lambda _, error: self._recorded(error, done)
         ):
@@ -449,7 +450,7 @@ class ClientConnection(Leg):
         runtime, session = self.runtime, self.session
         assert session is not None
         if isinstance(work, Lookup):
-            return await runtime.look_up(session.actor.tenant, work.tokens, work.record)
+            return await runtime.look_up(session.actor.tenant, work.tokens, work.record, work.guard)
         if isinstance(work, Resolve):
             return await runtime.resolve(session.actor.tenant, work.questions, work.record)
         if isinstance(work, Lend):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pgnym.audit.records import AuditRecord
+from pgnym.gateway.consenting import Guard
 from pgnym.policy.budget import Allowance
 from pgnym.sql.plan import Lookup as Search
 
@@ -25,10 +26,14 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Write the audit record, then get the values of tokens. Result: dict of token → canonical value."""
+    """Write the audit record, then get the values of tokens. Result: dict of token → canonical value.
+
+    With a ``guard`` consent is looked up first; the result is then ``Values``, which say what is withheld.
+    """
 
     tokens: Collection[bytes]
     record: AuditRecord | None = None
+    guard: Guard | None = None
 
 
 @dataclass(frozen=True, slots=True)

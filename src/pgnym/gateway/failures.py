@@ -109,7 +109,9 @@ class FailureReveal:
         hidden: set[bytes] = set()
         for protection in (p for column in relation.columns for p in column.protections):
             seen[protection.prefix] = protection
-            if role.combined(protection.columns, purpose) is not Sight.REVEAL:
+            if role.combined(protection.columns, purpose) is not Sight.REVEAL or role.needs_consent(
+                protection.columns
+            ):
                 hidden.add(
                     protection.prefix
                 )  # another column of the domain may be revealed; which this is, is unknown
@@ -128,6 +130,10 @@ class FailureReveal:
                     found[token] = None
                     counts[protection.domain] = counts.get(protection.domain, 0) + 1
         return list(found), counts
+
+    def guarded(self) -> None:
+        """Nothing of a column that needs consent is shown in a report."""
+        return
 
     def unchanged(self, chunk: bytes) -> bytes:
         """What to send when there is nothing to reveal."""

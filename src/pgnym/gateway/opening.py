@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from pgnym.audit.records import Action
+from pgnym.gateway.consenting import Values, guard
 from pgnym.gateway.effects import Lend, Lookup
 from pgnym.gateway.reports import ErrorReport, over_budget, report_of
 from pgnym.gateway.reveal import Reveal
@@ -94,7 +95,7 @@ def _open(
 ) -> None:
     tokens, counts = spent.found
     role = session.role.name
-    values: dict[bytes, bytes] = {}
+    values = Values()
     missing: list[bytes] = []
     cached = session.vault.cached
     for token in tokens:
@@ -113,6 +114,8 @@ def _open(
             if error is not None:
                 raise error
             values.update(result)  # type: ignore[call-overload]
+            if isinstance(result, Values):
+                values.withheld = result.withheld
             answer = reveal.rebuild(chunk, values)
         except Exception as failure:
             failed(report_of(failure))
@@ -123,4 +126,5 @@ def _open(
     record = session.record(
         Action.REVEAL, spent.fingerprint, counts, tokens=tokens, grant=spent.allowance.grant or 0
     )
-    session.effects.start(Lookup(missing, record), done)
+    guarded = reveal.guarded()
+    session.effects.start(Lookup(missing, record, None if guarded is None else guard(session, guarded)), done)

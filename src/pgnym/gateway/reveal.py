@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pgnym.gateway.consenting import Guarded, Values
 from pgnym.gateway.copy_in import copy_options
 from pgnym.gateway.deferred import Deferrals, DeferredContext
 from pgnym.gateway.reports import GatewayError
@@ -39,6 +40,9 @@ class Reveal(Protocol):
 
     def find(self, chunk: bytes) -> tuple[Collection[bytes], dict[str, int]]:
         """The tokens to look up, and how many per domain. Must be called before ``unchanged`` and ``rebuild``."""
+
+    def guarded(self) -> Guarded | None:
+        """What of that was found in columns that need consent; None for nothing. After ``find``."""
 
     def unchanged(self, chunk: bytes) -> bytes:
         """What to send if there was nothing to look up."""
@@ -73,6 +77,7 @@ class ColumnReveal:
     shown_oid: int
     settings: Settings
     deferrals: Deferrals | None = None
+    guarded: frozenset[bytes] = frozenset()
 
     @classmethod
     def of(
@@ -81,11 +86,14 @@ class ColumnReveal:
         """None if the session's role sees tokens there. Raises ``GatewayError`` 42501 where it can't be shown those."""
         role, purpose = session.role, session.purpose
         opened: dict[bytes, Opened] = {}
+        guarded: set[bytes] = set()
         for lineage in output.lineages:
             protection = lineage.protection
             sight = role.combined(lineage.columns, purpose)
             if sight is Sight.TOKENS:
                 continue
+            if role.needs_consent(lineage.columns):
+                guarded.add(protection.prefix)
             mask = session.masker(protection.column, protection.codec_oid) if sight is Sight.MASK else None
             opened[protection.prefix] = Opened(
                 protection.domain, protection.column, codec_for(protection.codec_oid), protection.typmod, mask
@@ -98,7 +106,7 @@ class ColumnReveal:
         deferrals = Deferrals.of(output, plain_oid, session)
         if not opened:
             return None
-        return cls(index, opened, wraps, format_, shown_oid, session.settings, deferrals)
+        return cls(index, opened, wraps, format_, shown_oid, session.settings, deferrals, frozenset(guarded))
 
     def wanted(self, tokens: set[bytes]) -> list[bytes]:
         """Those of the tokens found in the column that may be opened there."""
@@ -109,7 +117,7 @@ class ColumnReveal:
         """What replaces each token (whole columns), or each value."""
         if self.deferrals is not None:
             return self._computing(self.deferrals, values)
-        if self.wraps:
+        if self.wraps or (self.guarded and withheld_of(values)):
             return lambda value: self.substitute(value, values)
         forms = ((token, self.form(token, values)) for token in tokens)
         return {token: form for token, form in forms if form is not None}
@@ -130,13 +138,16 @@ class ColumnReveal:
         return opened.codec.show(shown, opened.typmod, self.settings)
 
     def substitute(self, value: bytes, values: Mapping[bytes, bytes]) -> bytes | None:
-        """One value with the tokens in it replaced; None for NULL, which a deferred function may give."""
+        """One value with the tokens in it replaced; None for NULL: of a deferred function, or where consent is missing."""
         if self.deferrals is not None:
             return self._computed(value, self._context(self.deferrals, values))
         reveal = self._revealing(values)
-        return substitute(
-            value, self.format, self.wraps, TOKEN_PATTERN, reveal, self.settings, self.shown_oid
-        )
+        try:
+            return substitute(
+                value, self.format, self.wraps, TOKEN_PATTERN, reveal, self.settings, self.shown_oid
+            )
+        except IsNull:
+            return None
 
     def substituted(self, old: Sequence[Value], values: Mapping[bytes, bytes]) -> list[Value]:
         """Values of COPY data with the tokens in them replaced."""
@@ -164,9 +175,13 @@ class ColumnReveal:
         return compute
 
     def _revealing(self, values: Mapping[bytes, bytes]) -> Callable[[bytes], Revealed | None]:
+        withheld = withheld_of(values) if self.guarded else frozenset[bytes]()
+
         def reveal(token: bytes) -> Revealed | None:
             opened = self.opened.get(token[:PREFIX_LENGTH])
             canonical = values.get(token)
+            if opened is not None and token in withheld and token[:PREFIX_LENGTH] in self.guarded:
+                raise IsNull(opened.codec.oid)
             if opened is None or canonical is None:
                 return None
             return Revealed(opened.value(canonical), opened.codec.oid, opened.typmod)
@@ -233,7 +248,9 @@ class RowReveal:
         self._shape = _SHAPE if deferrals is None else deferrals.marks.shape
         self._retyped = any(column.retyped for column in columns)
         self._places = [column.index for column in columns]
-        self._whole = not any(column.wraps or column.deferrals is not None for column in columns)
+        self._whole = not any(
+            column.wraps or column.guarded or column.deferrals is not None for column in columns
+        )
         self._spots: list[Spot] | None = None  # of the chunk at hand, if it is one row
         self._found: Collected
 
@@ -258,6 +275,10 @@ class RowReveal:
         if found.empty:
             return (), {}
         return wanted_tokens(self._columns, found.tokens)
+
+    def guarded(self) -> Guarded | None:
+        """As ``Reveal``."""
+        return None if self._spots is not None else guarded_tokens(self._columns, self._found.tokens)
 
     def unchanged(self, chunk: bytes) -> bytes:
         """As ``Reveal``."""
@@ -328,6 +349,30 @@ def wanted_tokens(
     return wanted, counts
 
 
+def withheld_of(values: Mapping[bytes, bytes]) -> frozenset[bytes]:
+    """The tokens that aren't shown in columns that need consent."""
+    return values.withheld if isinstance(values, Values) else frozenset()
+
+
+def guarded_tokens(columns: list[ColumnReveal], found: list[set[bytes]]) -> Guarded | None:
+    """The tokens found in columns that need consent; None if there are none."""
+    tokens: set[bytes] = set()
+    free: set[bytes] = set()
+    domains: dict[bytes, str] = {}
+    for column, each in zip(columns, found, strict=True):
+        if not column.guarded:
+            free |= each
+            continue
+        for token in column.wanted(each):
+            prefix = token[:PREFIX_LENGTH]
+            if prefix in column.guarded:
+                tokens.add(token)
+                domains[prefix] = column.opened[prefix].domain
+            else:
+                free.add(token)
+    return Guarded(frozenset(tokens), frozenset(tokens - free), domains) if tokens else None
+
+
 class CopyReveal:
     """CopyData messages of a COPY TO STDOUT.
 
@@ -338,6 +383,7 @@ class CopyReveal:
         self._columns = columns
         self._codec = copy_codec(options)
         self._batches: list[Batch] = []
+        self._tokens: list[set[bytes]] = []
         self._read: CopyRows | None = None
 
     @classmethod
@@ -366,7 +412,12 @@ class CopyReveal:
             {token for value in values if isinstance(value, bytes) for token in TOKEN_PATTERN.findall(value)}
             for values in self._read.values
         ]
+        self._tokens = found
         return wanted_tokens(self._columns, found)
+
+    def guarded(self) -> Guarded | None:
+        """As ``Reveal``."""
+        return guarded_tokens(self._columns, self._tokens)
 
     def unchanged(self, chunk: bytes) -> bytes:
         """As ``Reveal``."""

@@ -17,6 +17,7 @@ from pgnym.gateway.audit_sender import AuditSender
 from pgnym.gateway.catalogs import Catalogs
 from pgnym.gateway.client_flow import ClientFlow
 from pgnym.gateway.connection import ClientConnection, Inward, Outward
+from pgnym.gateway.consenting import Consents, Guard, Values, records
 from pgnym.gateway.effects import Question
 from pgnym.gateway.engine import Engine
 from pgnym.gateway.halting import Halt
@@ -67,6 +68,7 @@ class Runtime:
         self.policy = Policy(config)
         self.purse = Purse(pools, lambda: self.vault)
         self.resolver = Resolver()
+        self.consents = Consents()
         self.vault: Vault | None = None
         self.audit: AuditLog | None = None
         self.audit_keeper: AuditKeeper | None = None
@@ -174,10 +176,16 @@ class Runtime:
         return self.audit is not None and self.audit.submit(record, done)
 
     async def look_up(
-        self, tenant: str, tokens: Collection[bytes], record: AuditRecord | None
+        self,
+        tenant: str,
+        tokens: Collection[bytes],
+        record: AuditRecord | None,
+        guard: Guard | None = None,
     ) -> Mapping[bytes, bytes]:
         """Values of tokens, given out only once the record is written. Raises ``VaultError``."""
         vault, audit = self._opened()
+        if guard is not None:
+            return await self._guarded(vault, tenant, tokens, record, guard)
         if not tokens:
             if record is not None:
                 await audit.write(record)
@@ -190,6 +198,19 @@ class Runtime:
             if isinstance(outcome, BaseException):
                 raise outcome
         assert isinstance(values, Mapping)
+        return values
+
+    async def _guarded(
+        self, vault: Vault, tenant: str, tokens: Collection[bytes], record: AuditRecord | None, guard: Guard
+    ) -> Values:
+        withheld = await self.consents.withheld(vault, await vault.tenant(tenant), guard)
+        shown, denied = (None, None) if record is None else records(record, guard.guarded, withheld)
+        if denied is not None:
+            self.counts.refused("42501")
+            await self._opened()[1].write(denied)
+        hidden = withheld & guard.guarded.only
+        values = Values(await self.look_up(tenant, [t for t in tokens if t not in hidden], shown))
+        values.withheld = withheld
         return values
 
     async def store(self, tenant: str, values: Mapping[bytes, bytes], record: AuditRecord | None) -> None:
@@ -284,6 +305,7 @@ class Runtime:
         self.meter.stop()
         await self.catalogs.close()
         await self.purse.close()
+        await self.consents.close()
         if self.verifiers is not None:
             self.verifiers.close()
         if self._posted:

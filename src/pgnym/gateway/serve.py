@@ -48,6 +48,7 @@ from pgnym.semantics.folding import fold
 from pgnym.vault.connection import Connector
 from pgnym.vault.errors import VaultError
 from pgnym.vault.keys import MasterKey
+from pgnym.vault.links import Links
 from pgnym.vault.orders import Codes
 from pgnym.vault.store import Vault
 
@@ -337,6 +338,8 @@ async def start_runtime(
         return audit, keeper, AuditSender(Exporter(vault, sink_for(export.to), line), runtime.log)
 
     runtime.verifiers = Verifiers(connect)
+    if any(column.options.legal_basis == "consent" for column in config.columns()):
+        runtime.consents.links = Links(upstream_login(config, environment))
     runtime.sealing = Sealing(runtime, open_vault, open_log)
     try:
         if secret is not None:

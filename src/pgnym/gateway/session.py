@@ -29,6 +29,7 @@ Made = TypeVar("Made")
 
 IDLE = ord("I")
 _MOST_DERIVED = 256
+_MOST_STORED = 10_000
 
 
 class TenantVault(Protocol):
@@ -118,6 +119,9 @@ class Session:
     stale: bool = (
         False  # the session has changed names that matter: nothing passes before the catalog is read again
     )
+    stored: dict[bytes, None] = field(
+        default_factory=dict, repr=False
+    )  # tokens of values in columns that need consent
     naming: int = 0  # statements under way that will change the names of prepared statements or cursors
     status: int = IDLE
     derived: dict[object, tuple[object, object]] = field(default_factory=dict, repr=False)
@@ -182,6 +186,14 @@ class Session:
         """What may be given now: by the role, or by a grant."""
         actor = self.actor
         return self.purse.allowance(actor.tenant, self.role, self.user or actor.user, self.purpose)
+
+    def note_stored(self, tokens: Iterable[bytes]) -> None:
+        """Values that the session gives itself; the last are remembered if some column needs consent to be shown."""
+        if self.role.knows_consent:
+            stored = self.stored
+            stored.update(dict.fromkeys(tokens))
+            while len(stored) > _MOST_STORED:
+                del stored[next(iter(stored))]
 
     def scope_known(self, path: tuple[str, ...], user: str, purpose: str) -> None:
         """The server has told the effective search_path, whom the session acts as, and its purpose ("": none stated)."""

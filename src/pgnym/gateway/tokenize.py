@@ -207,6 +207,13 @@ def check_right(use: ValueUse, session: Session) -> None:
 
 def refuse_right(column: str, what: str, session: Session) -> GatewayError:
     """The refusal (42501) of what the role has no right to do with a column."""
+    if session.role.needs_consent((column,)):
+        return GatewayError(
+            "42501",
+            f"permission denied to {what} column {column}",
+            detail="Its values are shown by consent of each data subject. Whether one matches would tell it without.",
+            hint="Find the rows by another column, such as the subject's key.",
+        )
     return GatewayError(
         "42501",
         f"permission denied to {what} column {column}",

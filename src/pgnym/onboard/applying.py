@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from pgnym.config import Config
-from pgnym.onboard import defaults, indexing, ordering, registry, rights, rows, storage, survey, views
+from pgnym.onboard import defaults, indexing, linking, ordering, registry, rights, rows, storage, survey, views
 from pgnym.onboard.clean import clean
 from pgnym.onboard.errors import OnboardError
 from pgnym.onboard.logins import ensure_login, ensure_verifiers
@@ -123,6 +123,7 @@ async def apply(plan: OnboardPlan, tools: Tools) -> list[str]:
         if plan.orders:
             await announce(tools.app)
         advice += await rights.carry_out(tools.config, tools.app)
+        await linking.carry_out(plan.links, tools.app, (login, role))
     return list(dict.fromkeys(advice))
 
 

@@ -13,6 +13,8 @@ from pgnym.sql.guard import quoted as quoted
 from pgnym.sql.types import ELEMENTS
 
 if TYPE_CHECKING:
+    from pgnym.onboard.linking import LinkWork
+
     Connection = asyncpg.Connection[asyncpg.Record]
 else:
     Connection = asyncpg.Connection  # not subscriptable when it runs
@@ -71,6 +73,7 @@ class StepKind(Enum):
     CHECK = "check"
     CLEAN = "clean"
     INDEX = "index"
+    LINK = "link"
     RENAME = "rename"
 
 
@@ -248,6 +251,7 @@ class OnboardPlan:
     renames: tuple[tuple[int, str, str, str], ...]
     indexes: tuple[IndexWork, ...]
     orders: tuple[OrderWork, ...]
+    links: tuple[LinkWork, ...]
     vault_outdated: bool
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pgnym.config import Config, ProtectedColumn
 from pgnym.config import Table as TableOptions
-from pgnym.onboard import indexing, ordering, registry, rights, storage, survey
+from pgnym.onboard import indexing, linking, ordering, registry, rights, storage, survey
 from pgnym.onboard.hazards import hazards
 from pgnym.onboard.model import (
     Column,
@@ -110,10 +110,16 @@ async def plan(config: Config, app: Connection, vault: Connection) -> OnboardPla
         )
     async with survey.pinned(app, "repeatable_read"):
         lacking, cannot = await rights.changes(config, app)
+        changing = [work.table.label for each in groups for work in each.tables]
+        links, in_the_way = await linking.compare(config, app, changing)
     draft.steps += rights.steps(lacking)
     draft.warnings += cannot
     if not outdated:
         draft.warnings += await unregistered(config, vault)
+    draft.blockers += in_the_way
+    for each_link in links:
+        label = each_link.table.label if each_link.table is not None else ""
+        draft.step(StepKind.LINK, label, each_link.text)
     there = await indexing.read(vault)
     indexes = indexing.compare(draft.wanted, there)
     for each_index in indexes:
@@ -138,6 +144,7 @@ async def plan(config: Config, app: Connection, vault: Connection) -> OnboardPla
         renames=tuple(draft.renames),
         indexes=indexes,
         orders=tuple(orders),
+        links=links,
         vault_outdated=outdated,
     )
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pgnym.onboard import defaults, registry, rows, storage, survey, undoing, views
+from pgnym.onboard import defaults, linking, registry, rows, storage, survey, undoing, views
 from pgnym.onboard.applying import Tools, exclusively, lock, triggers_off, triggers_on
 from pgnym.onboard.errors import OnboardError
 from pgnym.onboard.minting import Cell, within
@@ -210,6 +210,7 @@ async def _change(tools: Tools, held: Sequence[Held], change: TokenChange) -> in
             )
     for key in keys.values():
         await app.execute(f"ALTER TABLE {key.table} ADD CONSTRAINT {quoted(key.name)} {key.definition}")
+    await linking.carry_over(app, lambda tokens: token_rotation.aliases(tools.vault, change.tenant, tokens))
     await views.refresh(app, copies)
     return changed
 

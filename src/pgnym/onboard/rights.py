@@ -35,10 +35,12 @@ SELECT r.oid IS NOT NULL AS there, coalesce(r.rolcanlogin OR r.rolsuper OR r.rol
 FROM pg_catalog.pg_roles me LEFT JOIN pg_catalog.pg_roles r ON r.rolname = $1
 WHERE me.rolname = current_user
 """
+# Rights on pgnym.link are not of rows of the configuration; ``linking`` gives them.
 _HAS = """
 SELECT n.nspname, c.relname, a.privilege_type, ''
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace, pg_catalog.aclexplode(c.relacl) a
 WHERE a.grantee = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $1) AND c.relkind IN ('r', 'p')
+  AND NOT (n.nspname = 'pgnym' AND c.relname = 'link')
 UNION ALL
 SELECT n.nspname, c.relname, a.privilege_type, t.attname
 FROM pg_catalog.pg_attribute t JOIN pg_catalog.pg_class c ON c.oid = t.attrelid

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import asyncpg
 
-from pgnym.onboard import defaults, indexing, ordering, registry, rights, rows, storage, survey, views
+from pgnym.onboard import defaults, indexing, linking, ordering, registry, rights, rows, storage, survey, views
 from pgnym.onboard.applying import Tools, document_cell, exclusively, lock, triggers_off, triggers_on
 from pgnym.onboard.clean import clean
 from pgnym.onboard.errors import OnboardError
@@ -205,6 +205,7 @@ async def restore(tools: Tools, group: Sequence[Held], tenants: Sequence[Tokens]
         await app.execute(f"ALTER TABLE {key.table} DROP CONSTRAINT {quoted(key.name)}")
     for held in group:
         table = held.table
+        await linking.remove(app, table)
         drops = ", ".join(f"DROP CONSTRAINT {name}" for name in held.checks)
         await app.execute(f"ALTER TABLE {table.sql} {drops}")
         columns = {column.name: column for column, _ in held.columns}  # once, however many paths it has

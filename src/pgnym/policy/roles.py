@@ -33,6 +33,7 @@ class RolePolicy:
         "_columns",
         "_combined",
         "_compares",
+        "_consent",
         "_role",
         "_sights",
         "_writes",
@@ -41,12 +42,19 @@ class RolePolicy:
         "purposes",
     )
 
-    def __init__(self, name: str, role: Role, columns: Mapping[str, frozenset[str]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        role: Role,
+        columns: Mapping[str, frozenset[str]],
+        consent: frozenset[str] = frozenset(),
+    ) -> None:
         self.name = name
         self.purposes = frozenset(role.purposes)
         self.allowance = Allowance(f"role:{name}", role.reveal_limit.statement, role.reveal_limit.minute)
         self._role = role
         self._columns = columns
+        self._consent = consent
         self._sights: dict[tuple[str, str | None], Sight] = {}
         self._combined: dict[tuple[frozenset[str], str | None], Sight] = {}
         self._compares: dict[tuple[str, str | None], bool] = {}
@@ -89,7 +97,10 @@ class RolePolicy:
         key = (column, purpose)
         known = self._compares.get(key)
         if known is None:
-            known = self._compares[key] = self._granted(self._role.compare, column, purpose)
+            # One that matches tells a value, whether its subject agrees or not.
+            known = self._compares[key] = column not in self._consent and self._granted(
+                self._role.compare, column, purpose
+            )
         return known
 
     def may_write(self, column: str, purpose: str | None = None) -> bool:
@@ -101,6 +112,15 @@ class RolePolicy:
         if known is None:
             known = self._writes[key] = self._granted(self._role.write, column, purpose)
         return known
+
+    @property
+    def knows_consent(self) -> bool:
+        """Whether any column needs consent."""
+        return bool(self._consent)
+
+    def needs_consent(self, columns: Iterable[str]) -> bool:
+        """Whether values of any of these columns are shown only by consent of their subjects."""
+        return bool(self._consent) and not self._consent.isdisjoint(columns)
 
     def applies(self, purpose: str | None) -> str | None:
         """The purpose that applies: the stated one, or the role's only one if none is stated."""
@@ -115,7 +135,9 @@ class RolePolicy:
 
     def _decide(self, column: str, purpose: str | None) -> Sight:
         bound = self._columns.get(column)
-        if bound is None or (bound and self.applies(purpose) not in bound):
+        # Consent is given for a purpose, so that the session has to state it.
+        stated = purpose if column in self._consent else self.applies(purpose)
+        if bound is None or (bound and stated not in bound):
             return Sight.TOKENS
         # A tie can't be (the configuration refuses one pattern under two verbs); were there one, the least
         # would win.
@@ -140,6 +162,9 @@ class Policy:
     def __init__(self, config: Config) -> None:
         """Raises ConfigError for a ``validate`` that can't be understood."""
         columns = {column.name: frozenset(column.options.purposes) for column in config.columns()}
+        consent = frozenset(
+            column.name for column in config.columns() if column.options.legal_basis == "consent"
+        )
         self._masks = {column.name: column.options.mask for column in config.columns()}
         self._maskers: dict[tuple[str, int], Masker] = {}
         self._validations: dict[str, tuple[Validator, str]] = {}
@@ -153,10 +178,10 @@ class Policy:
                 table, _, name = column.name.rpartition(".")
                 raise ConfigError(f"tables.{table}.columns.{name}.validate", str(error)) from None
         self._users: dict[str, RolePolicy] = {}
-        self._default = RolePolicy(DEFAULT_ROLE, config.roles.get(DEFAULT_ROLE, Role()), columns)
+        self._default = RolePolicy(DEFAULT_ROLE, config.roles.get(DEFAULT_ROLE, Role()), columns, consent)
         for name, role in config.roles.items():
             if name != DEFAULT_ROLE:
-                policy = RolePolicy(name, role, columns)
+                policy = RolePolicy(name, role, columns, consent)
                 self._users.update(dict.fromkeys(role.users, policy))
 
     def for_user(self, user: str) -> RolePolicy:

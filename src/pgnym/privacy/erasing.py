@@ -64,6 +64,13 @@ SELECT v.token FROM vault.value v JOIN vault.erasure_token t ON t.tenant = v.ten
 WHERE t.erasure = $1 AND v.tenant = $2 AND v.last_put < $3 ORDER BY v.token FOR UPDATE OF v
 """
 _STATUS = "SELECT pg_catalog.txid_status($1)"
+# Whether tokens are linked to their subjects, because of columns that are shown by consent.
+_LINKED = """
+SELECT EXISTS (
+  SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname = 'pgnym' AND c.relname = 'link' AND pg_catalog.has_table_privilege(c.oid, 'DELETE')
+)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +292,13 @@ class Eraser:
             )
             async with self.app.transaction(), acting(self.app, self.guise):
                 held = await referenced(self.app, everywhere, unclaimed)
-            gone = unclaimed.difference(*held.values())
+                gone = unclaimed.difference(*held.values())
+                # Before the values: if this is killed in between, what nobody's link names is shown to nobody.
+                if gone and await self.app.fetchval(_LINKED):
+                    tokens_gone = [token.decode("ascii") for token in gone]
+                    await self.app.execute(
+                        "DELETE FROM pgnym.link WHERE token = ANY ($1::text[])", tokens_gone
+                    )
             names = sorted(token.decode("ascii") for token in gone)
             await self.vault.execute(
                 "DELETE FROM vault.value WHERE tenant = $1 AND token = ANY ($2::text[])",

@@ -49,6 +49,8 @@ _GRANTS = {
     "revocation": "SELECT, INSERT, UPDATE (epoch, names, seal)",
     "reveal_loan": "SELECT, INSERT, UPDATE (seconds, counts)",
     "idempotency_key": "SELECT, INSERT, UPDATE (request, created, under_way, answer), DELETE",
+    "consent_text": "SELECT, INSERT",
+    "consent_event": "SELECT, INSERT",
     "erasure": "SELECT, INSERT, UPDATE",
     "erasure_token": "SELECT, INSERT, DELETE",
     "legal_basis": "SELECT, INSERT, UPDATE, DELETE",

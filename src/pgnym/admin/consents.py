@@ -1,0 +1,240 @@
+"""Consent over HTTP: what subjects agree to, acceptance and withdrawal, and the texts that they are shown.
+
+Applications tell what their users say with a token of role ``app``. Whether there is a subject of an ID is neither asked nor
+told: who isn't known has said nothing. Only those who look after privacy can list who agrees.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from pgnym.admin.api_tokens import Role
+from pgnym.admin.application import Call
+from pgnym.admin.fields import Moment, Name, Text
+from pgnym.admin.paging import Cursor, Limit, cursor_of, read_cursor
+from pgnym.admin.problems import Problem
+from pgnym.admin.routing import Reply, Route
+from pgnym.admin.subjects import SubjectId, WhoseQuery
+from pgnym.config.errors import ConfigError
+from pgnym.config.model import Config
+from pgnym.privacy.subjects import root
+from pgnym.vault import consents
+from pgnym.vault.consents import Action, Event, NoSuchText, Said, Subject
+
+_MOST_TEXT = 100_000
+
+
+class ConsentBody(msgspec.Struct, frozen=True):
+    """The last that a subject has said on a purpose. ``agrees``: whether that holds now (it may have expired).
+
+    ``sound`` false: the record is not as it was written, so that it counts for nothing.
+    """
+
+    table: str
+    subject: str
+    purpose: str
+    agrees: bool
+    action: str
+    sequence: int
+    recorded: datetime
+    recorded_by: str
+    expires: datetime | None
+    text_version: int | None
+    channel: str
+    reference: str
+    sound: bool
+
+    @classmethod
+    def of(cls, event: Event) -> ConsentBody:
+        """An event as it is shown."""
+        said = event.said
+        return cls(
+            event.subject.table, event.subject.id, event.purpose, event.holds(datetime.now(UTC)), said.action.value,
+            event.sequence, event.recorded, event.recorded_by, said.expires, said.text_version, said.channel,
+            said.reference, event.sound,
+        )  # fmt: skip
+
+
+class SubjectConsents(msgspec.Struct, frozen=True):
+    """``items``: the last event of each purpose; ``history``: all of them, by purpose, oldest first."""
+
+    items: list[ConsentBody]
+    history: list[ConsentBody]
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """What was recorded."""
+
+    items: list[ConsentBody]
+
+
+class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a subject says. ``purposes`` left out: all that they agree to (only to withdraw).
+
+    ``expires``, ``text_version`` (of the text that was shown): only to accept. ``channel``: how they said it; ``reference``:
+    where that can be looked up.
+    """
+
+    action: Literal["accept", "withdraw"]
+    purposes: Annotated[list[Name], Meta(min_length=1, max_length=100)] | None = None
+    expires: Moment | None = None
+    text_version: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    channel: Text = ""
+    reference: Text = ""
+
+
+class ConsentsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Consents for a purpose."""
+
+    purpose: Name
+    tenant: Name | None = None
+    limit: Limit = 100
+    cursor: Cursor | None = None
+
+
+class ConsentPage(msgspec.Struct, frozen=True):
+    """The last event of each subject, and the ``cursor`` for those that follow (null: no more)."""
+
+    items: list[ConsentBody]
+    next: str | None
+
+
+class TextBody(msgspec.Struct, frozen=True):
+    """A version of the text that subjects are shown when they are asked to agree."""
+
+    purpose: str
+    version: int
+    text: str
+    created: datetime
+    created_by: str
+
+    @classmethod
+    def of(cls, text: consents.Text) -> TextBody:
+        """A text as it is shown."""
+        return cls(text.purpose, text.version, text.text, text.created, text.created_by)
+
+
+class Texts(msgspec.Struct, frozen=True):
+    """Texts by purpose, the newest version first; at most 1000."""
+
+    items: list[TextBody]
+
+
+class NewText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The next version of a text."""
+
+    purpose: Name
+    text: Annotated[str, Meta(min_length=1, max_length=_MOST_TEXT, pattern=r"^[^\x00]*$")]
+    tenant: Name | None = None
+
+
+class TextsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which texts."""
+
+    purpose: Name | None = None
+    tenant: Name | None = None
+
+
+async def show(call: Call) -> Reply:
+    """State and history; empty for who has said nothing."""
+    tenant = await call.tenant(call.query.tenant)
+    events = await consents.history(call.vault, tenant, _subject(call))
+    last = {event.purpose: event for event in events}
+    return Reply(SubjectConsents(_shown(list(last.values())), _shown(events)))
+
+
+async def change(call: Call) -> Reply:
+    """Takes effect with the next statement, on all gateways."""
+    wanted: Change = call.body
+    action = Action(wanted.action)
+    purposes, subject = wanted.purposes, _subject(call)
+    known = _purposes(call.app.status.config)
+    if action is Action.ACCEPT and purposes is None:
+        raise Problem(422, "say what purposes are agreed to")
+    if action is Action.WITHDRAW and (wanted.expires is not None or wanted.text_version is not None):
+        raise Problem(422, "expires and text_version are of an acceptance")
+    if wanted.expires is not None and wanted.expires <= datetime.now(UTC):
+        raise Problem(422, "expires is past")
+    unknown = sorted(set(purposes or ()) - known)
+    tenant = await call.tenant(call.query.tenant)
+    if action is Action.ACCEPT and unknown:
+        raise Problem(422, f"no purpose {unknown[0]!r} is configured")
+    if purposes is None:
+        events = await consents.history(call.vault, tenant, subject)
+        last = {event.purpose: event for event in events}
+        purposes = [
+            name for name, event in last.items() if event.said.action is Action.ACCEPT or not event.sound
+        ]
+    said = Said(action, wanted.expires, wanted.text_version, wanted.channel, wanted.reference)
+    try:
+        made = await consents.record(call.vault, tenant, subject, purposes, said, call.who)
+    except NoSuchText as error:
+        raise Problem(422, error.message) from None
+    return Reply(Changed(_shown(made)), 201)
+
+
+async def listing(call: Call) -> Reply:
+    """Who agrees to a purpose, and who did."""
+    wanted: ConsentsQuery = call.query
+    tenant = await call.tenant(wanted.tenant)
+    after = None if wanted.cursor is None else Subject(*read_cursor(wanted.cursor, tuple[str, str]))
+    found = await consents.listed(call.vault, tenant, wanted.purpose, after, wanted.limit + 1)
+    items = found[: wanted.limit]
+    more = None if len(found) <= wanted.limit else cursor_of(items[-1].subject.table, items[-1].subject.id)
+    return Reply(ConsentPage(_shown(items), more))
+
+
+async def list_texts(call: Call) -> Reply:
+    """Versions of texts."""
+    found = await consents.texts(call.vault, await call.tenant(call.query.tenant), call.query.purpose)
+    return Reply(Texts([TextBody.of(text) for text in found]))
+
+
+async def add_text(call: Call) -> Reply:
+    """A new version; older ones stay, since subjects agreed to them."""
+    wanted: NewText = call.body
+    if wanted.purpose not in _purposes(call.app.status.config):
+        raise Problem(422, f"no purpose {wanted.purpose!r} is configured")
+    tenant = await call.tenant(wanted.tenant)
+    made = await consents.add_text(call.vault, tenant, wanted.purpose, wanted.text, call.who)
+    return Reply(TextBody.of(made), 201)
+
+
+def _shown(events: list[Event]) -> list[ConsentBody]:
+    return [ConsentBody.of(event) for event in events]
+
+
+def _subject(call: Call) -> Subject:
+    try:
+        table = root(call.app.status.config, call.query.table)
+    except ConfigError as error:
+        raise Problem(400, f"table: {error.reason}. {error.hint}".strip()) from None
+    return Subject(table, call.parameters.id)
+
+
+def _purposes(config: Config) -> set[str]:
+    return {name for role in config.roles.values() for name in role.purposes}
+
+
+_READERS = frozenset({Role.ROOT, Role.DPO, Role.AUDITOR, Role.APP})
+_WRITERS = frozenset({Role.ROOT, Role.DPO, Role.APP})
+_LISTERS = frozenset({Role.ROOT, Role.DPO, Role.AUDITOR})
+_OFFICERS = frozenset({Role.ROOT, Role.DPO})
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/v1/consents", "listConsents", "Who agrees to a purpose", listing, ConsentPage, _LISTERS,
+          query=ConsentsQuery),
+    Route("GET", "/v1/subjects/{id}/consents", "showConsents", "What a subject agrees to", show, SubjectConsents, _READERS,
+          parameters=SubjectId, query=WhoseQuery),
+    Route("POST", "/v1/subjects/{id}/consents", "changeConsents", "Accept, or withdraw", change, Changed, _WRITERS,
+          status=201, parameters=SubjectId, query=WhoseQuery, body=Change, refusals=frozenset({422})),
+    Route("GET", "/v1/consent-texts", "listConsentTexts", "Texts that subjects are shown", list_texts, Texts, _READERS,
+          query=TextsQuery),
+    Route("POST", "/v1/consent-texts", "addConsentText", "The next version of a text", add_text, TextBody, _OFFICERS,
+          status=201, body=NewText, refusals=frozenset({422})),
+)  # fmt: skip
+"""The operations above."""

@@ -1,0 +1,122 @@
+"""Values that are shown by consent of their subjects: asked anew for each chunk of an answer, so that a withdrawal counts.
+
+Whatever the cache of values holds, whose value it is and whether they agree is read from the databases after the rows have
+come, and before any value is given out. Who doesn't agree now, or isn't known, is as if they had no value: NULL is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from msgspec import structs
+
+from pgnym.audit.records import AuditRecord, Decision
+from pgnym.gateway.reports import GatewayError
+from pgnym.vault.consents import Subject, agreeing
+from pgnym.vault.links import Links
+from pgnym.vault.store import TenantVault, Vault
+from pgnym.vault.tokens import PREFIX_LENGTH
+
+WITHHELD = "withheld: no consent"
+"""The text of the audit record that says which values were not shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """Tokens of a chunk that were found in columns that need consent. ``only``: those that stand in no other column.
+
+    ``domains``: by prefix, for the audit log.
+    """
+
+    tokens: frozenset[bytes]
+    only: frozenset[bytes]
+    domains: Mapping[bytes, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What must hold before values are given. ``own``: tokens of values that the session itself has stored.
+
+    These are shown although nobody's link is there yet, as that is in the session's own open transaction.
+    """
+
+    guarded: Guarded
+    purpose: str
+    own: frozenset[bytes] = frozenset()
+
+
+class Values(dict[bytes, bytes]):
+    """Values by token. ``withheld``: tokens that aren't shown in columns that need consent."""
+
+    withheld: frozenset[bytes] = frozenset()
+
+
+class Stated(Protocol):
+    """What is asked of a session."""
+
+    purpose: str | None
+    stored: dict[bytes, None]
+
+
+def guard(session: Stated, guarded: Guarded) -> Guard:
+    """The guard of some tokens for a session, whose purpose is stated: else its role sees tokens there."""
+    own = guarded.tokens.intersection(session.stored) if session.stored else frozenset[bytes]()
+    return Guard(guarded, session.purpose or "", own)
+
+
+@dataclass(slots=True)
+class Consents:
+    """Whose tokens are whose, and who agrees. One per process."""
+
+    links: Links | None = field(default=None)
+
+    async def withheld(self, vault: Vault, tenant: TenantVault, guard: Guard) -> frozenset[bytes]:
+        """Those of the guarded tokens that may not be shown. Raises ``VaultError``, ``GatewayError``.
+
+        A token is shown if all of its subjects agree: who puts another's token in a row of their own gains nothing by it.
+        """
+        if self.links is None:
+            raise GatewayError("XX000", "columns that need consent were configured after the gateway's start")
+        tokens = guard.guarded.tokens
+        links = await self.links.of(tokens)
+        subjects: set[Subject] = set().union(*links.values()) if links else set()
+        subjects = {subject for subject in subjects if subject.id}
+        agree: set[Subject] = set()
+        if subjects:
+            agree = await vault.administer(
+                lambda connection: agreeing(connection, tenant, subjects, guard.purpose)
+            )
+        return frozenset(
+            token for token in tokens if not (links[token] <= agree if token in links else token in guard.own)
+        )
+
+    async def close(self) -> None:
+        """End the connections."""
+        if self.links is not None:
+            await self.links.close()
+
+
+def records(
+    record: AuditRecord, guarded: Guarded, withheld: frozenset[bytes]
+) -> tuple[AuditRecord | None, AuditRecord | None]:
+    """The record of what is shown and of what isn't; None where there is nothing to say."""
+    hidden = withheld & guarded.only
+    if not withheld:
+        return record, None
+    counts = dict(record.counts)
+    missed: dict[str, int] = {}
+    for token in withheld:
+        domain = guarded.domains[token[:PREFIX_LENGTH]]
+        missed[domain] = missed.get(domain, 0) + 1
+        if token in hidden:
+            counts[domain] -= 1
+    denied = structs.replace(
+        record, decision=Decision.DENIED, counts=missed, tokens=tuple(withheld), text=WITHHELD
+    )
+    shown = tuple(token for token in record.tokens if token not in hidden)
+    if not shown:
+        return None, denied
+    allowed = structs.replace(record, counts={d: n for d, n in counts.items() if n}, tokens=shown)
+    return allowed, denied
