@@ -24,7 +24,18 @@ from dataclasses import dataclass
 import asyncpg
 
 from pgnym.config import Config
-from pgnym.onboard import defaults, indexing, linking, ordering, registry, rights, rows, storage, survey, views
+from pgnym.onboard import (
+    defaults,
+    indexing,
+    linking,
+    ordering,
+    registry,
+    rights,
+    rows,
+    storage,
+    survey,
+    views,
+)
 from pgnym.onboard.clean import clean
 from pgnym.onboard.errors import OnboardError
 from pgnym.onboard.logins import ensure_login, ensure_verifiers

@@ -10,7 +10,18 @@ from dataclasses import dataclass, replace
 
 import asyncpg
 
-from pgnym.onboard import defaults, indexing, linking, ordering, registry, rights, rows, storage, survey, views
+from pgnym.onboard import (
+    defaults,
+    indexing,
+    linking,
+    ordering,
+    registry,
+    rights,
+    rows,
+    storage,
+    survey,
+    views,
+)
 from pgnym.onboard.applying import Tools, document_cell, exclusively, lock, triggers_off, triggers_on
 from pgnym.onboard.clean import clean
 from pgnym.onboard.errors import OnboardError
