@@ -125,7 +125,7 @@ SCRIPTS = {
     "functions": "\\df\n\\df+ twice\n\\sf twice",
     "roles": "\\du " + LOW,
     "views": "\\dv\n\\d+ mails\n\\sv mails",
-    "tables": "\\dt\n\\di\n\\dp letter\n\\z mails",
+    "tables": "\\dt\n\\di\n\\pset format unaligned\n\\dp letter\n\\z mails",
     "a missing table": "\\set ON_ERROR_STOP off\n\\d nowhere",
     "notices": "DO $$BEGIN RAISE NOTICE 'hello'; END$$;",
     "errors": "\\set ON_ERROR_STOP off\nINSERT INTO person VALUES (1);\n"
@@ -148,7 +148,8 @@ def test_psql_shows_what_it_always_showed(tools: Tools, pair: Pair, name: str) -
     mine, theirs = pair.both(lambda e: tools.psql(e.url(), script.replace("DB", e.database[:6])))
     if "\\l" in script:
         mine, theirs = (re.sub(r"DB|tools_\w+|  +|-+", "", text) for text in (mine, theirs))
-    assert mine == theirs
+    # What apply grants for reports on data subjects is there to be seen.
+    assert re.sub(r"\npgnym_gateway_privacy=\w+/postgres", "", mine) == theirs
 
 
 def test_a_table_is_described_with_what_protects_it(tools: Tools, pair: Pair) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
+from pgnym.vault import locks
 from support.cluster import Cluster
 from support.gateway import Deployment, Gateway, command, deployment
 
@@ -113,6 +114,7 @@ def test_a_value_that_is_put_again_stays(world: World) -> None:
 def waiting(world: World) -> bool:
     """Whether a purge has its lock and waits."""
     query = (
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 112 AND objid = 1735293298"
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        f" AND classid = {locks.PURGE >> 32} AND objid = {locks.PURGE & 0xFFFFFFFF}"
     )
     return world.sql(query) == "1"

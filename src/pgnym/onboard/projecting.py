@@ -41,7 +41,7 @@ def project(config: Config, rows: CatalogRows) -> Projection:
     names = {(row[1], row[2]): row[0] for row in rows.relations if row[3] in ("r", "p", "f")}
     types = {row[0]: row for row in rows.types}
     columns = {(row[0], row[1]): row for row in rows.columns}
-    paths = {f"pgnym_{row[0]}": row[-1] for row in rows.registry}
+    paths = {f"pgnym_{row[0]}": row[12] for row in rows.registry}
     bound = {(oid, attnum, paths.get(name, "")) for oid, name, key in rows.checks for attnum in key or ()}
     domains = {row[5]: row[4] for row in rows.registry}
     registry, checks = list(rows.registry), list(rows.checks)
@@ -89,7 +89,7 @@ def _entry(
     casefold = column.options.normalize == "casefold"
     return (
         number, column.schema, column.table, column.column, domain, column.domain, column.randomized, type_oid, typmod,
-        codec, casefold, "protected", column.path,
+        codec, casefold, "protected", column.path, None,
     )  # fmt: skip
 
 

@@ -15,10 +15,12 @@ AUDIT_EXPORT = 0x70676E7970
 """Of a session: one gateway sends the audit log on."""
 ERASURES = 0x70676E7971
 """Of a session: one gateway at a time finishes erasures."""
-PURGE = 0x70676E7972
+PURGE = 0x70676E7974
 """Of a session: one purge at a time."""
 HOLDERS = 0x70676E79
 """Of a session, shared: a process has a master key in memory; the second number is ``holder`` of the key's id."""
+ORDER = 0x70676E7A
+"""For a transaction, in the application's database: codes of one domain's order index; the second number is the domain's."""
 CHANGE = 0x70676E7972
 """Of a session: a token key is being changed; see ``pausing``."""
 PAUSED = 0x70676E7973

@@ -19,10 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pgnym.vault import locks
 from pgnym.vault.tokens import domain_id
 
 UNRANKED = "pgnym_unranked_value"
-LOCK_CLASS = 0x70676E79
+LOCK_CLASS = locks.ORDER
 """First half of the domains' advisory locks; the second is the domain's id."""
 SCHEMA = "pgnym"
 
