@@ -94,7 +94,7 @@ def killed_often(
     for _ in range(ROUNDS):
         process = start()
         try:
-            process.wait(MOMENTS.uniform(0.2, 1.0) * whole)
+            process.wait(MOMENTS.uniform(0.1, 0.7) * whole)
         except subprocess.TimeoutExpired:
             kills += 1
         process.kill()
