@@ -356,6 +356,8 @@ def withheld_of(values: Mapping[bytes, bytes]) -> frozenset[bytes]:
 
 def guarded_tokens(columns: list[ColumnReveal], found: list[set[bytes]]) -> Guarded | None:
     """The tokens found in columns that need consent; None if there are none."""
+    if not any(column.guarded for column in columns):
+        return None
     tokens: set[bytes] = set()
     free: set[bytes] = set()
     domains: dict[bytes, str] = {}

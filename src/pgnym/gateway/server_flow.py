@@ -354,10 +354,7 @@ class ServerFlow(Flow):
             if error is None:  # else it is read before the session's next statement, which says what is wrong
                 session.catalog_known(None)
             self._out.append(message)
-            self.unblock()
-            self._flush()
-            if not session.expect:
-                self.client.drained()
+            self.resume()
 
         self.block()
         self.session.effects.start(Refresh(), done)
