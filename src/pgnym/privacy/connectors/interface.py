@@ -6,6 +6,7 @@ The entry point's name is the ``kind`` of the configuration. The function is cal
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -15,6 +16,8 @@ import msgspec
 from pgnym.config.errors import ConfigError
 from pgnym.config.secrets import read_secret
 
+LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
+"""Hosts that may be reached without TLS."""
 Options = TypeVar("Options", bound=msgspec.Struct)
 
 
@@ -61,6 +64,13 @@ class Setup:
             return msgspec.convert(dict(self.options), kind)
         except msgspec.ValidationError as error:
             raise ConfigError(self.place(""), str(error)) from None
+
+    def authorities(self, file: str | None) -> ssl.SSLContext:
+        """TLS that verifies the server, by the authorities of a PEM file or those of the system. Raises ConfigError."""
+        try:
+            return ssl.create_default_context(cafile=file)
+        except (OSError, ssl.SSLError):
+            raise ConfigError(self.place("authority_file"), "is no PEM file of an authority") from None
 
     def secret(self, option: str, file: str) -> str:
         """The first line of a secrets file. Raises ConfigError, which shows nothing of it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,10 +14,8 @@ import aiomysql
 import pymysql
 
 from pgnym.config.errors import ConfigError
-from pgnym.privacy.connectors.interface import Connector, ConnectorError, Setup
+from pgnym.privacy.connectors.interface import LOOPBACK, Connector, ConnectorError, Setup
 from pgnym.privacy.connectors.statements import MOST_ROWS, SqlOptions, read
-
-_LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -77,11 +74,8 @@ def make(setup: Setup) -> Connector:
     if parts.query:
         raise ConfigError(setup.place("url"), "takes no parameters")
     tls = None
-    if parts.hostname not in _LOOPBACK or options.authority_file is not None:
-        try:
-            tls = ssl.create_default_context(cafile=options.authority_file)
-        except (OSError, ssl.SSLError):
-            raise ConfigError(setup.place("authority_file"), "is no PEM file of an authority") from None
+    if parts.hostname not in LOOPBACK or options.authority_file is not None:
+        tls = setup.authorities(options.authority_file)
     where = {
         "host": parts.hostname,
         "port": parts.port or 3306,

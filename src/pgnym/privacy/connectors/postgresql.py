@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
@@ -11,13 +10,11 @@ import asyncpg
 import msgspec
 
 from pgnym.config.errors import ConfigError
-from pgnym.privacy.connectors.interface import Connector, ConnectorError, Setup
+from pgnym.privacy.connectors.interface import LOOPBACK, Connector, ConnectorError, Setup
 from pgnym.privacy.connectors.statements import MOST_ROWS, SqlOptions, read
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
-
-_LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -80,7 +77,7 @@ def make(setup: Setup) -> Connector:
     """A connector of kind ``postgresql``. Raises ConfigError."""
     options, parts, password = read(setup, ("postgresql", "postgres"), "$1")
     modes = dict(parse_qsl(parts.query))
-    local = parts.hostname in _LOOPBACK
+    local = parts.hostname in LOOPBACK
     mode = modes.pop("sslmode", "prefer" if local else "verify-full")
     if modes or mode not in ("disable", "prefer", "require", "verify-full"):
         raise ConfigError(
@@ -90,10 +87,7 @@ def make(setup: Setup) -> Connector:
         raise ConfigError(setup.place("url"), "must use TLS beyond this machine", "sslmode=verify-full")
     secure: Any = {"disable": False, "prefer": "prefer", "require": "require"}.get(mode)
     if mode == "verify-full":
-        try:
-            secure = ssl.create_default_context(cafile=options.authority_file)
-        except (OSError, ssl.SSLError):
-            raise ConfigError(setup.place("authority_file"), "is no PEM file of an authority") from None
+        secure = setup.authorities(options.authority_file)
     where = {
         "host": parts.hostname,
         "port": parts.port or 5432,

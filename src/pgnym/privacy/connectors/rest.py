@@ -19,10 +19,9 @@ from msgspec import Meta
 from pgnym.config.errors import ConfigError
 from pgnym.privacy.connectors import templates
 from pgnym.privacy.connectors.http import Response, fetch
-from pgnym.privacy.connectors.interface import Connector, ConnectorError, Setup
+from pgnym.privacy.connectors.interface import LOOPBACK, Connector, ConnectorError, Setup
 
 _ROUNDS = 20  # of finding and erasing where a page is full
-_LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 _REQUEST = re.compile(r"(GET|POST|PUT|PATCH|DELETE) (/\S*)")
 
 
@@ -176,11 +175,7 @@ def make(setup: Setup) -> Connector:
         pair = base64.b64encode(f"{options.basic.user}:{password}".encode()).decode()
         headers["Authorization"] = f"Basic {pair}"
     secret = "" if options.oauth is None else setup.secret("oauth.secret_file", options.oauth.secret_file)
-    try:
-        tls = ssl.create_default_context(cafile=options.authority_file)
-    except (OSError, ssl.SSLError):
-        raise ConfigError(setup.place("authority_file"), "is no PEM file of an authority") from None
-    return Rest(options, headers, secret, tls)
+    return Rest(options, headers, secret, setup.authorities(options.authority_file))
 
 
 def _check(setup: Setup, options: Options) -> None:
@@ -193,7 +188,7 @@ def _check(setup: Setup, options: Options) -> None:
         raise ConfigError(setup.place("url"), "expected https://HOST[:PORT][/PATH]")
     if parts.username is not None:
         raise ConfigError(setup.place("url"), "holds a user or a password", "use basic or bearer_file")
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ConfigError(setup.place("url"), "must be https beyond this machine")
     if sum(each is not None for each in (options.bearer_file, options.basic, options.oauth)) > 1:
         raise ConfigError(setup.place(""), "has several ways to authenticate", "give one")
