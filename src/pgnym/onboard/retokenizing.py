@@ -8,10 +8,9 @@ gives nobody the tenant's keys, so no gateway makes tokens of either kind.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pgnym.onboard import defaults, linking, registry, rows, storage, survey, undoing, views
 from pgnym.onboard.applying import Tools, exclusively, lock, triggers_off, triggers_on
@@ -22,7 +21,7 @@ from pgnym.onboard.undoing import Held
 from pgnym.vault import token_rotation
 from pgnym.vault.keyring import Keyring
 from pgnym.vault.pausing import all_paused
-from pgnym.vault.rotation import owned
+from pgnym.vault.rotation import owned, settle
 from pgnym.vault.token_rotation import Identities, TokenChange
 
 DRAIN_SECONDS = 10.0
@@ -76,7 +75,7 @@ async def retoken(tools: Tools, keyring: Keyring, tenant: str | None = None) -> 
     change has begun and must be run again: gateways pause until then.
     """
     async with exclusively(tools.app), owned(tools.vault):
-        await token_rotation.settle(tools.vault)
+        await settle(tools.vault, durable=True)
         await keyring.check(tools.vault)
         every = [row[0] for row in await tools.vault.fetch("SELECT name FROM vault.tenant ORDER BY id")]
         begun = await token_rotation.pending(tools.vault)
@@ -220,16 +219,7 @@ async def _leaf(
 ) -> int:
     """The rows of one relation that hold a token which is replaced."""
     app = tools.app
-    for setting in rows.JOIN_SETTINGS:
-        await app.execute(f"SET LOCAL {setting} = off")
-    names = [f"v{i}" for i in range(len(cells))]
-    fields = ", ".join(f"{name} text" for name in names)
-    await app.execute(f"CREATE TEMPORARY TABLE {rows.SCRATCH} (tid tid, {fields}) ON COMMIT DROP")
-    assignments = ", ".join(
-        f"{quoted(c.name)} = coalesce(b.{v}{c.cast}, t.{quoted(c.name)})"
-        for c, v in zip(cells, names, strict=True)
-    )
-    update = f"UPDATE ONLY {leaf} t SET {assignments} FROM pg_temp.{rows.SCRATCH} b WHERE t.ctid = b.tid"  # noqa: S608
+    scratch = await rows.Scratch.make(app, leaf, [replace(cell, keep=True) for cell in cells])
     reads = ", ".join(c.read for c in cells)
     query = f"SELECT ctid::text, {reads} FROM ONLY {leaf}"  # noqa: S608 - quoted names
     changed = 0
@@ -245,15 +235,10 @@ async def _leaf(
                 i for i in range(len(batch)) if any(n[i] != o[i] for n, o in zip(news, columns, strict=True))
             ]
             if moved:
-                await app.execute(f"TRUNCATE pg_temp.{rows.SCRATCH}")
-                data = rows.lines([[addresses[i] for i in moved], *([n[i] for i in moved] for n in news)])
-                await app.copy_to_table(rows.SCRATCH, schema_name="pg_temp", source=io.BytesIO(data))
-                done = await app.execute(update)
-                if done != f"UPDATE {len(moved)}":
-                    raise OnboardError(f"{leaf}: {len(moved)} rows were to change, the server said {done}")
+                await scratch.write([addresses[i] for i in moved], [[n[i] for i in moved] for n in news])
                 changed += len(moved)
         tick(len(batch))
-    await app.execute(f"DROP TABLE pg_temp.{rows.SCRATCH}")
+    await scratch.drop()
     return changed
 
 

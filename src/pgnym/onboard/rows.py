@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pgnym.onboard.errors import OnboardError
 from pgnym.onboard.minting import Cell, Mint, within
@@ -120,30 +120,53 @@ async def change(
     app: Connection, leaf: str, cells: Sequence[Cell], convert: Convert, tick: Callable[[int], None]
 ) -> None:
     """Read all rows, convert them batch by batch, write them back."""
-    for setting in JOIN_SETTINGS:
-        await app.execute(f"SET LOCAL {setting} = off")
-    names = [f"v{i}" for i in range(len(cells))]
-    fields = ", ".join(f"{name} text" for name in names)
-    await app.execute(f"CREATE TEMPORARY TABLE {SCRATCH} (tid tid, {fields}) ON COMMIT DROP")
-    assignments = ", ".join(
-        f"{quoted(c.name)} = "
-        + (f"coalesce(b.{v}{c.cast}, t.{quoted(c.name)})" if c.keep else f"b.{v}{c.cast}")
-        for c, v in zip(cells, names, strict=True)
-    )
-    update = f"UPDATE ONLY {leaf} t SET {assignments} FROM pg_temp.{SCRATCH} b WHERE t.ctid = b.tid"  # noqa: S608
+    scratch = await Scratch.make(app, leaf, cells)
     something = " OR ".join(f"{c.read} <> ''" for c in cells)
     reads = ", ".join(c.read for c in cells)
     query = f"SELECT ctid::text, {reads} FROM ONLY {leaf} WHERE {something}"  # noqa: S608 - quoted names
     async for rows in batches(app, query):
         addresses, *columns = zip(*rows, strict=True)
-        await app.execute(f"TRUNCATE pg_temp.{SCRATCH}")
-        data = lines([addresses, *await convert(columns)])
-        await app.copy_to_table(SCRATCH, schema_name="pg_temp", source=io.BytesIO(data))
-        done = await app.execute(update)
-        if done != f"UPDATE {len(rows)}":
-            raise OnboardError(f"{leaf}: {len(rows)} rows were to change, the server said {done}")
+        await scratch.write(addresses, await convert(columns))
         tick(len(rows))
-    await app.execute(f"DROP TABLE pg_temp.{SCRATCH}")
+    await scratch.drop()
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """The temporary table by which new values reach the rows of a relation, and the UPDATE that takes them over."""
+
+    app: Connection
+    leaf: str
+    update: str
+
+    @classmethod
+    async def make(cls, app: Connection, leaf: str, cells: Sequence[Cell]) -> Scratch:
+        """One for some columns, until the end of the transaction at the latest."""
+        for setting in JOIN_SETTINGS:
+            await app.execute(f"SET LOCAL {setting} = off")
+        names = [f"v{i}" for i in range(len(cells))]
+        fields = ", ".join(f"{name} text" for name in names)
+        await app.execute(f"CREATE TEMPORARY TABLE {SCRATCH} (tid tid, {fields}) ON COMMIT DROP")
+        assignments = ", ".join(
+            f"{quoted(c.name)} = "
+            + (f"coalesce(b.{v}{c.cast}, t.{quoted(c.name)})" if c.keep else f"b.{v}{c.cast}")
+            for c, v in zip(cells, names, strict=True)
+        )
+        update = f"UPDATE ONLY {leaf} t SET {assignments} FROM pg_temp.{SCRATCH} b WHERE t.ctid = b.tid"  # noqa: S608
+        return cls(app, leaf, update)
+
+    async def write(self, addresses: Sequence[str | None], columns: Columns) -> None:
+        """Give the rows at these addresses new values. Raises ``OnboardError`` if some aren't there."""
+        await self.app.execute(f"TRUNCATE pg_temp.{SCRATCH}")
+        data = lines([addresses, *columns])
+        await self.app.copy_to_table(SCRATCH, schema_name="pg_temp", source=io.BytesIO(data))
+        done = await self.app.execute(self.update)
+        if done != f"UPDATE {len(addresses)}":
+            raise OnboardError(f"{self.leaf}: {len(addresses)} rows were to change, the server said {done}")
+
+    async def drop(self) -> None:
+        """No more rows of this relation."""
+        await self.app.execute(f"DROP TABLE pg_temp.{SCRATCH}")
 
 
 def lines(columns: Columns) -> bytes:

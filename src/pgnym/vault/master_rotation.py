@@ -26,7 +26,7 @@ from pgnym.vault.connection import set_tenant
 from pgnym.vault.errors import VaultError
 from pgnym.vault.keyring import tenant_keys, unwrap_kek
 from pgnym.vault.keys import KEY_LENGTH, MasterKey, Purpose, wrong_master_key
-from pgnym.vault.rotation import owned
+from pgnym.vault.rotation import owned, settle
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -67,7 +67,7 @@ async def begin(connection: Connection, old: MasterKey, new: MasterKey, report: 
     if old.id == new.id:
         raise VaultError("the new master key is the present one", hint="Make another: pgnym keys generate")
     async with owned(connection):
-        await _settle(connection)
+        await settle(connection, durable=True)
         before = await ChangeOver.read(connection)
         change = before or await _open(connection, old, new)
         if (change.old, change.new) != (old.id, new.id) or change.staying is not None:
@@ -102,7 +102,7 @@ async def finish(connection: Connection, staying: MasterKey, report: Report) -> 
     other, or if ``begin`` has not come to its end. Nothing was changed then.
     """
     async with owned(connection):
-        await _settle(connection)
+        await settle(connection, durable=True)
         change = await ChangeOver.read(connection)
         if change is None:
             await _refuse_strangers(connection, staying, (staying.id,))
@@ -133,12 +133,6 @@ async def finish(connection: Connection, staying: MasterKey, report: Report) -> 
         bridge.wipe()
         await _tell(connection)
     return Finished(staying.id, gone, len(rows))
-
-
-async def _settle(connection: Connection) -> None:
-    """What is done is durable when it is said to be done, and row-level security is as for anybody."""
-    await connection.execute("SET synchronous_commit = on")
-    await connection.execute("SET default_transaction_isolation = 'read committed'")
 
 
 async def _open(connection: Connection, old: MasterKey, new: MasterKey) -> ChangeOver:

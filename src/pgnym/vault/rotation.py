@@ -101,7 +101,8 @@ async def rotate_data(
     """
     async with owned(connection):
         await keyring.check(connection)
-        await _prepare(connection)
+        # Batches need not be flushed: what destroys the keys is, and comes after them.
+        await settle(connection, durable=False)
         names = [tenant] if tenant is not None else await tenants(connection)
         return [await _rotate_tenant(connection, keyring, name, report, batch) for name in names]
 
@@ -111,8 +112,8 @@ async def tenants(connection: Connection) -> list[str]:
     return [row[0] for row in await connection.fetch("SELECT name FROM vault.tenant ORDER BY id")]
 
 
-async def _prepare(connection: Connection) -> None:
-    """Finds rows by key, as gateways do. Batches need not be flushed: what destroys the keys is, and comes after them."""
+async def settle(connection: Connection, *, durable: bool) -> None:
+    """Rows are found by key, as gateways find them. ``durable``: what is committed is flushed, whatever the default is."""
     for setting, value in (
         ("search_path", ""),
         ("enable_seqscan", "off"),
@@ -121,7 +122,7 @@ async def _prepare(connection: Connection) -> None:
         ("jit", "off"),
         ("row_security", "on"),
         ("default_transaction_isolation", "read committed"),
-        ("synchronous_commit", "off"),
+        ("synchronous_commit", "on" if durable else "off"),
     ):
         await connection.execute("SELECT pg_catalog.set_config($1, $2, false)", setting, value)
 

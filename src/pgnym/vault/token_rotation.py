@@ -39,16 +39,6 @@ _LEFT = (
     " AND NOT EXISTS (SELECT FROM vault.token_alias a WHERE a.tenant = v.tenant AND a.new = v.token)"
     " ORDER BY v.token LIMIT $4"
 )
-_SETTINGS = (
-    ("search_path", ""),
-    ("enable_seqscan", "off"),
-    ("enable_hashjoin", "off"),
-    ("enable_mergejoin", "off"),
-    ("jit", "off"),
-    ("row_security", "on"),
-    ("default_transaction_isolation", "read committed"),
-    ("synchronous_commit", "on"),  # the application's rows rely on it, and may be on another server
-)
 
 
 @dataclass(slots=True)
@@ -66,12 +56,6 @@ class TokenChange:
     def tenant(self) -> int:
         """The tenant's id."""
         return self.keys.id
-
-
-async def settle(connection: Connection) -> None:
-    """Rows are found by key, and what is committed is durable."""
-    for setting, value in _SETTINGS:
-        await connection.execute("SELECT pg_catalog.set_config($1, $2, false)", setting, value)
 
 
 async def pending(connection: Connection) -> list[str]:
