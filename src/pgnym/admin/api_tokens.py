@@ -20,6 +20,7 @@ import msgspec
 
 from pgnym.vault.connection import set_tenant
 from pgnym.vault.store import TenantVault, Vault
+from pgnym.vault.times import micros
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -231,12 +232,8 @@ def _seal(
             role,
             name,
             created_by,
-            _micros(created),
-            None if expires is None else _micros(expires),
+            micros(created),
+            None if expires is None else micros(expires),
         ]
     )
     return hmac.new(keeper.audit_key.derive(b"api token"), content, hashlib.sha256).digest()
-
-
-def _micros(moment: datetime) -> int:
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

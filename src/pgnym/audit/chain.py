@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -32,10 +32,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from pgnym.vault.keys import Secret
+from pgnym.vault.times import micros
 
 _FORMAT = 1
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -118,9 +117,17 @@ class ChainKey:
     def encode(self, writer: UUID, sequence: int, content: Content) -> bytes:
         """The bytes of a record: a MessagePack array of format, tenant, writer, sequence, time and the columns."""
         time, *texts, counts, details = content
-        micros = (time - _EPOCH) // _MICROSECOND
         return _pack(
-            (_FORMAT, self._tenant, writer.bytes, sequence, micros, *texts, sorted(counts.items()), details)
+            (
+                _FORMAT,
+                self._tenant,
+                writer.bytes,
+                sequence,
+                micros(time),
+                *texts,
+                sorted(counts.items()),
+                details,
+            )
         )
 
     def head(self, writer: UUID, sequence: int, mac: bytes) -> bytes:
@@ -149,4 +156,4 @@ def _number(number: int) -> bytes:
 
 
 def _time(time: datetime) -> bytes:
-    return ((time - _EPOCH) // _MICROSECOND).to_bytes(8, "big", signed=True)
+    return micros(time).to_bytes(8, "big", signed=True)

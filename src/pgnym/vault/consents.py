@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +20,12 @@ import msgspec
 from pgnym.vault.connection import set_tenant
 from pgnym.vault.errors import VaultError
 from pgnym.vault.store import TenantVault, Vault
+from pgnym.vault.times import micros
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
 _LABEL = b"consent event"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ATTEMPTS = 20
 
 
@@ -284,9 +284,9 @@ def _seal(tenant: TenantVault, event: Event, previous: bytes) -> bytes:
             event.purpose,
             event.sequence,
             said.action.value,
-            _micros(event.recorded),
+            micros(event.recorded),
             event.recorded_by,
-            None if said.expires is None else _micros(said.expires),
+            None if said.expires is None else micros(said.expires),
             said.text_version,
             said.channel,
             said.reference,
@@ -294,7 +294,3 @@ def _seal(tenant: TenantVault, event: Event, previous: bytes) -> bytes:
         ]
     )
     return hmac.new(tenant.audit_key.derive(_LABEL), content, hashlib.sha256).digest()
-
-
-def _micros(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -13,7 +13,7 @@ import hmac
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from pgnym.vault.connection import set_tenant
 from pgnym.vault.errors import VaultError
 from pgnym.vault.keys import Secret
 from pgnym.vault.revocations import Revocations, RevocationsSetBack
+from pgnym.vault.times import micros
 
 if TYPE_CHECKING:
     from pgnym.vault.store import TenantVault, Vault
@@ -255,7 +256,7 @@ def _seal(audit_key: Secret, row: asyncpg.Record) -> bytes:
     content = msgspec.json.encode(
         [
             row["id"], row["tenant"], row["db_user"], row["role"], row["purpose"], row["statement_limit"],
-            row["minute_limit"], _micros(row["until"]), row["reason"], _micros(row["created"]), row["created_by"],
+            row["minute_limit"], micros(row["until"]), row["reason"], micros(row["created"]), row["created_by"],
         ]
     )  # fmt: skip
     return hmac.new(audit_key.derive(b"grant"), content, hashlib.sha256).digest()
@@ -263,7 +264,3 @@ def _seal(audit_key: Secret, row: asyncpg.Record) -> bytes:
 
 def _name(number: int) -> bytes:
     return b"grant %d" % number
-
-
-def _micros(moment: datetime) -> int:
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
