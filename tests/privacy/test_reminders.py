@@ -53,7 +53,7 @@ def test_each_is_reminded_of_before_it_is_due_and_when_it_is_overdue(
                 identifier = await owner.fetchval("SELECT id FROM vault.subject_request ORDER BY due LIMIT 1")
             rejected = await vault.administer(
                 lambda connection: Requests(connection, tenant).take(
-                    identifier, Step.REJECT, "tester", "unfounded", None
+                    identifier, Step.REJECT, "tester", "unfounded", lambda version: True
                 )
             )
             assert rejected is not None

@@ -280,3 +280,9 @@ def too_many(wait: int) -> Problem:
 
 ANYONE = None
 EVERY_ROLE = frozenset(Role)
+OFFICERS = frozenset({Role.ROOT, Role.DPO})
+"""Those who look after privacy."""
+READERS = OFFICERS | {Role.AUDITOR}
+"""And those who look at how it is looked after."""
+WATCHERS = READERS | {Role.OPERATOR}
+"""And those who run it: all but applications."""

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from pgnym.admin.api_tokens import Role
-from pgnym.admin.application import Call
+from pgnym.admin.application import OFFICERS, READERS, Call
 from pgnym.admin.fields import Moment, Name, Text
 from pgnym.admin.paging import Cursor, Limit, cursor_of, read_cursor
 from pgnym.admin.problems import Problem
@@ -220,13 +220,11 @@ def _purposes(config: Config) -> set[str]:
     return {name for role in config.roles.values() for name in role.purposes}
 
 
-_READERS = frozenset({Role.ROOT, Role.DPO, Role.AUDITOR, Role.APP})
-_WRITERS = frozenset({Role.ROOT, Role.DPO, Role.APP})
-_LISTERS = frozenset({Role.ROOT, Role.DPO, Role.AUDITOR})
-_OFFICERS = frozenset({Role.ROOT, Role.DPO})
+_READERS = READERS | {Role.APP}
+_WRITERS = OFFICERS | {Role.APP}
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/v1/consents", "listConsents", "Who agrees to a purpose", listing, ConsentPage, _LISTERS,
+    Route("GET", "/v1/consents", "listConsents", "Who agrees to a purpose", listing, ConsentPage, READERS,
           query=ConsentsQuery),
     Route("GET", "/v1/subjects/{id}/consents", "showConsents", "What a subject agrees to", show, SubjectConsents, _READERS,
           parameters=SubjectId, query=WhoseQuery),
@@ -234,7 +232,7 @@ ROUTES: tuple[Route, ...] = (
           status=201, parameters=SubjectId, query=WhoseQuery, body=Change, refusals=frozenset({422})),
     Route("GET", "/v1/consent-texts", "listConsentTexts", "Texts that subjects are shown", list_texts, Texts, _READERS,
           query=TextsQuery),
-    Route("POST", "/v1/consent-texts", "addConsentText", "The next version of a text", add_text, TextBody, _OFFICERS,
+    Route("POST", "/v1/consent-texts", "addConsentText", "The next version of a text", add_text, TextBody, OFFICERS,
           status=201, body=NewText, refusals=frozenset({422})),
 )  # fmt: skip
 """The operations above."""

@@ -8,9 +8,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from pgnym.admin.api_tokens import Role
-from pgnym.admin.application import Call
-from pgnym.admin.fields import Moment, Name
+from pgnym.admin.application import OFFICERS, WATCHERS, Call
+from pgnym.admin.fields import Moment, Name, Number, OfTenant
 from pgnym.admin.problems import Problem
 from pgnym.admin.routing import Reply, Route
 from pgnym.vault import grants
@@ -72,18 +71,6 @@ class NewGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenant: Name | None = None
 
 
-class GrantNumber(msgspec.Struct, frozen=True):
-    """In the path."""
-
-    id: Annotated[int, Meta(ge=1, le=2**63 - 1)]
-
-
-class WhichTenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """In the query. ``tenant`` null: the caller's, else the default one."""
-
-    tenant: Name | None = None
-
-
 async def list_grants(call: Call) -> Reply:
     """Those that have ended, too."""
     tenant = await call.tenant(call.query.tenant)
@@ -136,21 +123,18 @@ async def revoke_grant(call: Call) -> Reply:
     return Reply(None, 204)
 
 
-_MAKERS = frozenset({Role.ROOT, Role.DPO})
-_READERS = _MAKERS | {Role.OPERATOR, Role.AUDITOR}
-
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/v1/grants", "listGrants", "Grants", list_grants, Grants, _READERS, query=WhichTenant),
+    Route("GET", "/v1/grants", "listGrants", "Grants", list_grants, Grants, WATCHERS, query=OfTenant),
     Route(
         "POST", "/v1/grants", "createGrant", "Lift the reveal budget for a purpose and a time", create_grant, GrantBody,
-        _MAKERS, status=201, body=NewGrant,
+        OFFICERS, status=201, body=NewGrant,
     ),
     Route(
-        "GET", "/v1/grants/{id}", "showGrant", "A grant", show_grant, GrantBody, _READERS, parameters=GrantNumber,
-        query=WhichTenant,
+        "GET", "/v1/grants/{id}", "showGrant", "A grant", show_grant, GrantBody, WATCHERS, parameters=Number,
+        query=OfTenant,
     ),
     Route(
-        "DELETE", "/v1/grants/{id}", "revokeGrant", "End a grant", revoke_grant, None, _MAKERS, status=204,
-        parameters=GrantNumber, query=WhichTenant, refusals=frozenset({409}),
+        "DELETE", "/v1/grants/{id}", "revokeGrant", "End a grant", revoke_grant, None, OFFICERS, status=204,
+        parameters=Number, query=OfTenant, refusals=frozenset({409}),
     ),
 )  # fmt: skip

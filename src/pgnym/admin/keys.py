@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
-
-from pgnym.admin.api_tokens import Role
-from pgnym.admin.application import Call
+from pgnym.admin.application import WATCHERS, Call
+from pgnym.admin.fields import OfTenant
 from pgnym.admin.routing import Reply, Route
 from pgnym.vault.key_status import Keys, keys_of
-
-_WATCHERS = frozenset({Role.ROOT, Role.OPERATOR, Role.AUDITOR, Role.DPO})
-
-
-class KeysQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """In the query."""
-
-    tenant: Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
 
 
 async def show_keys(call: Call) -> Reply:
@@ -31,7 +18,7 @@ async def show_keys(call: Call) -> Reply:
 
 ROUTES: tuple[Route, ...] = (
     Route(
-        "GET", "/v1/keys", "showKeys", "Keys, their ages and use", show_keys, Keys, _WATCHERS, query=KeysQuery
+        "GET", "/v1/keys", "showKeys", "Keys, their ages and use", show_keys, Keys, WATCHERS, query=OfTenant
     ),
 )
 """The operations."""

@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 
 from pgnym.admin.api_tokens import Role
-from pgnym.admin.application import EVERY_ROLE, Call
+from pgnym.admin.application import EVERY_ROLE, READERS, Call
 from pgnym.admin.fields import Moment, Name
 from pgnym.admin.problems import Problem
 from pgnym.admin.routing import Reply, Route
@@ -225,16 +225,14 @@ def _state(call: Call) -> GatewayState:
     )
 
 
-_READERS = frozenset({Role.ROOT, Role.DPO, Role.AUDITOR})
-
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/me", "showCaller", "Whose token this is", show_caller, Caller, EVERY_ROLE),
     Route(
         "GET", "/v1/protection", "showProtection", "What is protected", show_protection, Protection,
-        _READERS | {Role.OPERATOR},
+        READERS | {Role.OPERATOR},
     ),
     Route(
-        "GET", "/v1/overview", "showOverview", "Reveals and refusals over time", show_overview, Overview, _READERS,
+        "GET", "/v1/overview", "showOverview", "Reveals and refusals over time", show_overview, Overview, READERS,
         query=OverviewQuery,
     ),
 )  # fmt: skip

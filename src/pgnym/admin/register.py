@@ -10,12 +10,11 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
-from pgnym.admin.api_tokens import Role
-from pgnym.admin.application import Call
+from pgnym.admin.application import OFFICERS, READERS, Call
 from pgnym.admin.conditions import Condition, failed, tag_of
-from pgnym.admin.fields import Name
+from pgnym.admin.fields import Number, OfTenant, PageOfTenant
 from pgnym.admin.negotiation import prefers_html
-from pgnym.admin.paging import Cursor, Limit, cursor_of, read_cursor
+from pgnym.admin.paging import cursor_of, read_cursor
 from pgnym.admin.problems import Problem
 from pgnym.admin.routing import Content, IfMatch, Reply, Route
 from pgnym.config.model import LegalBasis as BasisKind
@@ -29,39 +28,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 _MOST = 10_000  # activities in a document
-Line = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Words = Annotated[str, Meta(max_length=10_000, pattern=r"^[^\x00]*$")]
-Lines = Annotated[tuple[Line, ...], Meta(max_length=200)]
-Identifier = Annotated[int, Meta(ge=1, le=2**63 - 1)]
-
-
-class Number(msgspec.Struct, frozen=True):
-    """In the path."""
-
-    id: Identifier
-
-
-class OfTenantQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``tenant``: by default the token's own, else the gateway's."""
-
-    tenant: Name | None = None
-
-
-class PageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """By id."""
-
-    tenant: Name | None = None
-    limit: Limit = 100
-    cursor: Cursor | None = None
-
-
-class NewLegalBasis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A legal basis (Art. 6(1) GDPR). ``reference``: the contract, the law, the assessment of interests."""
-
-    kind: BasisKind
-    title: Line
-    reference: Words = ""
-    details: Words = ""
+_Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
 
 class LegalBasisBody(msgspec.Struct, frozen=True):
@@ -81,25 +48,6 @@ class LegalBases(msgspec.Struct, frozen=True):
 
     items: list[LegalBasisBody]
     next: str | None
-
-
-class NewProcessingActivity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A processing activity, with what Art. 30(1) GDPR wants of it. ``legal_bases``: ids. ``purposes``: as columns and roles
-    name them. ``columns``: patterns of protected columns, as roles have them. ``controller``: who, and how to reach them and
-    their data protection officer. ``retention``: the time limits for erasure."""
-
-    name: Line
-    description: Words = ""
-    controller: Words = ""
-    purposes: Lines = ()
-    legal_bases: Annotated[tuple[Identifier, ...], Meta(max_length=100)] = ()
-    columns: Lines = ()
-    subject_categories: Lines = ()
-    data_categories: Lines = ()
-    recipient_categories: Lines = ()
-    transfers: Words = ""
-    retention: Words = ""
-    measures: Words = ""
 
 
 class ProcessingActivityBody(msgspec.Struct, frozen=True):
@@ -140,7 +88,7 @@ class RegisterDocument(msgspec.Struct, frozen=True):
 
 def _body(kept: Kept) -> LegalBasisBody | ProcessingActivityBody:
     shown = LegalBasisBody if isinstance(kept.what, Basis) else ProcessingActivityBody
-    return shown(kept.id, kept.version, kept.changed, *msgspec.structs.astuple(kept.what))
+    return shown(kept.id, kept.version, kept.changed, **msgspec.structs.asdict(kept.what))
 
 
 def _told(kept: Kept, status: int = 200, headers: dict[str, str] | None = None) -> Reply:
@@ -152,25 +100,24 @@ async def _with(call: Call, work: Callable[[Register], Awaitable[Result]]) -> Re
     try:
         return await call.vault.administer(lambda connection: work(Register(connection, tenant)))
     except UnknownBasis as error:
-        raise Problem(422, str(error)) from None
+        raise Problem(422, error.message) from None
     except BasisInUse as error:
-        raise Problem(409, str(error)) from None
+        raise Problem(409, error.message) from None
 
 
 def _operations(kind: type[Basis | Activity], page: Any, path: str) -> Any:
     """The handlers for one kind of entry: list, add, show, change, remove."""
 
     async def listed(call: Call) -> Reply:
-        wanted: PageQuery = call.query
-        (after,) = (0,) if wanted.cursor is None else read_cursor(wanted.cursor, tuple[Identifier])
+        wanted: PageOfTenant = call.query
+        (after,) = (0,) if wanted.cursor is None else read_cursor(wanted.cursor, tuple[_Id])
         found = await _with(call, lambda register: register.listed(kind, wanted.limit + 1, after))
         shown = found[: wanted.limit]
         following = cursor_of(shown[-1].id) if len(found) > wanted.limit else None
         return Reply(page([_body(kept) for kept in shown], following))
 
     async def add(call: Call) -> Reply:
-        what = kind(*msgspec.structs.astuple(call.body))
-        kept = await _with(call, lambda register: register.add(what))
+        kept = await _with(call, lambda register: register.add(call.body))
         return _told(kept, 201, {"Location": f"{path}/{kept.id}"})
 
     async def existing(call: Call) -> Kept:
@@ -186,8 +133,7 @@ def _operations(kind: type[Basis | Activity], page: Any, path: str) -> Any:
         condition = Condition.of(call)
         before = await existing(call)
         condition.require(tag_of(before.version))
-        what = kind(*msgspec.structs.astuple(call.body))
-        kept = await _with(call, lambda register: register.change(before.id, what, before.version))
+        kept = await _with(call, lambda register: register.change(before.id, call.body, before.version))
         if kept is None:
             raise failed()
         return _told(kept)
@@ -238,33 +184,28 @@ async def _document(register: Register, tenant: TenantVault) -> RegisterDocument
     )
 
 
-_OFFICERS = frozenset({Role.ROOT, Role.DPO})
-_READERS = _OFFICERS | {Role.AUDITOR}
-_UNKNOWN = frozenset({422})
-
-
 def _routes(
     path: str, of_one: str, of_all: str, handlers: Any, page: Any, one: Any, new: Any
 ) -> tuple[Route, ...]:
     listed, add, show, change, remove = handlers
     words = "a legal basis" if one is LegalBasisBody else "a processing activity"
     return (
-        Route("GET", path, f"list{of_all}", f"{words[2:].capitalize()}, all", listed, page, _READERS, query=PageQuery),
+        Route("GET", path, f"list{of_all}", f"{words[2:].capitalize()}, all", listed, page, READERS, query=PageOfTenant),
         Route(
-            "POST", path, f"create{of_one}", f"Add {words}", add, one, _OFFICERS, status=201, body=new,
-            query=OfTenantQuery,
+            "POST", path, f"create{of_one}", f"Add {words}", add, one, OFFICERS, status=201, body=new,
+            query=OfTenant,
         ),
         Route(
-            "GET", f"{path}/{{id}}", f"show{of_one}", f"Show {words}", show, one, _READERS, parameters=Number,
-            query=OfTenantQuery,
+            "GET", f"{path}/{{id}}", f"show{of_one}", f"Show {words}", show, one, READERS, parameters=Number,
+            query=OfTenant,
         ),
         Route(
-            "PUT", f"{path}/{{id}}", f"change{of_one}", f"Change {words}", change, one, _OFFICERS, parameters=Number,
-            query=OfTenantQuery, body=new, if_match=IfMatch.MUST,
+            "PUT", f"{path}/{{id}}", f"change{of_one}", f"Change {words}", change, one, OFFICERS, parameters=Number,
+            query=OfTenant, body=new, if_match=IfMatch.MUST,
         ),
         Route(
-            "DELETE", f"{path}/{{id}}", f"remove{of_one}", f"Remove {words}", remove, None, _OFFICERS, status=204,
-            parameters=Number, query=OfTenantQuery, if_match=IfMatch.MUST,
+            "DELETE", f"{path}/{{id}}", f"remove{of_one}", f"Remove {words}", remove, None, OFFICERS, status=204,
+            parameters=Number, query=OfTenant, if_match=IfMatch.MUST,
         ),
     )  # fmt: skip
 
@@ -275,16 +216,16 @@ _ACTIVITIES = "/v1/processing-activities"
 ROUTES: tuple[Route, ...] = (
     *_routes(
         _BASES, "LegalBasis", "LegalBases", _operations(Basis, LegalBases, _BASES), LegalBases, LegalBasisBody,
-        NewLegalBasis,
+        Basis,
     ),
     *_routes(
         _ACTIVITIES, "ProcessingActivity", "ProcessingActivities",
         _operations(Activity, ProcessingActivities, _ACTIVITIES), ProcessingActivities, ProcessingActivityBody,
-        NewProcessingActivity,
+        Activity,
     ),
     Route(
-        "GET", "/v1/register", "showRegister", "The register as a document", show_register, RegisterDocument, _READERS,
-        query=OfTenantQuery, html=True,
+        "GET", "/v1/register", "showRegister", "The register as a document", show_register, RegisterDocument, READERS,
+        query=OfTenant, html=True,
     ),
 )  # fmt: skip
 """The operations."""

@@ -12,15 +12,16 @@ import msgspec
 from msgspec import Meta
 
 from pgnym.admin.api_tokens import Role
-from pgnym.admin.application import Call
+from pgnym.admin.application import OFFICERS, Call
 from pgnym.admin.conditions import Condition, failed, tag_of
-from pgnym.admin.fields import Moment, Name
+from pgnym.admin.fields import Identifier, Moment, Name, OfTenant
 from pgnym.admin.paging import Cursor, Limit, cursor_of, read_cursor
 from pgnym.admin.problems import Problem
 from pgnym.admin.routing import IfMatch, Reply, Route
 from pgnym.privacy.requests import (
     Event,
     Kind,
+    OtherVersion,
     Requests,
     State,
     Step,
@@ -121,18 +122,6 @@ class RequestsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cursor: Cursor | None = None
 
 
-class RequestId(msgspec.Struct, frozen=True):
-    """In the path."""
-
-    id: UUID
-
-
-class OneQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """In the query."""
-
-    tenant: Name | None = None
-
-
 class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why, or what was done. Kept sealed."""
 
@@ -173,7 +162,10 @@ async def listed(call: Call) -> Reply:
 
 async def show(call: Call) -> Reply:
     """With its history."""
-    found = await _existing(call, await call.tenant(call.query.tenant))
+    tenant = await call.tenant(call.query.tenant)
+    found = await _with(call, tenant, lambda requests: requests.find(call.parameters.id))
+    if found is None:
+        raise _missing()
     return Reply(RequestBody.of(*found), headers={"ETag": tag_of(found[0].version)})
 
 
@@ -181,28 +173,28 @@ def _step(step: Step) -> Callable[[Call], Awaitable[Reply]]:
     async def handler(call: Call) -> Reply:
         condition = Condition.of(call)
         tenant = await call.tenant(call.query.tenant)
-        before, _ = await _existing(call, tenant)
-        condition.require(tag_of(before.version))
-        try:
-            found = await _with(
-                call,
-                tenant,
-                lambda requests: requests.take(before.id, step, call.who, call.body.note, before.version),
+        note: str = call.body.note
+
+        def take(requests: Requests) -> Awaitable[SubjectRequest | None]:
+            return requests.take(
+                call.parameters.id, step, call.who, note, lambda version: condition.holds(tag_of(version))
             )
+
+        try:
+            found = await _with(call, tenant, take)
+        except OtherVersion:
+            raise failed() from None
         except WrongStep as error:
-            raise Problem(409, str(error)) from None
+            raise Problem(409, error.message) from None
         if found is None:
-            raise failed()
+            raise _missing()
         return _told(found)
 
     return handler
 
 
-async def _existing(call: Call, tenant: TenantVault) -> tuple[SubjectRequest, list[Event]]:
-    found = await _with(call, tenant, lambda requests: requests.find(call.parameters.id))
-    if found is None:
-        raise Problem(404, "there is no such request")
-    return found
+def _missing() -> Problem:
+    return Problem(404, "there is no such request")
 
 
 async def _with(call: Call, tenant: TenantVault, work: Callable[[Requests], Awaitable[Result]]) -> Result:
@@ -213,7 +205,6 @@ def _told(request: SubjectRequest, status: int = 200, headers: dict[str, str] | 
     return Reply(RequestBody.of(request), status, {"ETag": tag_of(request.version), **(headers or {})})
 
 
-_OFFICERS = frozenset({Role.ROOT, Role.DPO})
 _SUMMARIES = {
     Step.APPROVE: "It is to be done",
     Step.REJECT: "It is not to be done, for a reason",
@@ -225,17 +216,17 @@ _SUMMARIES = {
 ROUTES: tuple[Route, ...] = (
     Route(
         "POST", "/v1/requests", "submitRequest", "Submit a request of a data subject", submit, RequestBody,
-        _OFFICERS | {Role.APP}, status=201, body=NewRequest, secret_body=True,
+        OFFICERS | {Role.APP}, status=201, body=NewRequest, secret_body=True,
     ),
-    Route("GET", "/v1/requests", "listRequests", "Requests", listed, RequestsPage, _OFFICERS, query=RequestsQuery),
+    Route("GET", "/v1/requests", "listRequests", "Requests", listed, RequestsPage, OFFICERS, query=RequestsQuery),
     Route(
-        "GET", "/v1/requests/{id}", "showRequest", "A request and its history", show, RequestBody, _OFFICERS,
-        parameters=RequestId, query=OneQuery,
+        "GET", "/v1/requests/{id}", "showRequest", "A request and its history", show, RequestBody, OFFICERS,
+        parameters=Identifier, query=OfTenant,
     ),
     *(
         Route(
             "POST", f"/v1/requests/{{id}}/{step.value}", f"{step.value}Request", _SUMMARIES[step], _step(step),
-            RequestBody, _OFFICERS, parameters=RequestId, query=OneQuery,
+            RequestBody, OFFICERS, parameters=Identifier, query=OfTenant,
             body=Reason if step in (Step.REJECT, Step.EXTEND) else Note, secret_body=True, if_match=IfMatch.MUST,
         )
         for step in Step

@@ -13,9 +13,9 @@ from msgspec import Meta
 
 from pgnym.admin import api_tokens, consents, grants, keys, register, requests, subjects
 from pgnym.admin.api_tokens import ApiToken, Role
-from pgnym.admin.application import ANYONE, EVERY_ROLE, Call, sealed
+from pgnym.admin.application import ANYONE, EVERY_ROLE, READERS, Call, sealed
 from pgnym.admin.conditions import Condition
-from pgnym.admin.fields import Moment, Name, Text
+from pgnym.admin.fields import Moment, Name, Number, OfTenant, Text
 from pgnym.admin.metrics import METRICS
 from pgnym.admin.overview import ROUTES as OVERVIEW
 from pgnym.admin.paging import cursor_of, read_cursor
@@ -114,18 +114,6 @@ class NewTokenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Name
     tenant: Name | None = None
     ttl: Annotated[int, Meta(ge=1, le=_MAX_TTL)] | None = None
-
-
-class Number(msgspec.Struct, frozen=True):
-    """In the path."""
-
-    id: Annotated[int, Meta(ge=1, le=2**63 - 1)]
-
-
-class OfTenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """In the query."""
-
-    tenant: Name | None = None
 
 
 async def list_tokens(call: Call) -> Reply:
@@ -317,7 +305,6 @@ async def verify_audit(call: Call) -> Reply:
     )
 
 
-_READERS = frozenset({Role.AUDITOR, Role.DPO, Role.ROOT})
 _SEALERS = frozenset({Role.ROOT, Role.OPERATOR})
 _ROOT = frozenset({Role.ROOT})
 
@@ -350,9 +337,9 @@ ROUTES: tuple[Route, ...] = (
         parameters=Number, if_match=IfMatch.MAY,
     ),
     Route("GET", "/v1/tenants", "listTenants", "Tenants", list_tenants, Tenants, EVERY_ROLE - {Role.APP}),
-    Route("GET", "/v1/audit", "showAudit", "Records of the audit log", show_audit, AuditPage, _READERS, query=AuditQuery),
+    Route("GET", "/v1/audit", "showAudit", "Records of the audit log", show_audit, AuditPage, READERS, query=AuditQuery),
     Route(
-        "GET", "/v1/audit/verify", "verifyAudit", "Is the log as it was written?", verify_audit, Verdict, _READERS,
+        "GET", "/v1/audit/verify", "verifyAudit", "Is the log as it was written?", verify_audit, Verdict, READERS,
         query=OfTenant,
     ),
     *subjects.ROUTES,

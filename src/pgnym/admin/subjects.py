@@ -17,10 +17,9 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
-from pgnym.admin.api_tokens import Role
-from pgnym.admin.application import Call, too_many
+from pgnym.admin.application import OFFICERS, READERS, Call, too_many
 from pgnym.admin.conditions import Condition
-from pgnym.admin.fields import Moment, Name
+from pgnym.admin.fields import Identifier, Moment, Name, OfTenant, PageOfTenant
 from pgnym.admin.negotiation import prefers_html
 from pgnym.admin.paging import Cursor, Limit, cursor_of, read_cursor
 from pgnym.admin.problems import Problem
@@ -324,26 +323,6 @@ async def erase(call: Call) -> Reply:
     return Reply(ErasureBody.of(found), 202, {"Location": place})
 
 
-class ErasureId(msgspec.Struct, frozen=True):
-    """In the path."""
-
-    id: UUID
-
-
-class ErasureQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """In the query."""
-
-    tenant: Name | None = None
-
-
-class ErasuresQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Newest first."""
-
-    tenant: Name | None = None
-    limit: Limit = 100
-    cursor: Cursor | None = None
-
-
 class Erasures(msgspec.Struct, frozen=True):
     """Erasures, and the cursor for those that follow (null: no more)."""
 
@@ -364,7 +343,7 @@ async def show_erasure(call: Call) -> Reply:
 
 async def list_erasures(call: Call) -> Reply:
     """All of a tenant."""
-    wanted: ErasuresQuery = call.query
+    wanted: PageOfTenant = call.query
     tenant = await call.tenant(wanted.tenant)
     after = None if wanted.cursor is None else read_cursor(wanted.cursor, tuple[Moment, UUID])
     found = await call.vault.administer(
@@ -408,29 +387,26 @@ def _actor(call: Call) -> Actor:
     return Actor(call.who, call.token.role.value, call.request.address, agent)
 
 
-_OFFICERS = frozenset({Role.ROOT, Role.DPO})
-_READERS = _OFFICERS | {Role.AUDITOR}
-
 ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/v1/subjects/{id}/report", "reportSubject", "Everything that is held on a person", report, SubjectReport,
-        _OFFICERS, parameters=SubjectId, query=ReportQuery, refusals=frozenset({409}), html=True,
+        OFFICERS, parameters=SubjectId, query=ReportQuery, refusals=frozenset({409}), html=True,
     ),
     Route(
-        "GET", "/v1/subjects/{id}/audit", "traceSubject", "Who has looked at what, and when", traces, Traces, _READERS,
+        "GET", "/v1/subjects/{id}/audit", "traceSubject", "Who has looked at what, and when", traces, Traces, READERS,
         parameters=SubjectId, query=TraceQuery, refusals=frozenset({409}),
     ),
     Route(
-        "POST", "/v1/subjects/search", "searchSubjects", "Who has exactly this value?", search, Found, _OFFICERS,
+        "POST", "/v1/subjects/search", "searchSubjects", "Who has exactly this value?", search, Found, OFFICERS,
         body=Wanted, secret_body=True,
     ),
     Route(
         "DELETE", "/v1/subjects/{id}", "eraseSubject", "Erase a person, as the report with that ETag showed them", erase,
-        ErasureBody, _OFFICERS, status=202, parameters=SubjectId, query=WhoseQuery, if_match=IfMatch.MUST,
+        ErasureBody, OFFICERS, status=202, parameters=SubjectId, query=WhoseQuery, if_match=IfMatch.MUST,
     ),
-    Route("GET", "/v1/erasures", "listErasures", "Erasures", list_erasures, Erasures, _READERS, query=ErasuresQuery),
+    Route("GET", "/v1/erasures", "listErasures", "Erasures", list_erasures, Erasures, READERS, query=PageOfTenant),
     Route(
-        "GET", "/v1/erasures/{id}", "showErasure", "How far an erasure is", show_erasure, ErasureBody, _READERS,
-        parameters=ErasureId, query=ErasureQuery,
+        "GET", "/v1/erasures/{id}", "showErasure", "How far an erasure is", show_erasure, ErasureBody, READERS,
+        parameters=Identifier, query=OfTenant,
     ),
 )  # fmt: skip

@@ -6,43 +6,53 @@ protected columns by the patterns that roles use, which tells what is protected 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import asyncpg
 import msgspec
+from msgspec import Meta
 
 from pgnym.config.model import LegalBasis as BasisKind
 from pgnym.vault.connection import set_tenant
+from pgnym.vault.errors import VaultError
 from pgnym.vault.store import TenantVault
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
 
-class Basis(msgspec.Struct, frozen=True):
-    """A legal basis. ``reference``: the contract, the law, the assessment of interests."""
+_MOST_ID = 2**63 - 1
+Line = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Words = Annotated[str, Meta(max_length=10_000, pattern=r"^[^\x00]*$")]
+Lines = Annotated[tuple[Line, ...], Meta(max_length=200)]
+
+
+class Basis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A legal basis (Art. 6(1) GDPR). ``reference``: the contract, the law, the assessment of interests."""
 
     kind: BasisKind
-    title: str
-    reference: str = ""
-    details: str = ""
+    title: Line
+    reference: Words = ""
+    details: Words = ""
 
 
-class Activity(msgspec.Struct, frozen=True):
-    """A processing activity, with what Art. 30(1) wants of it. ``legal_bases``: their ids. ``columns``: patterns."""
+class Activity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A processing activity, with what Art. 30(1) GDPR wants of it. ``legal_bases``: ids. ``purposes``: as columns and roles
+    name them. ``columns``: patterns of protected columns, as roles have them. ``controller``: who, and how to reach them and
+    their data protection officer. ``retention``: the time limits for erasure."""
 
-    name: str
-    description: str = ""
-    controller: str = ""
-    purposes: tuple[str, ...] = ()
-    legal_bases: tuple[int, ...] = ()
-    columns: tuple[str, ...] = ()
-    subject_categories: tuple[str, ...] = ()
-    data_categories: tuple[str, ...] = ()
-    recipient_categories: tuple[str, ...] = ()
-    transfers: str = ""
-    retention: str = ""
-    measures: str = ""
+    name: Line
+    description: Words = ""
+    controller: Words = ""
+    purposes: Lines = ()
+    legal_bases: Annotated[tuple[Annotated[int, Meta(ge=1, le=_MOST_ID)], ...], Meta(max_length=100)] = ()
+    columns: Lines = ()
+    subject_categories: Lines = ()
+    data_categories: Lines = ()
+    recipient_categories: Lines = ()
+    transfers: Words = ""
+    retention: Words = ""
+    measures: Words = ""
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -54,11 +64,11 @@ class Kept(msgspec.Struct, frozen=True):
     what: Basis | Activity
 
 
-class UnknownBasis(Exception):
+class UnknownBasis(VaultError):
     """An activity names a legal basis that isn't there."""
 
 
-class BasisInUse(Exception):
+class BasisInUse(VaultError):
     """A legal basis that an activity rests on can't be removed."""
 
 

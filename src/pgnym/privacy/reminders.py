@@ -17,6 +17,7 @@ from pgnym.audit.log import AuditLog
 from pgnym.audit.records import Action, Actor, AuditRecord
 from pgnym.privacy.requests import Requests
 from pgnym.vault.errors import VaultError
+from pgnym.vault.rotation import tenants
 from pgnym.vault.store import TenantVault, Vault
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Reminders:
 async def remind(vault: Vault, log: AuditLog) -> int:
     """Look once; how many it reminded of. Errors: VaultError."""
     found = 0
-    for name in await vault.administer(_tenants):
+    for name in await vault.administer(tenants):
         found += await _of_tenant(vault, log, await vault.tenant(name))
     return found
 
@@ -75,8 +76,3 @@ async def _of_tenant(vault: Vault, log: AuditLog, tenant: TenantVault) -> int:
             AuditRecord(now, tenant.name, _ACTOR, Action.ADMIN, fingerprint="remindRequest", text=told)
         )
     return len(due)
-
-
-async def _tenants(connection: Connection) -> list[str]:
-    rows = await connection.fetch("SELECT name FROM vault.tenant ORDER BY id")
-    return [name for (name,) in rows]

@@ -6,6 +6,7 @@ an erasure or a statement of the application, and whoever did that notes that it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -17,6 +18,7 @@ import asyncpg
 from pgnym.privacy.deadlines import ANSWER_MONTHS, EXTENDED_MONTHS, months_after
 from pgnym.privacy.notes import NoteCipher
 from pgnym.vault.connection import set_tenant
+from pgnym.vault.errors import VaultError
 from pgnym.vault.store import TenantVault
 
 if TYPE_CHECKING:
@@ -64,8 +66,15 @@ _STEPS: dict[Step, tuple[tuple[State, ...], State | None]] = {
 }
 
 
-class WrongStep(Exception):
-    """That can't be done with the request as it is; the text says why."""
+class OtherVersion(VaultError):
+    """The request has been changed meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__("the request has been changed meanwhile")
+
+
+class WrongStep(VaultError):
+    """That can't be done with the request as it is; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,15 @@ class SubjectRequest:
     def open(self) -> bool:
         """Whether it waits for somebody."""
         return self.state in _OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A request that somebody is reminded of."""
+
+    id: UUID
+    kind: Kind
+    due: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +202,12 @@ class Requests:
         return [self._of(row) for row in rows]
 
     async def take(
-        self, identifier: UUID, step: Step, by: str, note: str, version: int | None
+        self, identifier: UUID, step: Step, by: str, note: str, wanted: Callable[[int], bool]
     ) -> SubjectRequest | None:
-        """A step; None if there is no such request, or it has another version. Errors: WrongStep, CannotOpen."""
+        """A step, if its version is ``wanted``; None if there is no such request.
+
+        Errors: OtherVersion, WrongStep, CannotOpen.
+        """
         async with self._connection.transaction():
             await set_tenant(self._connection, self._tenant.id)
             row = await self._connection.fetchrow(
@@ -194,8 +215,10 @@ class Requests:
                 self._tenant.id,
                 identifier,
             )
-            if row is None or (version is not None and row["version"] != version):
+            if row is None:
                 return None
+            if not wanted(row["version"]):
+                raise OtherVersion()
             before = self._of(row)
             state, due = _after(before, step, row["late"])
             row = await self._connection.fetchrow(
@@ -207,20 +230,22 @@ class Requests:
         assert row is not None
         return self._of(row)
 
-    async def remind(self, until: datetime, now: datetime) -> list[SubjectRequest]:
+    async def remind(self, until: datetime, now: datetime) -> list[Due]:
         """Open ones due before ``until`` of which nobody was reminded, and overdue ones not reminded of since they are."""
         async with self._connection.transaction():
             await set_tenant(self._connection, self._tenant.id)
             rows = await self._connection.fetch(
                 "UPDATE vault.subject_request SET reminded = $3 WHERE tenant = $1 AND state IN ('submitted', 'approved')"
-                " AND due < $2 AND (reminded IS NULL OR (due < $3 AND reminded < due)) RETURNING *",
+                " AND due < $2 AND (reminded IS NULL OR (due < $3 AND reminded < due)) RETURNING id, kind, due",
                 self._tenant.id,
                 until,
                 now,
             )
             for row in rows:
                 await self._append(row["id"], "pgnym", "remind", "")
-        return sorted((self._of(row) for row in rows), key=lambda request: request.due)
+        return sorted(
+            (Due(row["id"], Kind(row["kind"]), row["due"]) for row in rows), key=lambda one: one.due
+        )
 
     async def _append(self, identifier: UUID, by: str, action: str, note: str) -> None:
         number = 1 + await self._connection.fetchval(
