@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from support.admin import AdminClient
 from support.cluster import Cluster
 from support.gateway import Deployment, Gateway, deployment
 
@@ -31,16 +32,11 @@ class World:
     def post(
         self, key: str | None, body: object = TOKEN, token: str | None = None
     ) -> tuple[int, Any, dict[str, str]]:
-        connection = http.client.HTTPConnection(self.gateway.admin_host, self.gateway.admin_port, timeout=60)
-        try:
-            headers = {"Authorization": f"Bearer {token or self.root}"}
-            if key is not None:
-                headers["Idempotency-Key"] = key
-            connection.request("POST", "/v1/api-tokens", json.dumps(body), headers)
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read()), {k.lower(): v for k, v in answer.getheaders()}
-        finally:
-            connection.close()
+        headers = {} if key is None else {"Idempotency-Key": key}
+        answer = AdminClient(self.gateway, token or self.root)(
+            "POST", "/v1/api-tokens", body, headers=headers
+        )
+        return answer.status, answer.body, answer.headers
 
     def tokens(self) -> int:
         return int(self.sql("SELECT count(*) FROM vault.api_token"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from support.admin import AdminClient
 from support.cluster import Cluster
 from support.gateway import Deployment, Gateway, deployment
 
@@ -33,19 +32,9 @@ class World:
         self, method: str, path: str, body: object = None, *, who: tuple[str, str | None] = ("dpo", "main"),
         tag: str | None = None, accept: str = "application/json",
     ) -> tuple[int, Any, dict[str, str]]:  # fmt: skip
-        connection = http.client.HTTPConnection(self.gateway.admin_host, self.gateway.admin_port, timeout=60)
-        try:
-            headers = {"Authorization": f"Bearer {self.tokens[who]}", "Accept": accept}
-            if tag is not None:
-                headers["If-Match"] = tag
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
-            answer = connection.getresponse()
-            content = answer.read()
-            found = {k.lower(): v for k, v in answer.getheaders()}
-            told = json.loads(content) if content and "json" in found["content-type"] else content.decode()
-            return answer.status, told, found
-        finally:
-            connection.close()
+        headers = {"Accept": accept} | ({} if tag is None else {"If-Match": tag})
+        answer = AdminClient(self.gateway, self.tokens[who])(method, path, body, headers=headers)
+        return answer.status, answer.body, answer.headers
 
     def sql(self, text: str) -> str:
         return self.postgres.psql(text, self.database).strip()
