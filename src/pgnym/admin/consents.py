@@ -20,7 +20,6 @@ from pgnym.admin.problems import Problem
 from pgnym.admin.routing import Reply, Route
 from pgnym.admin.subjects import SubjectId, WhoseQuery
 from pgnym.config.errors import ConfigError
-from pgnym.config.model import Config
 from pgnym.privacy.subjects import root
 from pgnym.vault import consents
 from pgnym.vault.consents import Action, Event, NoSuchText, Said, Subject
@@ -152,7 +151,7 @@ async def change(call: Call) -> Reply:
     wanted: Change = call.body
     action = Action(wanted.action)
     purposes, subject = wanted.purposes, _subject(call)
-    known = _purposes(call.app.status.config)
+    known = call.app.status.config.purposes()
     if action is Action.ACCEPT and purposes is None:
         raise Problem(422, "say what purposes are agreed to")
     if action is Action.WITHDRAW and (wanted.expires is not None or wanted.text_version is not None):
@@ -197,7 +196,7 @@ async def list_texts(call: Call) -> Reply:
 async def add_text(call: Call) -> Reply:
     """A new version; older ones stay, since subjects agreed to them."""
     wanted: NewText = call.body
-    if wanted.purpose not in _purposes(call.app.status.config):
+    if wanted.purpose not in call.app.status.config.purposes():
         raise Problem(422, f"no purpose {wanted.purpose!r} is configured")
     tenant = await call.tenant(wanted.tenant)
     made = await consents.add_text(call.vault, tenant, wanted.purpose, wanted.text, call.who)
@@ -214,10 +213,6 @@ def _subject(call: Call) -> Subject:
     except ConfigError as error:
         raise Problem(400, f"table: {error.reason}. {error.hint}".strip()) from None
     return Subject(table, call.parameters.id)
-
-
-def _purposes(config: Config) -> set[str]:
-    return {name for role in config.roles.values() for name in role.purposes}
 
 
 _READERS = READERS | {Role.APP}

@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 
 from pgnym.admin.api_tokens import Role
-from pgnym.admin.application import EVERY_ROLE, READERS, Call
+from pgnym.admin.application import EVERY_ROLE, READERS, WATCHERS, Call
 from pgnym.admin.fields import Moment, Name
 from pgnym.admin.problems import Problem
 from pgnym.admin.routing import Reply, Route
@@ -95,9 +95,8 @@ async def show_protection(call: Call) -> Reply:
                 "configured", *_configured(call, each),
             )
         )  # fmt: skip
-    purposes = {name for role in config.roles.values() for name in role.purposes}
     items.sort(key=lambda item: (item.table, item.column, item.path))
-    return Reply(Protection(items, sorted(purposes)))
+    return Reply(Protection(items, sorted(config.purposes())))
 
 
 def _configured(
@@ -229,7 +228,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/me", "showCaller", "Whose token this is", show_caller, Caller, EVERY_ROLE),
     Route(
         "GET", "/v1/protection", "showProtection", "What is protected", show_protection, Protection,
-        READERS | {Role.OPERATOR},
+        WATCHERS,
     ),
     Route(
         "GET", "/v1/overview", "showOverview", "Reveals and refusals over time", show_overview, Overview, READERS,

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from pgnym.admin import api_tokens, consents, grants, keys, register, requests, subjects
 from pgnym.admin.api_tokens import ApiToken, Role
-from pgnym.admin.application import ANYONE, EVERY_ROLE, READERS, Call, sealed
+from pgnym.admin.application import ANYONE, READERS, WATCHERS, Call, sealed
 from pgnym.admin.conditions import Condition
 from pgnym.admin.fields import Moment, Name, Number, OfTenant, Text
 from pgnym.admin.metrics import METRICS
@@ -336,7 +336,7 @@ ROUTES: tuple[Route, ...] = (
         "DELETE", "/v1/api-tokens/{id}", "revokeApiToken", "Revoke a token", revoke_token, None, _ROOT, status=204,
         parameters=Number, if_match=IfMatch.MAY,
     ),
-    Route("GET", "/v1/tenants", "listTenants", "Tenants", list_tenants, Tenants, EVERY_ROLE - {Role.APP}),
+    Route("GET", "/v1/tenants", "listTenants", "Tenants", list_tenants, Tenants, WATCHERS),
     Route("GET", "/v1/audit", "showAudit", "Records of the audit log", show_audit, AuditPage, READERS, query=AuditQuery),
     Route(
         "GET", "/v1/audit/verify", "verifyAudit", "Is the log as it was written?", verify_audit, Verdict, READERS,

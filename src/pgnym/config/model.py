@@ -285,6 +285,10 @@ class Config(Part, frozen=True):
                 for path, of_path in options.paths.items():
                     yield ProtectedColumn(schema, name, column_name, of_path, path)
 
+    def purposes(self) -> set[str]:
+        """All purposes that some role may state."""
+        return {name for role in self.roles.values() for name in role.purposes}
+
 
 class ProtectedColumn(msgspec.Struct, frozen=True):
     """A configured column, or a path within one, with its place."""
