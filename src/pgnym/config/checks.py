@@ -312,7 +312,7 @@ def check_connectors(config: Config) -> None:
 
 def check_purposes(config: Config) -> None:
     """A column's purposes are among those of some role: else nobody could ever see it."""
-    declared = {purpose for role in config.roles.values() for purpose in role.purposes}
+    declared = config.purposes()
     for column in config.columns():
         for i, purpose in enumerate(column.options.purposes):
             if purpose not in declared:
