@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pgnym.gateway import injected
+from pgnym.gateway import doubts, injected
 from pgnym.gateway.drafts import Draft, draft
 from pgnym.gateway.effects import Question, Refresh
 from pgnym.gateway.questions import ask
@@ -172,12 +172,15 @@ class Planning:
 
     def _ready(self, flags: int, *, simple: bool) -> bool:
         session = self._session
-        if (session.naming or session.catalog_touched or session.stale) and session.expect:
+        unsure = doubts.in_doubt(session) if flags & Mention.NAMES else ()
+        if (session.naming or session.catalog_touched or session.stale or unsure) and session.expect:
             # Names and tables change when the server gets there; inside a batch it must be asked to answer.
             if not self._between_cycles():
                 session.effects.to_server(messages.FLUSH)
             self._flow.await_drain()
             return False
+        for name in unsure:
+            doubts.close(session, name)
         if not flags & Mention.CONCERNS and not session.stale:
             return True
         if session.path is None:

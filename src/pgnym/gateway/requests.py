@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pgnym.gateway import injected
+from pgnym.gateway import doubts, injected
 from pgnym.gateway.deferred import with_parameters
 from pgnym.gateway.drafts import answer_oid
 from pgnym.gateway.planning import Planned, Planning, Refusal
@@ -139,11 +139,14 @@ class Requests:
     def _parse(self, message: bytes) -> bool:
         session = self._session
         parse = messages.Parse.parse(message)
-        if parse.name in session.prepared and parse.name and session.expect:
+        known = session.prepared.get(parse.name) if parse.name else None
+        if known is not None and not known.foreign and session.expect:
             session.effects.to_server(
                 messages.FLUSH
             )  # what is under way may have freed the name, or not made it
             self._flow.await_drain()
+            return False
+        if parse.name and self._in_doubt(parse.name):
             return False
         flags = session.engine.flags(parse.text, session)
         concerned = flags or session.stale
@@ -162,33 +165,31 @@ class Requests:
             prepared = Prepared(StatementPlan("SET"), parse.oids, "", changes_settings=True)
             change = Change(session.prepared, parse.name, prepared).make()
         else:
-            change = Change(session.prepared, parse.name, None).make()
+            change = doubts.given_away(session, parse.name, parse.oids)
         self._relay(message, Slot(Step.PARSE, change=change))
         self._await_name(change)
         return True
 
     def _in_doubt(self, name: bytes) -> bool:
-        """Whether the Parse of a statement of ours is under way in an earlier batch: if it fails, the name may be another's.
+        """Whether a request of an earlier batch that changes the name is under way; if so, blocks until it is answered.
 
-        (Of its own batch the server discards the rest then.) If so, blocks until the server has answered. Where all has been
-        answered but that, since the batch's answer was cut off, nobody knows whether the server has it: it is closed.
+        Where all has been answered but that, since the batch's answer was cut off, the name is freed.
         """
         session = self._session
         prepared = session.prepared.get(name)
-        if prepared is None or prepared.parsed_in is None or prepared.parsed_in == session.cycle:
+        if prepared is None or not doubts.is_in_doubt(session, prepared):
             return False
         if session.expect:
             session.effects.to_server(messages.FLUSH)
             self._flow.await_drain()
             return True
-        del session.prepared[name]
-        session.expect.append(Slot(Step.CLOSE, swallow=True))
-        session.effects.to_server(messages.Close(b"S", name).build())
+        doubts.close(session, name)
         return False
 
     def _await_name(self, change: Change) -> None:
         """A name that is taken: which of the two statements later messages mean depends on the server's answer."""
-        if change.name and change.old is not None:
+        old = change.old
+        if change.name and old is not None and not (isinstance(old, Prepared) and old.foreign):
             self._session.effects.to_server(messages.FLUSH)
             self._flow.await_drain()
 
@@ -235,7 +236,7 @@ class Requests:
         if readable and self._in_doubt(statement):
             return False
         prepared = session.prepared.get(statement) if readable else None
-        if prepared is None:
+        if prepared is None or prepared.foreign:
             # Not ours: what may be wrong with it is for the server to say.
             return self._relay(message, Slot(Step.BIND, change=Change(session.portals, portal, None).make()))
         if prepared.outdated:
@@ -315,6 +316,8 @@ class Requests:
             if self._in_doubt(name):
                 return False
             prepared = session.prepared.get(name)
+            if prepared is not None and prepared.foreign:
+                prepared = None
             plans = (prepared.plan,) if prepared else ()
             return self._relay(message, Slot(Step.DESCRIBE_STATEMENT, plans, parameters=prepared))
         portal = session.portal(name)
@@ -362,8 +365,11 @@ class Requests:
     def _close(self, message: bytes) -> bool:
         session = self._session
         target = messages.Close.parse(message)
-        change = Change(session.prepared if target.kind == b"S" else session.portals, target.name, None)
-        return self._relay(message, Slot(Step.CLOSE, change=change.make()))
+        if target.kind == b"S":
+            change = doubts.given_away(session, target.name)
+        else:
+            change = Change(session.portals, target.name, None).make()
+        return self._relay(message, Slot(Step.CLOSE, change=change))
 
 
 def sent_oids(plan: StatementPlan, declared: tuple[int, ...], lookups: tuple[Lookup, ...]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
-from pgnym.gateway import exchange, injected
+from pgnym.gateway import doubts, exchange, injected
 from pgnym.gateway.client_flow import ClientFlow
 from pgnym.gateway.describe import show_description, show_parameters
 from pgnym.gateway.effects import Cancel, Refresh
@@ -24,7 +24,7 @@ from pgnym.gateway.reports import SHUTDOWN, ErrorReport, report_of
 from pgnym.gateway.retrying import is_made_again
 from pgnym.gateway.reveal import CopyReveal, Reveal, RowReveal
 from pgnym.gateway.session import IDLE, Session
-from pgnym.gateway.slots import COPY_ENDED, QUERY, SYNC, Prepared, Slot, Step
+from pgnym.gateway.slots import COPY_ENDED, QUERY, SYNC, Slot, Step
 from pgnym.policy.budget import StatementBudget
 from pgnym.wire import messages
 from pgnym.wire.errors import ProtocolViolation
@@ -315,8 +315,8 @@ class ServerFlow(Flow):
 
     def _end(self, slot: Slot, message: bytes) -> object:
         self.session.expect.popleft()
-        if slot.step is Step.PARSE and slot.change is not None and isinstance(slot.change.value, Prepared):
-            slot.change.value.parsed_in = None
+        if slot.step in (Step.PARSE, Step.CLOSE):
+            doubts.acknowledged(self.session, slot.change)
         self._tell(slot, slot.rows)
         return b"" if slot.swallow else _RELAY
 
@@ -428,8 +428,7 @@ class ServerFlow(Flow):
     def _abandon_batch(self, *, cut_off: bool = False) -> None:
         """All that has been sent up to the next Sync is discarded by the server, Query and FunctionCall too.
 
-        ``cut_off``: by us, so the server may carry out some of it yet. Then names stay as they are: one too many is an error
-        of the server's, one too few would let a value through.
+        ``cut_off``: by us, so the server may carry out some of it yet. Then names stay as they are, and in doubt.
         """
         session = self.session
         dropped: list[Slot] = []
@@ -447,6 +446,8 @@ class ServerFlow(Flow):
         for slot in dropped:
             if slot.step in (Step.EXECUTE, Step.QUERY):
                 self._settle_names(slot)
+                if cut_off:
+                    doubts.cut_off(session, slot)
             self._tell(slot, None)
 
     def _restore_names(self, dropped: list[Slot]) -> None:
@@ -547,6 +548,8 @@ class ServerFlow(Flow):
         slot.failed = True
         if slot.step is not Step.QUERY:
             self._abandon_batch(cut_off=True)
+        else:
+            doubts.cut_off(session, slot)
         self._last = report.encode()
         self.block()
         expect = session.expect

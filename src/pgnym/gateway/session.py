@@ -276,7 +276,7 @@ class Session:
     def scope(self) -> SessionScope:
         """What name resolution needs; only valid while ``path`` is known."""
         prepared: Mapping[str, StatementPlan] = {
-            name.decode("utf-8", "replace"): p.plan for name, p in self.prepared.items()
+            name.decode("utf-8", "replace"): p.plan for name, p in self.prepared.items() if not p.foreign
         }
         return SessionScope(
             search_path=self.path or (),

@@ -56,7 +56,10 @@ class Prepared:
     lookups: tuple[Lookup, ...] = ()
     fixed: bool = False  # tokens are in its text, so it is right only as long as the token key is the same
     outdated: bool = False  # it was fixed, and the token key is another by now
-    parsed_in: int | None = None  # the cycle of its Parse, until the server has acknowledged it
+    parsed_in: int | None = (
+        None  # the cycle of its Parse, until the server has acknowledged it (``doubts.py``)
+    )
+    foreign: bool = False  # none of ours, or none at all; known while the server may still have one that is
 
     @property
     def only_reveals(self) -> bool:
