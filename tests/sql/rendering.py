@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sample_catalog import COLLATION
+from sample_catalog import COLLATION, PREFIXES
 
 from pgnym.semantics.expression import describe
 from pgnym.sql.ordering import NULL_KEY, UNRANKED
@@ -29,6 +29,14 @@ from pgnym.sql.plan import (
 _RANK = re.compile(r"NULLIF\(coalesce\((<[^>]* ranks[^>]*>|'\{\}')::jsonb ->> coalesce\(\(")
 _RANKED = f")::text, '{NULL_KEY}'), '{UNRANKED}'), '')::int"
 
+# The same for the code in an order index, shown as ``code<member>(…)``; the place of a constant among the codes,
+# ``place<member 'x'>``; and the token of a code, ``token<member>(…)``.
+_CODE = re.compile(r"\(pgnym\.order_(\w{3})\(\(")
+_CODED = ')::text) COLLATE pg_catalog."C")'
+_PLACE = re.compile(r"pgnym\.place_(\w{3})\(NULLIF\((?:<\w+ code ([^>]*)>|(\$\d+))::text, '\?'\)\)")
+_TOKEN = re.compile(r"\(pgnym\.token_(\w{3})\(")
+_DOMAINS = {prefix[3:].decode(): domain for domain, prefix in PREFIXES.items()}
+
 _PARTS = {MarkPart.OPEN: "«{0}", MarkPart.NEXT: "¦", MarkPart.CLOSE: "»"}
 # A guard in short: the column and the prefix of its domain.
 _CHECK = re.compile(r"""CHECK \((".+?") IS NULL OR [^$]*? '\^(\w{6})\[a-z2-7\]\{24\}\$'\)""")
@@ -49,7 +57,10 @@ def render_text(rewrite: Rewrite) -> str:
             parts.append(_CHECK.sub(r"CHECK (\1 \2)", piece.text.decode()))
         else:
             parts.append(piece.decode())
-    return _RANK.sub(r"rank\1(", "".join(parts)).replace(_RANKED, ")")
+    text = _RANK.sub(r"rank\1(", "".join(parts)).replace(_RANKED, ")")
+    text = _CODE.sub(lambda m: f"code<{_DOMAINS[m[1]]}>(", text).replace(_CODED, ")")
+    text = _TOKEN.sub(lambda m: f"(token<{_DOMAINS[m[1]]}>(", text)
+    return _PLACE.sub(lambda m: f"place<{_DOMAINS[m[1]]} {m[2] or m[3]}>", text)
 
 
 def render_lookup(lookup: Lookup) -> str:

@@ -39,7 +39,12 @@ PREFIXES = {
     "secret": b"pn1aam",
     "street": b"pn1aan",
     "contact": b"pn1aao",
+    "member": b"pn1aap",
+    "joined": b"pn1aaq",
+    "points": b"pn1aar",
 }
+ORDERED = frozenset({"member", "joined", "points"})
+"""Domains with an order index."""
 RANDOMIZED = frozenset({"notes", "secret"})
 ARRAY_OF = {TEXT: 1009, VARCHAR: 1015, BPCHAR: 1014, DATE: 1182, INT4: 1007}
 _IDS: dict[str, int] = {}  # the registry's, by column
@@ -67,6 +72,7 @@ def protection(
         casefold,
         COLLATION if (codec_oid or type_oid) in (TEXT, VARCHAR, BPCHAR) else None,
         id=_IDS.setdefault(column, len(_IDS) + 1),
+        order_index=domain in ORDERED,
     )
 
 
@@ -103,6 +109,11 @@ def _p(
 ) -> Protection:
     made = protection(f"{table}.{column}", domain, type_oid, typmod, stored_oid)
     return replace(made, array=array)
+
+
+def _in_another_order(made: Protection) -> Protection:
+    """A column whose collation is not that of its domain's order index."""
+    return replace(made, order_index=False, collation=Collation("POSIX", "c", "POSIX", "POSIX"))
 
 
 RELATIONS = [
@@ -267,6 +278,36 @@ RELATIONS = [
             ("words", 1009, None),
         ],
     ),
+    _relation(
+        114,
+        "public",
+        "member",
+        [
+            ("id", INT4, None),
+            ("name", TEXT, _p("public.member", "name", "member", type_oid=TEXT)),
+            ("nick", VARCHAR, _p("public.member", "nick", "member", typmod=24)),
+            ("joined", DATE, _p("public.member", "joined", "joined", type_oid=DATE, stored_oid=TEXT)),
+            ("points", INT4, _p("public.member", "points", "points", type_oid=INT4, stored_oid=TEXT)),
+            ("email", VARCHAR, _p("public.member", "email", "email", typmod=64)),
+            ("club", TEXT, None),
+            (
+                "birth_name",
+                TEXT,
+                _in_another_order(_p("public.member", "birth_name", "member", type_oid=TEXT)),
+            ),
+        ],
+    ),
+    _relation(
+        115,
+        "public",
+        "visit",
+        [
+            ("id", INT4, None),
+            ("member_id", INT4, None),
+            ("guest", TEXT, _p("public.visit", "guest", "member", type_oid=TEXT)),
+            ("day", DATE, _p("public.visit", "day", "joined", type_oid=DATE, stored_oid=TEXT)),
+        ],
+    ),
     _relation(111, "pg_catalog", "pg_class", [("oid", 26, None), ("relname", 19, None)]),
     _view(
         120,
@@ -286,6 +327,12 @@ RELATIONS = [
         "sorted_customer",
         [("email", VARCHAR)],
         "SELECT customer.email FROM public.customer ORDER BY customer.email",
+    ),
+    _view(
+        125,
+        "member_card",
+        [("id", INT4), ("label", TEXT), ("since", DATE)],
+        "SELECT member.id, member.name AS label, member.joined AS since FROM public.member",
     ),
     _view(123, "album_title", [("title", VARCHAR)], "SELECT album.title FROM public.album"),
     _view(

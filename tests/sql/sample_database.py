@@ -7,14 +7,30 @@ import re
 from base64 import b32encode
 from collections.abc import Iterator
 
-from sample_catalog import BPCHAR, CITEXT, DATE, INT4, JSONB, NUMERIC, RELATIONS, TEXT, TIMESTAMP, VARCHAR
+from sample_catalog import (
+    BPCHAR,
+    CITEXT,
+    COLLATION,
+    DATE,
+    INT4,
+    JSONB,
+    NUMERIC,
+    ORDERED,
+    PREFIXES,
+    RELATIONS,
+    TEXT,
+    TIMESTAMP,
+    VARCHAR,
+)
 
 from pgnym.gateway.deferred import Computation, Deferrals, DeferredContext
 from pgnym.gateway.marks import Marks
 from pgnym.onboard.storage import array_check, path_check
 from pgnym.semantics.documents import map_leaves
+from pgnym.semantics.order_scheme import OrderScheme
 from pgnym.sql.catalog import Column, Leaf, Protection, Relation
 from pgnym.sql.plan import Container, OutputColumn
+from pgnym.vault import order_codes, order_tables
 from pgnym.vault.tokens import TOKEN_PATTERN
 from pgnym.wire.arrays import map_array_text
 from pgnym.wire.codecs import CANONICAL
@@ -68,6 +84,22 @@ _ROWS: dict[str, list[tuple[str | None, ...]]] = {
         ("3", None, '{"email": null, "more": "x"}', "{}"),
         ("4", '{"email": "b", "age": 30}', None, "[]"),
     ],
+    "public.member": [
+        ("1", "B", "b", "1962-02-18", "12", "a", "c1", "B"),
+        ("2", "Kay", "Kay", "1970-01-01", "-5", "b", "c1", "a"),
+        ("3", "a", None, None, None, None, "c2", None),
+        ("4", "", "B", "1962-02-18", "5", "", None, ""),
+        ("5", "é", "", "0044-03-15", "100", "a", "c2", "é"),
+        ("6", None, "x", "1999-12-31", "9", None, "c2", "Kay"),
+        ("7", "B", "Kay", "9999-12-31", "7", "a@b", "c2", "B"),
+    ],
+    "public.visit": [
+        ("1", "1", "Kay", "1970-01-01"),
+        ("2", "1", "b", "1962-02-18"),
+        ("3", "2", None, None),
+        ("4", "5", "", "1962-02-19"),
+        ("5", None, "é", "2020-02-29"),
+    ],
     "public.account": [("1", "anna", "2020-01-01 00:00:00", "p"), ("2", "b", None, "q")],
 }
 
@@ -75,6 +107,7 @@ _MORE = """
 CREATE VIEW customer_contact AS
   SELECT c.customer_id AS id, c.email AS mail, c.first_name || ' ' || c.last_name AS full_name FROM customer c;
 CREATE VIEW contact_of_contact AS SELECT mail FROM customer_contact WHERE id > 3;
+CREATE VIEW member_card AS SELECT id, name AS label, joined AS since FROM member;
 CREATE VIEW album_title AS SELECT title FROM album;
 CREATE FUNCTION add_tax(numeric) RETURNS numeric LANGUAGE plpgsql AS 'BEGIN RETURN $1; END';
 CREATE FUNCTION find_customer(text) RETURNS SETOF customer LANGUAGE plpgsql AS
@@ -158,10 +191,64 @@ class Tokens:
             return None
 
 
+_SCHEMES = {
+    "member": OrderScheme(TEXT, COLLATION),
+    "joined": OrderScheme(DATE, None),
+    "points": OrderScheme(INT4, None),
+}
+_TYPE_IN_ORDER = {"member": 'text COLLATE "C"', "joined": "date", "points": "int4"}
+_TENANT = order_codes.tenant_prefix(1)
+
+
+class SampleOrders:
+    """The order indexes of the sample's domains: filled in the server's own order, asked in the gateway's."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    def filling(self) -> Iterator[str]:
+        """The statements that give all values codes. They are distinct, so that the order is one."""
+        for domain in sorted(ORDERED):
+            prefix = PREFIXES[domain]
+            name, values = order_tables.name_of(prefix), self._tokens.values(prefix)
+            fractions = order_codes.evenly(len(values))
+            codes = ", ".join(f"'{_TENANT}{each}'" for each in fractions)
+            listed = ", ".join(
+                f"('{token.decode()}', $v${value.decode()}$v$::{_TYPE_IN_ORDER[domain]})"
+                for token, value in values.items()
+            )
+            yield f"DELETE FROM pgnym.codes_{name}"
+            if values:
+                yield (
+                    f"INSERT INTO pgnym.codes_{name} SELECT token, (ARRAY[{codes}])[row_number() OVER (ORDER BY value)]"
+                    f" FROM (VALUES {listed}) AS v (token, value)"
+                )
+
+    async def place(self, prefix: bytes, value: bytes | None) -> bytes:
+        """Where a value is or would be: see ``vault/order_tables.py``."""
+        if value is None:
+            return b"?"
+        if value == b"":
+            return b"="
+        (domain,) = (d for d in ORDERED if PREFIXES[d] == prefix)
+        key = _SCHEMES[domain].key()
+        at = key(value)
+        found = sorted((key(v), token) for token, v in self._tokens.values(prefix).items())
+        equal = [token for k, token in found if k == at]
+        if equal:
+            return b"=" + equal[0]
+        low = max((pair for pair in found if pair[0] < at), default=(None, b""))[1]
+        high = min((pair for pair in found if pair[0] > at), default=(None, b""))[1]
+        return b"|".join((_TENANT.encode(), low, high))
+
+
 def schema(*, tokens: bool) -> Iterator[str]:
     """The statements that make the tables: with their original types, or with those that hold tokens."""
     yield "CREATE EXTENSION IF NOT EXISTS citext"
     yield "CREATE SCHEMA archive; CREATE SCHEMA staging"
+    if tokens:
+        for domain in sorted(ORDERED):
+            yield order_tables.creation(PREFIXES[domain])
     for relation in tables():
         columns = ", ".join(_column(c, tokens) for c in relation.columns)
         extra = ", UNIQUE (email)" if relation.oid == 101 else ""

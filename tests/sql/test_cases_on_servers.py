@@ -10,7 +10,7 @@ import asyncio
 import datetime
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ import asyncpg
 import pytest
 from case_files import SCOPE, Case, all_cases
 from sample_catalog import CITEXT, DATE, TEXT, sample_catalog
-from sample_database import MARKS, TOKEN, Tokens, rows, schema, tables
+from sample_database import MARKS, TOKEN, SampleOrders, Tokens, rows, schema, tables
 
 from pgnym.gateway.array_tests import Elements, elements_of_text, written_out
 from pgnym.gateway.deferred import with_parameters
@@ -43,6 +43,7 @@ from pgnym.sql.plan import (
 from pgnym.sql.planner import Planner
 from pgnym.sql.rewrite import document_literal
 from pgnym.wire import codecs
+from pgnym.wire.errors import CodecError
 
 if TYPE_CHECKING:
     from support.cluster import Cluster
@@ -158,15 +159,19 @@ async def run(
     text: str,
     arguments: Callable[[list[int]], list[Any]],
     show: Callable[[int, Any], Any] = lambda _, value: value,
+    before: Callable[[], Iterable[str]] = tuple,
 ) -> dict[str, Any]:
-    """Result, columns and tables of a statement, which is then rolled back."""
+    """Result, columns and tables of a statement, which is then rolled back. ``before``: what to run before it."""
     transaction = connection.transaction()
     await transaction.start()
     try:
         statement = await connection.prepare(text)
         types = [p.oid for p in statement.get_parameters()]
         columns = [(a.name, a.type.oid) for a in statement.get_attributes()]
-        fetched = await statement.fetch(*arguments(types))
+        values = arguments(types)
+        for each in before():
+            await connection.execute(each)
+        fetched = await statement.fetch(*values)
         found = [flat(tuple(show(i, v) for i, v in enumerate(r.values()))) for r in fetched]
         after = {}
         for table in tables():
@@ -234,14 +239,11 @@ async def ranked(connection: Connection, lookup: Lookup, tokens: Tokens) -> str:
 
 @dataclass
 class Scanned:
-    """The values of a domain, as the resolver asks for them. There are no order indexes."""
+    """The values of a domain, as the resolver asks for them."""
 
     values: dict[bytes, bytes]
+    orders: Orders
     version: int = 1
-
-    @property
-    def orders(self) -> Orders:
-        raise AssertionError("no column of these cases has an order index")
 
     async def domain_values(self, prefix: bytes) -> Scanned:
         return self
@@ -273,7 +275,7 @@ async def resolved(lookup: Lookup, given: list[Any], tokens: Tokens) -> str:
     asked = lookup
     if lookup.test is not None:
         asked = replace(lookup, test=written_out(lookup.test, arrays, values))
-    scanned = Scanned(tokens.values(lookup.protection.prefix))
+    scanned = Scanned(tokens.values(lookup.protection.prefix), SampleOrders(tokens))
     return (await Resolver().answer("main", scanned, Question(asked, tuple(values)))).text.decode()
 
 
@@ -330,8 +332,8 @@ def test_both_databases_answer_the_same(
                 expected = error.sqlstate
             try:
                 text = await sent(other, rewrite, tokens, given)
-                found: Any = await run(other, text, token_arguments, show)
-            except asyncpg.PostgresError as error:
+                found: Any = await run(other, text, token_arguments, show, SampleOrders(tokens).filling)
+            except (asyncpg.PostgresError, CodecError) as error:
                 found = error.sqlstate
             return expected, found
         finally:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from case_files import SCOPE
 from rendering import render_text
@@ -103,50 +101,17 @@ def test_the_closing_parenthesis() -> None:
     assert enclosed(lexed, len(lexed.starts) - 2) == len(lexed.starts)
 
 
-def test_an_order_index_takes_the_place_of_ranks() -> None:
-    """Wherever order matters; not in another order, and not beside a column that has no index."""
-    catalog = sample_catalog()
-    relations = {
-        key: replace(
-            relation,
-            columns=tuple(
-                replace(c, protection=replace(c.protection, order_index=c.name == "email"))
-                if c.protection
-                else c
-                for c in relation.columns
-            ),
-        )
-        for key, relation in catalog.relations.items()
-    }
-    planner = Planner(replace(catalog, relations=relations))
-    name = catalog.relations["public", "customer"].columns
-    prefix = next(c.protection.prefix for c in name if c.name == "email" and c.protection)[3:].decode()
-    code = f'(pgnym.order_{prefix}(({{}})::text) COLLATE pg_catalog."C")'
-    for statement, expected in {
-        "SELECT 1 FROM customer ORDER BY {} DESC": code,
-        "SELECT rank() OVER (ORDER BY {}) FROM customer": code,
-        "SELECT 1 FROM customer ORDER BY {}, phone": code,
-        "SELECT array_agg(customer_id ORDER BY {}) FROM customer": code,
-        "SELECT DISTINCT ON ({}) company FROM customer ORDER BY {}": code,
-        "SELECT max({}) FROM customer": f"max({code})",
-        'SELECT 1 FROM customer ORDER BY {} COLLATE "C"': None,
-        "SELECT 1 FROM customer WHERE ({}, 1) > ('x', 1)": f"({code}, 1) > (pgnym.place_{prefix}(",
-        "SELECT 1 FROM customer WHERE {} > 'x'": f"({code} > pgnym.place_{prefix}(",
-        "SELECT greatest({}, {}) FROM customer": code,
-    }.items():
-        rewrite = planner.plan(statement.format(*["email"] * 2).encode(), (), SCOPE)
-        assert rewrite is not None
-        text = render_text(rewrite).replace('ranks "default"', "ranks")
-        if expected is None:
-            assert "pgnym.order" not in text
-            assert 'email ranks "C"' in text
-        else:
-            assert text.count(expected.format("email")) == statement.count("{}")
-    rewrite = planner.plan(
-        b"SELECT 1 FROM customer c, employee e, invoice i WHERE c.email < e.email", (), SCOPE
+def test_the_text_around_an_expression_with_an_order_index() -> None:
+    """In full, once; everywhere else it is shown as code<…>(…) and place<…>."""
+    pieces = plan("SELECT 1 FROM member WHERE name > 'x' ORDER BY max(name)").pieces
+    code = '(pgnym.order_aap((name)::text) COLLATE pg_catalog."C")'
+    assert pieces[0] == f"SELECT 1 FROM member WHERE ({code} > pgnym.place_aap(NULLIF(".encode()
+    assert isinstance(pieces[1], LookupPiece)
+    assert pieces[1].lookup.answer is Answer.CODE
+    assert (
+        pieces[2]
+        == (
+            "::text, '?'))) ORDER BY (pgnym.order_aap(((pgnym.token_aap(max("
+            f'{code}))))::text) COLLATE pg_catalog."C")'
+        ).encode()
     )
-    assert rewrite is not None
-    assert render_text(rewrite).endswith(f"{code.format('c.email')} < {code.format('e.email')}")
-    rewrite = planner.plan(b"SELECT 1 FROM customer c, invoice i WHERE c.email < i.billing_email", (), SCOPE)
-    assert rewrite is not None
-    assert "pgnym.order" not in render_text(rewrite)  # the other column has no index

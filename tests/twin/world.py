@@ -22,6 +22,7 @@ _NAMES = (
     "size",
     "tag",
 )
+_UNORDERED = ("document", "texts", "ints", "jsonb", "boolean")
 _TEXTUAL = ("text", "varchar(40)", "varchar(12)", "varchar")
 
 
@@ -36,8 +37,8 @@ class Column:
     unique: bool = False
     pool: tuple[str | None, ...] = ()
 
-    def options(self) -> dict[str, object]:
-        """Its options in the configuration, if it is protected."""
+    def options(self, *, ordered: bool = False) -> dict[str, object]:
+        """Its options in the configuration, if it is protected. ``ordered``: its domain has an order index."""
         if self.family == "document":
             return {"paths": {path: {"domain": f"{self.domain}_{path[0]}"} for path in PATHS}}
         options: dict[str, object] = {"domain": self.domain}
@@ -45,6 +46,8 @@ class Column:
             options["tokens"] = "randomized"
         if self.family == "citext":
             options["normalize"] = "casefold"
+        if ordered:
+            options["search"] = ["equality", "order"]
         return options
 
     @property
@@ -108,11 +111,27 @@ class World:
 
     def protection(self) -> dict[str, object]:
         """``tables`` of the configuration."""
+        ordered = self.ordered()
         return {
-            f"public.{t.name}": {"columns": {c.stored_name: c.options() for c in t.protected}}
+            f"public.{t.name}": {
+                "columns": {c.stored_name: c.options(ordered=c.domain in ordered) for c in t.protected}
+            }
             for t in self.tables
             if t.protected
         }
+
+    def ordered(self) -> frozenset[str]:
+        """Half of the domains that can have an order index: of whole columns of one type, not randomized."""
+        columns: dict[str, list[Column]] = {}
+        for column in (c for t in self.tables for c in t.protected):
+            columns.setdefault(column.domain or "", []).append(column)
+        return frozenset(
+            domain
+            for domain, found in sorted(columns.items())
+            if len({"text" if c.family == "text" else c.typed.base for c in found}) == 1
+            and not any(c.randomized or c.family in _UNORDERED for c in found)
+            and random.Random(f"order {self.seed} {domain}").random() < 0.5
+        )
 
     def secrets(self) -> set[bytes]:
         """The canaries among the values of protected columns."""
