@@ -7,6 +7,7 @@ an unprotected twin.
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -148,7 +149,9 @@ def shop(setting: tuple[Cluster, str, str, tuple[Cluster, str], Deployment]) -> 
     postgres, database, twin, (_, store), made = setting
     listen = {name: {"listen": f"127.0.0.1:{free_port()}"} for name in ("gateway", "admin")}
     with Gateway(made) as first, Gateway(replace(made, config=made.config | listen)) as second:
-        yield Shop(postgres, database, twin, store, (first, second), AdminClient(first, first_token(first, "dpo")))
+        yield Shop(
+            postgres, database, twin, store, (first, second), AdminClient(first, first_token(first, "dpo"))
+        )
 
 
 def test_report_and_erasure_take_one_customer_and_leave_the_others(shop: Shop) -> None:
@@ -198,7 +201,9 @@ def test_report_and_erasure_take_one_customer_and_leave_the_others(shop: Shop) -
         url = shop.url(gateway)
         for table, (key, _) in LOOKS.items():
             where = others if key == "customer_id" else "true"
-            assert shop.seen(url, table, where) == shop.seen(shop.postgres.url(shop.twin), table, where), table
+            assert shop.seen(url, table, where) == shop.seen(shop.postgres.url(shop.twin), table, where), (
+                table
+            )
         (row,) = shop.seen(url, "customer", f"customer_id = {customer}")
         assert row == (customer, "", "", None, None, None, "", "Prague", 4)
         assert {row[2] for row in shop.seen(url, "invoice", f"customer_id = {customer}")} == {None}
@@ -208,7 +213,9 @@ def test_report_and_erasure_take_one_customer_and_leave_the_others(shop: Shop) -
     # Her tokens, put back by somebody who kept them, show nothing any more, but for what others share.
     with closing(psycopg.connect(shop.postgres.url(shop.database), autocommit=True)) as dba:
         changes = ", ".join(f"{name} = %s" for name in tokens)
-        dba.execute(f"UPDATE customer SET {changes} WHERE customer_id = {customer}".encode(), (*tokens.values(),))
+        dba.execute(
+            f"UPDATE customer SET {changes} WHERE customer_id = {customer}".encode(), (*tokens.values(),)
+        )
     shared = {"first_name": "František", "phone": "+420 2 4172 5555"}
     query = f"SELECT {', '.join(tokens)} FROM customer WHERE customer_id = {customer}"
     for gateway in (0, 1):
@@ -322,7 +329,11 @@ def test_a_withdrawal_hides_the_next_statements_values_from_every_session(shop: 
     """Sessions of several drivers at both gateways, all begun before; some of them within a transaction."""
     shop.says(1, "accept")
     with ExitStack() as stack:
-        looks = [(maker.__name__, gateway, maker(shop.url(gateway), stack)) for maker in LOOKERS for gateway in (0, 1)]
+        looks = [
+            (maker.__name__, gateway, maker(shop.url(gateway), stack))
+            for maker in LOOKERS
+            for gateway in (0, 1)
+        ]
         for number in range(3):
             for name, gateway, look in looks:
                 assert look() == (MAIL, FAX), (name, gateway)
@@ -334,3 +345,70 @@ def test_a_withdrawal_hides_the_next_statements_values_from_every_session(shop: 
     actions = [event["action"] for event in trail]
     assert actions[-7:] == ["accept", *["withdraw", "accept"] * 3]
     assert all(event["sound"] for event in trail)
+
+
+def test_a_report_tells_the_grounds_and_who_looked(shop: Shop) -> None:
+    """Consents with their proof, legal bases, activities, requests, and who has seen what; as JSON and to print."""
+    person = 20
+    ask = shop.ask
+
+    def made(path: str, body: dict[str, Any]) -> Any:
+        answer = ask("POST", path, body)
+        assert answer.status == 201, answer.body
+        return answer.body
+
+    basis = made(
+        "/v1/legal-bases", {"kind": "contract", "title": "Orders & returns", "reference": "Terms, section 3"}
+    )
+    activity = {
+        "name": "Shipping", "purposes": ["service"], "legal_bases": [basis["id"]], "columns": ["public.customer.address"],
+    }  # fmt: skip
+    made("/v1/processing-activities", activity)
+    made("/v1/processing-activities", {"name": "Payroll", "columns": ["public.employee.*"]})
+    version = made("/v1/consent-texts", {"purpose": "newsletter", "text": "May we write?"})["version"]
+    accepted = {
+        "action": "accept", "purposes": ["newsletter"], "channel": "sign-up <form>", "reference": "form 20",
+        "text_version": version,
+    }  # fmt: skip
+    made(f"/v1/subjects/{person}/consents{WHOSE}", accepted)
+    made(f"/v1/subjects/{person}/consents{WHOSE}", {"action": "withdraw", "channel": "e-mail"})
+    whose = {"table": "public.customer", "id": str(person)}
+    made("/v1/requests", {"kind": "access", "subject": whose, "contact": "by post", "note": "wants it all"})
+    with closing(psycopg.connect(shop.url(1, "service"), autocommit=True)) as session:
+        session.execute("SET application_name = 'helpdesk'")
+        session.execute(f"SELECT last_name FROM customer WHERE customer_id = {person}".encode()).fetchall()
+
+    path = f"/v1/subjects/{person}/report{WHOSE}"
+    told = ask("GET", path).body
+    assert [each["name"] for each in told["processing_activities"]] == ["Shipping"]
+    assert [(each["kind"], each["title"]) for each in told["legal_bases"]] == [
+        ("contract", "Orders & returns")
+    ]
+    (consent,) = told["consents"]
+    assert (consent["purpose"], consent["agrees"]) == ("newsletter", False)
+    assert [
+        (e["action"], e["channel"], e["reference"], e["text_version"], e["sound"])
+        for e in consent["history"][-2:]
+    ] == [
+        ("accept", "sign-up <form>", "form 20", version, True),
+        ("withdraw", "e-mail", "", None, True),
+    ]  # fmt: skip
+    (request,) = told["requests"]
+    assert (request["kind"], request["state"], request["contact"]) == ("access", "submitted", "by post")
+    assert [(e["action"], e["note"]) for e in request["history"]] == [("submit", "wants it all")]
+    (look,) = [seen for seen in told["seen"] if seen["application_name"] == "helpdesk"]
+    assert (look["purpose"], look["values"]) == ("service", {"last_name": 1})
+    assert look["statement"] == "SELECT last_name FROM customer WHERE customer_id = ?"
+
+    page = ask("GET", path, headers={"Accept": "text/html"}).body
+    for text in (
+        "Shipping", "Orders &amp; returns", "sign-up &lt;form&gt;", "form 20", "withdraw", "wants it all", "helpdesk",
+    ):  # fmt: skip
+        assert text in page, text
+    assert "Payroll" not in page
+    by_command = shop.gateways[0].deployment.pgnym(
+        "subject", "report", str(person), "--table", "public.customer"
+    )
+    (same,) = json.loads(by_command.stdout)["subjects"]
+    parts = ("consents", "processing_activities", "legal_bases", "requests")
+    assert {part: same[part] for part in parts} == {part: told[part] for part in parts}

@@ -120,7 +120,7 @@ class SubjectReport(msgspec.Struct, frozen=True):
     """Everything that is held. ``tables``: rows by table, columns as PostgreSQL's ``to_json`` shows them.
 
     ``processing_activities`` are those of the register that name protected columns of these tables, ``legal_bases`` what
-    they rest on, ``requests`` what the person has asked for.
+    they rest on, ``consents`` what the person has said to each purpose, ``requests`` what they have asked for.
     """
 
     subject: Subject
@@ -131,6 +131,7 @@ class SubjectReport(msgspec.Struct, frozen=True):
     tokens_without_value: int
     processing_activities: list[dict[str, Any]]
     legal_bases: list[dict[str, Any]]
+    consents: list[dict[str, Any]]
     requests: list[dict[str, Any]]
     elsewhere: list[ElsewherePart]
     seen_since: datetime

@@ -1,8 +1,10 @@
-"""On what grounds a subject's data is held, and what they have asked for: parts of a report (Art. 15(1) GDPR)."""
+"""On what grounds a subject's data is held, what they agree to and have asked for: parts of a report (Art. 15(1) GDPR)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -13,6 +15,7 @@ from pgnym.privacy.register import Activity, Basis, Register
 from pgnym.privacy.requests import Requests
 from pgnym.privacy.subjects import Place
 from pgnym.vault.connection import set_tenant
+from pgnym.vault.consents import Subject, events_of
 from pgnym.vault.store import TenantVault
 
 if TYPE_CHECKING:
@@ -41,6 +44,36 @@ async def grounds(
         [{"id": kept.id, **msgspec.to_builtins(kept.what)} for kept in found],
         [{"id": kept.id, **msgspec.to_builtins(kept.what)} for kept in bases],
     )
+
+
+async def agreed(
+    vault: Connection, tenant: TenantVault, table: str, subject: str, now: datetime
+) -> list[dict[str, Any]]:
+    """What the subject has said to each purpose, and whether they agree now: the proof of Art. 7(1) GDPR."""
+    told = []
+    events = await events_of(vault, tenant, Subject(table, subject))
+    for purpose, said in groupby(events, lambda event: event.purpose):
+        trail = list(said)
+        told.append(
+            {
+                "purpose": purpose,
+                "agrees": trail[-1].holds(now),
+                "history": [
+                    {
+                        "time": event.recorded.isoformat(),
+                        "action": event.said.action.value,
+                        "by": event.recorded_by,
+                        "channel": event.said.channel,
+                        "reference": event.said.reference,
+                        "text_version": event.said.text_version,
+                        "expires": None if event.said.expires is None else event.said.expires.isoformat(),
+                        "sound": event.sound,
+                    }
+                    for event in trail
+                ],
+            }
+        )
+    return told
 
 
 async def requested(vault: Connection, tenant: TenantVault, table: str, subject: str) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from pgnym.privacy.access import Guise, acting
 from pgnym.privacy.connectors.known import Known, concerned, reported
 from pgnym.privacy.elsewhere import identifiers
 from pgnym.privacy.errors import PrivacyError, UnknownSubject, unknown_subject
-from pgnym.privacy.grounds import grounds, requested
+from pgnym.privacy.grounds import agreed, grounds, requested
 from pgnym.privacy.holders import NAMED, Holder, quoted
 from pgnym.privacy.subjects import Place, add_table, row_digest
 from pgnym.privacy.tenancy import confine
@@ -97,6 +97,7 @@ class Reporter:
         for place in places:
             shown[place.label] = await self._shown(place, found[place.label], values)
         activities, bases = await grounds(self.vault, self.tenant, places)
+        consents = await agreed(self.vault, self.tenant, places[0].label, subject, datetime.now(UTC))
         requests = await requested(self.vault, self.tenant, places[0].label, subject)
         elsewhere = await asyncio.gather(*(reported(known, whom) for known, whom in asked))
         count = sum(map(len, shown.values()))
@@ -126,6 +127,7 @@ class Reporter:
             "tokens_without_value": len(tokens) - len(values),
             "processing_activities": activities,
             "legal_bases": bases,
+            "consents": consents,
             "requests": requests,
             "elsewhere": elsewhere,
             "seen_since": since.isoformat(),

@@ -101,29 +101,30 @@ async def record(
 
 async def history(vault: Vault, tenant: TenantVault, subject: Subject) -> list[Event]:
     """All events of a subject, by purpose, oldest first. Errors: VaultError."""
+    return await vault.administer(lambda connection: events_of(connection, tenant, subject))
 
-    async def find(connection: Connection) -> list[Event]:
-        async with connection.transaction(readonly=True):
-            await set_tenant(connection, tenant.id)
-            rows = await connection.fetch(
-                "SELECT * FROM vault.consent_event WHERE tenant = $1 AND subject_table = $2 AND subject = $3"
-                " ORDER BY purpose, sequence",
-                tenant.id,
-                subject.table,
-                subject.id,
-            )
-        found: list[Event] = []
-        previous, purpose, count = b"", "", 0
-        for row in rows:
-            if row["purpose"] != purpose:
-                previous, purpose, count = b"", row["purpose"], 0
-            count += 1
-            event = _event(tenant, subject, purpose, row, previous)
-            found.append(event if row["sequence"] == count else _unsound(event))
-            previous = row["seal"]
-        return found
 
-    return await vault.administer(find)
+async def events_of(connection: Connection, tenant: TenantVault, subject: Subject) -> list[Event]:
+    """As ``history``, over a connection. Errors: asyncpg.PostgresError."""
+    async with connection.transaction(readonly=True):
+        await set_tenant(connection, tenant.id)
+        rows = await connection.fetch(
+            "SELECT * FROM vault.consent_event WHERE tenant = $1 AND subject_table = $2 AND subject = $3"
+            " ORDER BY purpose, sequence",
+            tenant.id,
+            subject.table,
+            subject.id,
+        )
+    found: list[Event] = []
+    previous, purpose, count = b"", "", 0
+    for row in rows:
+        if row["purpose"] != purpose:
+            previous, purpose, count = b"", row["purpose"], 0
+        count += 1
+        event = _event(tenant, subject, purpose, row, previous)
+        found.append(event if row["sequence"] == count else _unsound(event))
+        previous = row["seal"]
+    return found
 
 
 async def listed(
