@@ -162,10 +162,22 @@ def test_nothing_at_all_is_a_configuration() -> None:
             "deterministic",
         ),
         (
-            column("{normalize: email}"),
-            "tables.public.t.columns.c.normalize",
-            "not supported yet",
-            "casefold",
+            column("{normalize: {phone: Germany}}"),
+            "tables.public.t.columns.c.normalize.phone",
+            "regex '^[A-Z]{2}$'",
+            "",
+        ),
+        (
+            column("{normalize: {fax: DE}}"),
+            "tables.public.t.columns.c.normalize.fax",
+            "unknown",
+            "",
+        ),
+        (
+            "tables: {public.t: {columns: {c: {domain: d, normalize: {phone: DE}}, e: {domain: d, normalize: phone}}}}",
+            "tables.public.t.columns.e.normalize",
+            "phone, but public.t.c of the same domain d has phone:DE",
+            "agree",
         ),
         (
             column("{legal_basis: consent}"),

@@ -207,8 +207,8 @@ def check_domains(config: Config) -> None:
     first: dict[str, ProtectedColumn] = {}
     for column in config.columns():
         other = first.setdefault(column.domain, column)
-        for option in ("tokens", "normalize"):
-            mine, theirs = getattr(column.options, option), getattr(other.options, option)
+        for option, of in (("tokens", "tokens"), ("normalize", "spelling")):
+            mine, theirs = getattr(column.options, of), getattr(other.options, of)
             if mine != theirs:
                 raise ConfigError(
                     f"{column.place}.{option}",
@@ -351,7 +351,3 @@ def not_built(config: Config) -> Iterator[tuple[str, str, str]]:
     for name, table in config.tables.items():
         if table.retain is not None:
             yield f"tables.{name}.retain", "nothing would be erased on a schedule", "leave it out"
-    for column in config.columns():
-        path, options = column.place, column.options
-        if options.normalize in ("email", "phone"):
-            yield f"{path}.normalize", options.normalize, "use none or casefold"

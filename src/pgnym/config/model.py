@@ -185,18 +185,34 @@ LegalBasis = Literal[
 ]
 
 
+class PhoneOf(Part, frozen=True):
+    """Phone numbers are brought into E.164 form; those without a country code are of this country (ISO 3166-1 alpha-2)."""
+
+    phone: Annotated[str, Meta(pattern="^[A-Z]{2}$")]
+
+
 class Column(Part, frozen=True):
     """How one column is protected, or, of a jsonb column with ``paths``, what lies at one path."""
 
     domain: Annotated[str, Meta(min_length=1, max_length=200, pattern="^[^\\s]+$")] | None = None
     tokens: Literal["deterministic", "randomized"] = "deterministic"
     search: tuple[Literal["equality", "substring", "order"], ...] | None = None
-    normalize: Literal["none", "casefold", "email", "phone"] = "none"
+    normalize: Literal["none", "casefold", "email", "phone"] | PhoneOf = "none"
     validate: Literal["email", "e164", "iban", "luhn"] | dict[str, object] | None = None
     mask: MaskName | KeepMask = "all"
     purposes: tuple[Name, ...] = ()
     legal_basis: LegalBasis | None = None
     paths: dict[str, Column] = {}
+
+    @property
+    def spelling(self) -> str:
+        """``normalize`` as one word: ``phone:DE`` with a country."""
+        return f"phone:{self.normalize.phone}" if isinstance(self.normalize, PhoneOf) else self.normalize
+
+    @property
+    def rule(self) -> str:
+        """What ``policy.normalizing`` is to do with values: ``email``, ``phone`` (``phone:DE``), "" for nothing."""
+        return "" if self.normalize in ("none", "casefold") else self.spelling
 
 
 class Retain(Part, frozen=True):

@@ -13,6 +13,7 @@ from pgnym.gateway.converting import TEXTS, convert
 from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.session import Session
 from pgnym.gateway.slots import Prepared
+from pgnym.policy.normalizing import named, normalized, normalizer
 from pgnym.policy.sight import Sight
 from pgnym.semantics.documents import map_leaves
 from pgnym.semantics.errors import EvaluationError
@@ -87,6 +88,8 @@ class Tokenizer:
             raise Refused(
                 error.message, sqlstate=error.sqlstate, hint=error.hint, position=self._position
             ) from None
+        if canonical and protection.normalize:
+            canonical = self._normalized(canonical)
         if use.use is Use.WRITE:
             canonical = self._codec.fit(canonical, protection.typmod)
         if not canonical:
@@ -112,6 +115,23 @@ class Tokenizer:
         if use.use is not Use.COMPARE:
             tokens.values[token] = canonical
         return token
+
+    def _normalized(self, canonical: bytes) -> bytes:
+        """The one spelling of a value. A value that has none may be asked for, or shown in place of NULL, but not stored."""
+        rule = self._use.protection.normalize
+        if self._use.use is not Use.WRITE:
+            return normalized(rule, canonical)
+        found = normalizer(rule)(canonical)
+        if found is None:
+            column = self._use.protection.column
+            raise Refused(
+                f"new value for protected column {column} is not {named(rule)}",
+                sqlstate="23514",
+                detail="The value is not repeated here.",
+                hint=f"See `normalize` of {column} in the configuration.",
+                position=self._position,
+            )
+        return found
 
     def _canonical(self, value: bytes, declared: int, binary: bool) -> bytes:
         """The canonical value in the column's type, cast as the statement says and as PostgreSQL would."""

@@ -382,6 +382,7 @@ def cell(tools: Tools, table: Table, work: ColumnWork, prefixes: Mapping[Key, by
         prefix=prefixes[table.oid, work.name],
         randomized=work.randomized,
         casefold=work.casefold,
+        normalize=work.normalize,
         codec_oid=storage.element(work.codec_oid),
         keep=work.mode is Mode.REPAIR,
         container=container(tools.containers, work.array),

@@ -14,6 +14,7 @@ from pgnym.onboard.proposals import bodies, proposed
 from pgnym.onboard.storage import JSONB, NUMERIC, no_string
 from pgnym.onboard.storage import element as storage_element
 from pgnym.onboard.survey import ForeignKey, foreign_keys
+from pgnym.policy.normalizing import named
 from pgnym.semantics.documents import parse_path
 
 SHORTEST_FOUND = 4  # characters of a value that, found in a comment, are no accident
@@ -108,6 +109,9 @@ def of_column(work: ColumnWork, of: TableWork) -> Iterator[Verdict]:
         yield True, Finding(where, text, hint)
     if work.casefold and work.mode is Mode.PROTECT:
         yield False, Finding(where, "is stored in lower case: the original case is lost, also for undo")
+    if work.normalize and work.mode is Mode.PROTECT:
+        text = f"is stored as {named(work.normalize)} in one spelling: that of before is lost, also for undo"
+        yield False, Finding(where, text)
     if not work.randomized and work.mode is Mode.PROTECT:
         if storage_element(work.codec_oid) == NUMERIC and work.typmod < 0:
             text = (
@@ -164,7 +168,7 @@ async def indexes(app: Connection, work: TableWork, columns: Columns) -> Found:
                     text = f"index {name} over an expression of it: what lies at {column.path} can be found by = only"
                     yield False, Finding(where, text)
                     continue
-                if column.casefold and is_lower_of(expression, used):
+                if (column.casefold or column.normalize == "email") and is_lower_of(expression, used):
                     continue
                 if unique or column.retyped:
                     text = f"{name} is over an expression of the value, and would be given the token"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pgnym.onboard.errors import OnboardError
 from pgnym.onboard.model import Containers, Each, Identity, Tokens
+from pgnym.policy.normalizing import named, normalizer
 from pgnym.semantics.documents import Path, map_leaves
 from pgnym.semantics.errors import EvaluationError
 from pgnym.vault.tokens import TOKEN_PATTERN
@@ -36,6 +37,7 @@ class Cell:
     text_like: bool = True
     paths: tuple[Path, ...] = ()
     leaves: tuple[Cell, ...] = ()
+    normalize: str = ""
 
     @property
     def nested(self) -> bool:
@@ -68,7 +70,7 @@ class Mint:
         self._tenant = tenant
         self._identity = identity
         # By what decides the token beside the value. What is in here has been put, so it need not be again.
-        self._known: dict[tuple[bytes, int, bool], dict[str, str]] = {}
+        self._known: dict[tuple[bytes, int, bool, str], dict[str, str]] = {}
         self._room = REMEMBERED
 
     async def tokens(
@@ -85,7 +87,7 @@ class Mint:
             if cell.randomized:
                 made.append([self._random(cell, value, new) if value else value for value in values])
                 continue
-            known = self._known.setdefault((cell.prefix, cell.codec_oid, cell.casefold), {})
+            known = self._known.setdefault((cell.prefix, cell.codec_oid, cell.casefold, cell.normalize), {})
             fresh: dict[str, str] = {}
             for value in set(values) - known.keys():
                 if value:
@@ -124,8 +126,20 @@ class Mint:
 
     def _deterministic(self, cell: Cell, value: str, new: dict[bytes, bytes]) -> str:
         canonical = value.encode()
+        if cell.normalize:
+            canonical = _normalized(cell, canonical)
         same = self._identity(cell.codec_oid, canonical, cell.casefold)
         token = self._tenant.token(cell.prefix, same)
         # With casefold the spelling of before is not kept: one token, one value.
         new[token] = same if cell.casefold else canonical
         return token.decode("ascii")
+
+
+def _normalized(cell: Cell, canonical: bytes) -> bytes:
+    found = normalizer(cell.normalize)(canonical)
+    if found is None:
+        raise OnboardError(
+            f"{cell.name} holds a value that is not {named(cell.normalize)}",
+            "`pgnym plan` says how many such values there are, and where; or leave `normalize` out",
+        )
+    return found

@@ -163,6 +163,7 @@ class ColumnWork:
     text_like: bool
     mode: Mode = Mode.PROTECT
     path: str = ""
+    normalize: str = ""
 
     @property
     def name(self) -> str:

@@ -25,9 +25,11 @@ from pgnym.onboard.model import (
     TableWork,
 )
 from pgnym.onboard.registry import Registered
+from pgnym.onboard.spellings import spellings
 from pgnym.onboard.survey import Binding
 from pgnym.onboard.unregistered import unregistered
 from pgnym.onboard.views import dependents
+from pgnym.policy.normalizing import normalizer
 from pgnym.vault.migrations import current_version, latest_version
 
 LARGE = 1_000_000  # rows above which the time that the table is locked is worth a warning
@@ -98,6 +100,8 @@ async def plan(config: Config, app: Connection, vault: Connection) -> OnboardPla
         for work in draft.works:
             async for blocks, finding in hazards(app, work, draft.domains, config.functions):
                 (draft.blockers if blocks else draft.warnings).append(finding)
+            async for finding in spellings(app, work):
+                draft.blockers.append(finding)
         groups = await group(app, draft.works)
         for each in groups:
             for work in each.tables:
@@ -248,7 +252,7 @@ def examine(
     if not agrees(draft, options, column, codec_oid, type_name, casefold):
         return None
     if row is not None and held(row, binding):
-        if not unchanged(draft, options, row, casefold):
+        if not unchanged(draft, options, row):
             return None
         if binding is not None:
             follow(draft, table, column, row, binding)
@@ -268,6 +272,7 @@ def examine(
         text_like=storage.text_like(codec_oid),
         mode=Mode.REPAIR if row is not None and held(row, binding) else Mode.PROTECT,
         path=options.path,
+        normalize=options.options.rule,
     )
 
 
@@ -358,8 +363,14 @@ def agrees(
         text = "is citext, which compares without regard to case"
         draft.block(options.name, text, "say normalize: casefold (values are then kept in lower case)")
         return False
-    if casefold and storage.element(codec_oid) not in (storage.TEXT, storage.VARCHAR):
-        draft.block(options.name, f"normalize: casefold has no meaning for {type_name}", "leave it out")
+    spelling = options.options.spelling
+    if spelling != "none" and storage.element(codec_oid) not in (storage.TEXT, storage.VARCHAR):
+        draft.block(options.name, f"normalize: {spelling} has no meaning for {type_name}", "leave it out")
+        return False
+    try:
+        normalizer(options.options.rule or "email")
+    except ValueError as error:
+        draft.block(f"{options.name}.normalize", str(error))
         return False
     mine = storage.family(codec_oid, type_name)
     theirs = draft.families.setdefault(options.domain, (mine, options.name))
@@ -376,13 +387,17 @@ def agrees(
     return True
 
 
-def unchanged(draft: Draft, options: ProtectedColumn, row: Registered, casefold: bool) -> bool:
+def unchanged(draft: Draft, options: ProtectedColumn, row: Registered) -> bool:
     """A protected column keeps its domain and kind of tokens for as long as it is protected."""
-    wanted = (options.domain, options.randomized, casefold)
-    if wanted == (row.domain, row.randomized, row.casefold):
+    spelling = "casefold" if row.casefold else row.normalize or "none"
+    if (options.domain, options.randomized, options.options.spelling) == (
+        row.domain,
+        row.randomized,
+        spelling,
+    ):
         return True
     kind = "randomized" if row.randomized else "deterministic"
-    text = f"is protected with domain {row.domain}, tokens {kind}, casefold {str(row.casefold).lower()}"
+    text = f"is protected with domain {row.domain}, tokens {kind}, normalize {spelling}"
     hint = f"pgnym undo --table {options.schema}.{options.table}, then apply; or configure it so"
     draft.block(options.name, text, hint)
     return False

@@ -89,7 +89,7 @@ def _entry(
     casefold = column.options.normalize == "casefold"
     return (
         number, column.schema, column.table, column.column, domain, column.domain, column.randomized, type_oid, typmod,
-        codec, casefold, "protected", column.path, None,
+        codec, casefold, "protected", column.path, None, column.options.rule,
     )  # fmt: skip
 
 

@@ -15,18 +15,18 @@ DOMAINS = 32768  # 15 bits of the token
 READ = """
 SELECT p.id, p.schema_name, p.table_name, p.column_name, p.domain_id, d.name, d.randomized, p.type_name,
   p.type_oid::bigint, p.typmod, p.codec_oid::bigint, p.stored_type, p.casefold, p.state,
-  coalesce(to_jsonb(p) ->> 'path', '')  -- a schema that is to be migrated yet may lack it
+  coalesce(to_jsonb(p) ->> 'path', ''), coalesce(to_jsonb(p) ->> 'normalize', '')  -- a schema not migrated yet lacks them
 FROM vault.protected_column p JOIN vault.domain d ON d.id = p.domain_id ORDER BY p.id
 """
 
 REGISTER = """
 INSERT INTO vault.protected_column (schema_name, table_name, column_name, domain_id, type_name, type_oid, typmod,
-  codec_oid, stored_type, casefold, path, state)
-VALUES ($1, $2, $3, $4, $5, $6::bigint::oid, $7, $8::bigint::oid, $9, $10, $11, 'migrating')
+  codec_oid, stored_type, casefold, path, normalize, state)
+VALUES ($1, $2, $3, $4, $5, $6::bigint::oid, $7, $8::bigint::oid, $9, $10, $11, $12, 'migrating')
 ON CONFLICT (schema_name, table_name, column_name, path) DO UPDATE SET
   domain_id = excluded.domain_id, type_name = excluded.type_name, type_oid = excluded.type_oid,
   typmod = excluded.typmod, codec_oid = excluded.codec_oid, stored_type = excluded.stored_type,
-  casefold = excluded.casefold,
+  casefold = excluded.casefold, normalize = excluded.normalize,
   state = CASE protected_column.state WHEN 'protected' THEN 'protected' ELSE excluded.state END
 RETURNING id
 """
@@ -51,6 +51,7 @@ class Registered:
     casefold: bool
     state: str
     path: str
+    normalize: str = ""
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -128,6 +129,7 @@ async def register(vault: Connection, table: Table, work: ColumnWork, domain: in
         work.stored_type,
         work.casefold,
         work.path,
+        work.normalize,
     )
     return identifier
 

@@ -13,6 +13,7 @@ from pgnym.config.model import Config, Role
 from pgnym.config.patterns import best
 from pgnym.policy.budget import Allowance
 from pgnym.policy.masks import Masker, masker
+from pgnym.policy.normalizing import normalizer
 from pgnym.policy.sight import Sight
 from pgnym.policy.validation import Validator, described, validator
 
@@ -160,7 +161,7 @@ class Policy:
     __slots__ = ("_default", "_maskers", "_masks", "_users", "_validations")
 
     def __init__(self, config: Config) -> None:
-        """Raises ConfigError for a ``validate`` that can't be understood."""
+        """Raises ConfigError for a ``validate`` or ``normalize`` that can't be understood."""
         columns = {column.name: frozenset(column.options.purposes) for column in config.columns()}
         consent = frozenset(
             column.name for column in config.columns() if column.options.legal_basis == "consent"
@@ -169,14 +170,15 @@ class Policy:
         self._maskers: dict[tuple[str, int], Masker] = {}
         self._validations: dict[str, tuple[Validator, str]] = {}
         for column in config.columns():
-            rule = column.options.validate
-            if rule is None:
-                continue
+            rule, option = column.options.validate, "validate"
             try:
-                self._validations[column.name] = validator(rule), described(rule)
+                if rule is not None:
+                    self._validations[column.name] = validator(rule), described(rule)
+                option = "normalize"
+                if column.options.rule:
+                    normalizer(column.options.rule)
             except ValueError as error:
-                table, _, name = column.name.rpartition(".")
-                raise ConfigError(f"tables.{table}.columns.{name}.validate", str(error)) from None
+                raise ConfigError(f"{column.place}.{option}", str(error)) from None
         self._users: dict[str, RolePolicy] = {}
         self._default = RolePolicy(DEFAULT_ROLE, config.roles.get(DEFAULT_ROLE, Role()), columns, consent)
         for name, role in config.roles.items():

@@ -23,7 +23,7 @@ NAMED = """('"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, 
 _CHUNK = 5000  # tokens in one question
 
 _REGISTERED = """
-SELECT p.id, p.domain_id, d.name, d.randomized, p.casefold, p.codec_oid::bigint, p.path, p.state,
+SELECT p.id, p.domain_id, d.name, d.randomized, p.casefold, p.codec_oid::bigint, p.path, p.normalize, p.state,
   p.schema_name || '.' || p.table_name || '.' || p.column_name
 FROM vault.protected_column p JOIN vault.domain d ON d.id = p.domain_id ORDER BY p.id
 """
@@ -56,6 +56,7 @@ class Holder:
     casefold: bool
     codec_oid: int
     path: str
+    normalize: str
 
     @property
     def label(self) -> str:
@@ -100,7 +101,7 @@ async def holders(app: Connection, vault: Connection) -> list[Holder]:
     for identifier, row in registered.items():
         if row["state"] != "protected" or identifier not in valid:
             raise PrivacyError(
-                f"{row[8]} is not protected in full, so what it holds can't be told",
+                f"{row[9]} is not protected in full, so what it holds can't be told",
                 hint="Run `pgnym apply`, or finish `pgnym undo`, first.",
             )
     found = []
@@ -110,7 +111,7 @@ async def holders(app: Connection, vault: Connection) -> list[Holder]:
                 f"{schema}.{table}.{column} has a CHECK of pgnym's, but the vault doesn't know it",
                 hint="Is this the vault of that database?",
             )
-        _, domain, name, randomized, casefold, codec, path, *_ = registered[identifier]
+        _, domain, name, randomized, casefold, codec, path, normalize, *_ = registered[identifier]
         found.append(
             Holder(
                 schema,
@@ -125,6 +126,7 @@ async def holders(app: Connection, vault: Connection) -> list[Holder]:
                 casefold,
                 codec,
                 path,
+                normalize,
             )
         )
     return found

@@ -17,6 +17,7 @@ import msgspec
 from pgnym.audit.log import AuditLog
 from pgnym.audit.reading import Filter, read
 from pgnym.audit.records import Action, Actor, AuditRecord
+from pgnym.policy.normalizing import normalized
 from pgnym.privacy import rendering
 from pgnym.privacy.access import Guise, acting
 from pgnym.privacy.connectors.known import Known, concerned, reported
@@ -215,7 +216,9 @@ class Reporter:
                 hint="Give the subject's ID.",
             )
         try:
-            same = self.identity(holder.codec_oid, text.encode(), holder.casefold)
+            same = self.identity(
+                holder.codec_oid, normalized(holder.normalize, text.encode()), holder.casefold
+            )
         except (ValueError, ArithmeticError):
             raise PrivacyError(
                 f"that is no value of the type of {holder.name}", hint="Spell it as PostgreSQL shows it."

@@ -21,6 +21,7 @@ class Protection:
     starts with (``pn1`` and three base32 characters). ``type_oid`` and ``typmod`` are the original type that clients are
     shown; ``codec_oid`` is the built-in type whose text and binary formats it has (``citext`` has those of ``text``).
     ``stored_oid`` is the type the column has now. ``casefold``: values are stored and compared case-folded.
+    ``normalize``: by which other rule they are brought into one spelling (``email``, ``phone``), "" for none.
     ``collation``: the column's, None where its type has none. ``array``: the column is an array of such values; types and
     modifier are those of its elements. ``id``: of the registry's row; the CHECK is named by it. ``path``: of what lies
     within a jsonb column. ``union``: further columns
@@ -44,6 +45,7 @@ class Protection:
     path: Path = ()
     union: tuple[Protection, ...] = ()
     order_index: bool = False
+    normalize: str = ""
 
     @property
     def columns(self) -> frozenset[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from pgnym.semantics.expression import Call, Collation, Constant, Expression, Value
 from pgnym.semantics.signatures import resolve
+from pgnym.sql.catalog import Protection
 from pgnym.sql.collating import DEFAULT
 from pgnym.sql.content_expressions import (
     holds_value,
@@ -40,6 +41,7 @@ from pgnym.sql.types import array_of, element_of, find_type, type_name_parts
 BOOLEAN = Plain("a boolean", 16)
 _BOOL, _INT4, _NUMERIC, _TEXT, _VARCHAR = 16, 23, 1700, 25, 1043
 _EQUALITY = frozenset(("=", "<>", "!="))
+_ANY_EQUALITY = _EQUALITY | {"nullif", "is distinct from", "is not distinct from"}
 _BYTEWISE = frozenset(("C", "POSIX", "ucs_basic"))
 # citext compares without case (citext--1.4.sql); of what it does otherwise only this is offered.
 _CASELESS = {
@@ -511,8 +513,8 @@ class _Builder:
     def _apply(self, name: str, parts: Sequence[_Part]) -> _Part:
         """A function or operator of parts, resolved as PostgreSQL resolves it."""
         token = self.taken.value
-        if token is not None and token.protection.casefold:
-            name = self._caseless(name, parts)
+        if token is not None:
+            name = self._respelled(name, parts, token.protection)
         signature = resolve(name, [part.type_oid for part in parts])
         if signature is None:
             raise _Unfit
@@ -527,12 +529,18 @@ class _Builder:
         return _Part(Call(name, tuple(arguments), result, collation), result, collation, explicit)
 
     @staticmethod
-    def _caseless(name: str, parts: Sequence[_Part]) -> str:
-        """What citext does in place of an operator of text."""
-        if any(isinstance(part.expression, Value) for part in parts):
-            if name not in _CASELESS:
-                raise _Unfit
+    def _respelled(name: str, parts: Sequence[_Part], protection: Protection) -> str:
+        """What is done with a value that is kept in one spelling of several, in place of an operator of text.
+
+        Without regard to case it is what citext does. In an e-mail address case says nothing either; else it is a text.
+        """
+        caseless = protection.casefold or protection.normalize == "email"
+        if not (caseless or protection.normalize) or not any(isinstance(p.expression, Value) for p in parts):
+            return name
+        if caseless and name in _CASELESS:
             return _CASELESS[name]
+        if protection.casefold or name in _ANY_EQUALITY:
+            raise _Unfit
         return name
 
 

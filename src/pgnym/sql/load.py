@@ -68,7 +68,7 @@ SELECT c.conrelid::pg_catalog.int8, c.conname::pg_catalog.text, c.conkey::pg_cat
 REGISTRY = """
 SELECT c.id, c.schema_name, c.table_name, c.column_name, d.id, d.name, d.randomized,
        c.type_oid::pg_catalog.int8, c.typmod, c.codec_oid::pg_catalog.int8, c.casefold, c.state, c.path,
-       CASE WHEN 'order' = ANY (d.built) THEN d.order_by::pg_catalog.text END
+       CASE WHEN 'order' = ANY (d.built) THEN d.order_by::pg_catalog.text END, c.normalize
   FROM vault.protected_column c JOIN vault.domain d ON d.id = c.domain_id
  ORDER BY c.id
 """
@@ -146,6 +146,7 @@ class _Registered:
     state: str
     path: str
     order: str | None = None
+    normalize: str = ""
 
     def protection(
         self, stored_oid: int, stored_typmod: int, collation: Collation | None, types: Mapping[int, Type]
@@ -177,6 +178,7 @@ class _Registered:
             and not element
             and not self.path
             and OrderScheme.read(self.order) == OrderScheme.of(codec_oid, collation, self.casefold),
+            normalize=self.normalize,
         )
 
 
