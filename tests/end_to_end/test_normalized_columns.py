@@ -153,11 +153,11 @@ def test_equal_addresses_are_not_unique(app: psycopg.Connection[Any]) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "INSERT INTO person (id, mail) VALUES (30, 'secret nonsense')",
-        "UPDATE person SET mail = 'secret nonsense'",
-        "INSERT INTO person (id, phone) VALUES (30, 'secret 12')",
-        "INSERT INTO letter (id, tags) VALUES (30, '{ann@x.org,secret nonsense}')",
-        'INSERT INTO letter (id, doc) VALUES (30, \'{"to": "secret nonsense"}\')',
+        "INSERT INTO person (id, mail) VALUES (30, 'hidden nonsense')",
+        "UPDATE person SET mail = 'hidden nonsense'",
+        "INSERT INTO person (id, phone) VALUES (30, 'hidden 12')",
+        "INSERT INTO letter (id, tags) VALUES (30, '{ann@x.org,hidden nonsense}')",
+        'INSERT INTO letter (id, doc) VALUES (30, \'{"to": "hidden nonsense"}\')',
     ],
 )
 def test_what_is_neither_is_not_stored(
@@ -167,8 +167,8 @@ def test_what_is_neither_is_not_stored(
         app.execute(statement.encode())
     said = caught.value.diag
     assert "is not a" in (said.message_primary or "")
-    assert "secret" not in f"{said.message_primary}{said.message_detail}{said.message_hint}"
-    assert "secret nonsense" not in postgres.log_text()
+    assert "hidden" not in f"{said.message_primary}{said.message_detail}{said.message_hint}"
+    assert "hidden nonsense" not in postgres.log_text()
 
 
 def test_copy_of_what_is_neither_stores_nothing(app: psycopg.Connection[Any], gateway: Gateway) -> None:
