@@ -12,7 +12,7 @@ import pytest
 
 from pgnym.semantics.expression import Collation
 from pgnym.semantics.order_scheme import OrderScheme
-from pgnym.vault import order_codes, order_tables, orders, tokens
+from pgnym.vault import order_codes, order_sample, order_tables, tokens
 from pgnym.vault.errors import VaultError
 from pgnym.vault.store import TenantVault
 from support.cluster import Cluster
@@ -231,6 +231,77 @@ def test_a_code_that_would_be_too_long_is_refused(
     run(postgres, database, scenario)
 
 
+def test_gateways_that_go_on_one_run_agree(postgres: Cluster, database: str) -> None:
+    """Where values come one behind the other nobody looks whether another gateway was there; the lock tells."""
+
+    async def scenario(made: VaultDatabase) -> None:
+        async with made.owner() as owner, made.vault() as one, made.vault() as other:
+            await declare(owner, made.gateway)
+            tenants = [await one.tenant("main"), await other.tenant("main")]
+            await until(lambda: all(v.watch.listening for v in (one, other)))
+            for n in range(20):  # a run is recognized
+                await tenants[0].put(tokenized(tenants[0], [b"n%04d" % n]))
+            await tenants[1].put(tokenized(tenants[1], [b"n0019a", b"n0030"]))
+            for n in range(20, 60):
+                await tenants[n % 3 == 0].put(tokenized(tenants[n % 3 == 0], [b"n%04d" % n]))
+            expected = sorted([*(b"n%04d" % n for n in range(60)), b"n0019a"])
+            assert await in_order(owner, tenants[0]) == expected
+
+    run(postgres, database, scenario)
+
+
+def test_values_of_many_callers_are_placed_together(
+    postgres: Cluster, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What can't be placed is the error of who stores it, not of those beside him."""
+    monkeypatch.setattr(order_codes, "LONGEST", 9)
+
+    async def scenario(made: VaultDatabase) -> None:
+        async with made.owner() as owner, made.vault() as vault:
+            await declare(owner, made.gateway)
+            tenant = await vault.tenant("main")
+            await tenant.put(tokenized(tenant, [b"a", b"c"]))
+            low, high = (tenant.token(PREFIX, value).decode() for value in (b"a", b"c"))
+            start = order_codes.tenant_prefix(tenant.id)
+            narrow = f"UPDATE pgnym.codes_{NAME} SET code = $2 WHERE token = $1"
+            await owner.execute(narrow, low, f"{start}5555551")
+            await owner.execute(narrow, high, f"{start}5555552")
+            tenant.forget(None)
+            values = [b"%d" % n for n in range(10)] + [b"b%d" % n for n in range(100)]
+            ended = await asyncio.gather(
+                *(tenant.put(tokenized(tenant, [value])) for value in values), return_exceptions=True
+            )
+            failed = [value for value, error in zip(values, ended, strict=True) if error is not None]
+            assert failed == values[10:]
+            assert all(isinstance(error, VaultError) for error in ended if error is not None)
+            assert await in_order(owner, tenant) == sorted({*values, b"a", b"c"} - set(failed))
+
+    run(postgres, database, scenario)
+
+
+def test_a_token_that_has_a_code_keeps_it(postgres: Cluster, database: str) -> None:
+    """Its value was gone, and comes again; what is beside it is placed by the code that it has."""
+
+    async def scenario(made: VaultDatabase) -> None:
+        async with made.owner() as owner, made.vault() as vault:
+            await declare(owner, made.gateway)
+            tenant = await vault.tenant("main")
+            await tenant.put(tokenized(tenant, [b"b", b"m", b"z"]))
+            codes = dict(await owner.fetch(CODES))
+            (token,) = tokenized(tenant, [b"m"])
+            async with owner.transaction():
+                await owner.execute("SELECT set_config('pgnym.tenant', $1, true)", str(tenant.id))
+                await owner.execute("DELETE FROM vault.value WHERE token = $1", token.decode())
+            tenant.forget(None)
+            await tenant.put(tokenized(tenant, [b"m"]))
+            assert dict(await owner.fetch(CODES)) == codes
+            for n in range(30):
+                await tenant.put(tokenized(tenant, [b"l%02d" % n, b"n%02d" % n]))
+            assert len(await in_order(owner, tenant)) == 63
+
+    run(postgres, database, scenario)
+
+
 def test_nobody_but_the_gateway_may_use_it(postgres: Cluster, database: str) -> None:
     async def scenario(made: VaultDatabase) -> None:
         async with made.owner() as owner, made.vault() as vault:
@@ -259,8 +330,8 @@ def test_nobody_but_the_gateway_may_use_it(postgres: Cluster, database: str) -> 
 
 
 def test_the_sample_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(orders, "SAMPLE", 100)
-    sample = orders.Sample()
+    monkeypatch.setattr(order_sample, "SAMPLE", 100)
+    sample = order_sample.Sample()
     for number in range(5000):
         sample.add(number * 7919 % 10007, f"c{number}", b"t")
     assert len(sample.keys) <= 100

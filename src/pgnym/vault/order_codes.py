@@ -153,3 +153,7 @@ class Runs:
     def falling(self, high: str) -> bool:
         """Whether what comes before that code goes on a run."""
         return self._falling.get(high, 0) >= _CERTAIN
+
+    def running(self, low: str, high: str) -> bool:
+        """Whether what comes between two codes goes on a run."""
+        return self.rising(low) or self.falling(high)

@@ -114,26 +114,29 @@ $$;
 CREATE FUNCTION pgnym.codes_between_%(name)s(
     lows text[], highs text[], places text[], ends text[], numbers integer[], few integer
 ) RETURNS TABLE (number integer, token text, code text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT 0, '', v.version::text FROM pgnym.codes_version_%(name)s v
-    UNION ALL
-    SELECT g.n::integer, f.token, f.code FROM unnest(lows, highs) WITH ORDINALITY AS g (low, high, n)
-    CROSS JOIN LATERAL (
-        SELECT c.token, c.code FROM pgnym.codes_%(name)s c
-        WHERE c.code > g.low COLLATE "C" AND c.code < g.high COLLATE "C" ORDER BY c.code LIMIT few
-    ) f
-    UNION ALL
-    SELECT p.n, f.token, f.code FROM unnest(places, ends, numbers) AS p (place, high, n)
-    CROSS JOIN LATERAL (
-        SELECT c.token, c.code FROM pgnym.codes_%(name)s c
-        WHERE c.code >= p.place COLLATE "C" AND c.code < p.high COLLATE "C" ORDER BY c.code LIMIT 1
-    ) f
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT 0, '', v.version::text FROM pgnym.codes_version_%(name)s v;
+    RETURN QUERY SELECT g.n::integer, f.token, f.code
+        FROM unnest(lows, highs) WITH ORDINALITY AS g (low, high, n)
+        CROSS JOIN LATERAL (
+            SELECT c.token, c.code FROM pgnym.codes_%(name)s c
+            WHERE c.code > g.low COLLATE "C" AND c.code < g.high COLLATE "C" ORDER BY c.code LIMIT few
+        ) f;
+    RETURN QUERY SELECT p.n, f.token, f.code FROM unnest(places, ends, numbers) AS p (place, high, n)
+        CROSS JOIN LATERAL (
+            SELECT c.token, c.code FROM pgnym.codes_%(name)s c
+            WHERE c.code >= p.place COLLATE "C" AND c.code < p.high COLLATE "C" ORDER BY c.code LIMIT 1
+        ) f;
+END
 $$;
 
 CREATE FUNCTION pgnym.codes_add_%(name)s(
     relaxed boolean, known integer, tokens text[], codes text[], lows text[], highs text[]
-) RETURNS SETOF text
+) RETURNS TABLE (token text, code text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
 BEGIN
     IF relaxed THEN
         PERFORM set_config('synchronous_commit', 'off', true);
@@ -146,9 +149,9 @@ BEGIN
                 WHERE c.code > u.low COLLATE "C" AND c.code < u.high COLLATE "C")
             ON CONFLICT DO NOTHING;
     END IF;
-    RETURN QUERY SELECT v.version::text FROM pgnym.codes_version_%(name)s v;
-    RETURN QUERY SELECT t FROM unnest(tokens) t
-        WHERE NOT EXISTS (SELECT FROM pgnym.codes_%(name)s c WHERE c.token = t COLLATE "C");
+    RETURN QUERY SELECT '', v.version::text FROM pgnym.codes_version_%(name)s v;
+    RETURN QUERY SELECT c.token, c.code FROM unnest(tokens) t
+        JOIN pgnym.codes_%(name)s c ON c.token = t COLLATE "C";
 END
 $$;
 

@@ -2,9 +2,10 @@
 
 A gateway that holds a new value has to find its neighbours among millions, which only it can compare. It keeps a sorted
 sample of the domain in memory, asks the server for codes between two neighbours of the sample, opens the values that come
-back, and so narrows the gap down, thirty times a round, until nothing is between. Many values at once share the rounds. The
-code is stored under the domain's lock if the gap is empty still; else it is narrowed down once more. So two gateways can't
-give codes that contradict each other, and none needs to know of another.
+back, and so narrows the gap down, some forty times a round, until nothing is between. Many values at once share the rounds,
+also those of several sessions. The code is stored under the domain's lock if the gap is empty still; else it is narrowed
+down once more. So two gateways can't give codes that contradict each other, and none needs to know of another. Where one
+value comes behind the other, nothing is asked before: the lock tells.
 
 Codes of values that are not in the vault any more (an erasure that was killed, a purge) are in the way: nobody can tell
 where they belong. They are deleted, under the lock, and only if the value is not there then: whoever puts it again stores
@@ -13,8 +14,6 @@ the value before he asks for its code, under the same lock.
 
 from __future__ import annotations
 
-import asyncio
-from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,22 +23,25 @@ import asyncpg
 from pgnym.semantics.errors import EvaluationError
 from pgnym.semantics.order_scheme import OrderScheme
 from pgnym.vault import order_codes, order_tables
+from pgnym.vault.batch import Batcher
 from pgnym.vault.connection import Connector, Lane, LanePool
-from pgnym.vault.errors import VaultError
+from pgnym.vault.errors import VaultError, VaultUnavailable
 from pgnym.vault.indexes import Indexes, IndexesChanged
 from pgnym.vault.lanes import Get as SealedGet
 from pgnym.vault.lanes import Sealed
 from pgnym.vault.order_codes import END, Runs
+from pgnym.vault.order_sample import Gap, Sample
 from pgnym.vault.tokens import PREFIX_LENGTH, domain_id
 from pgnym.vault.watch import Watch
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
-SAMPLE = 20_000
-"""Values of a domain in memory, at most."""
-_AT_ONCE = 500  # values that are placed together
-_SOME, _PROBES = 8, 24  # codes asked for from the beginning of a gap, and spread over it
+_AT_ONCE = 1000  # values that are placed together
+_SOME = 16  # codes asked for from the beginning of a gap: if there are fewer, these are all
+_PROBES, _FEW_PROBES, _ALL_PROBES = 24, 4, 2000  # codes that are spread over a gap: for few, for many, in all
+_MANY = 20  # gaps that are asked about at once
+_CACHED = 1000  # values that may push others out of the cache
 _ROUNDS = 400  # far more than the longest code has digits to tell apart
 _TRIES = 50  # to find a gap that is empty still
 NULL_PLACE = b"?"
@@ -47,53 +49,6 @@ NULL_PLACE = b"?"
 Get = Callable[[Sequence[bytes]], Awaitable[Mapping[bytes, bytes]]]
 OpenRead = Callable[[Callable[[], Awaitable[Sequence[Sealed]]]], Awaitable[list[tuple[bytes, bytes]]]]
 Key = Callable[[bytes], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Between two codes; with their tokens, b"" where there is none. ``exact``: the code of an equal value."""
-
-    low: str
-    high: str
-    low_token: bytes = b""
-    high_token: bytes = b""
-    exact: str | None = None
-    exact_token: bytes = b""
-
-
-class Sample:
-    """Some values of a domain, by their keys, with token and code."""
-
-    def __init__(self) -> None:
-        self.keys: list[Any] = []
-        self.entries: list[tuple[str, bytes]] = []  # code, token
-
-    def add(self, key: Any, code: str, token: bytes) -> None:
-        """Keep one more."""
-        at = bisect_left(self.keys, key)
-        if at < len(self.keys) and self.keys[at] == key:
-            return
-        self.keys.insert(at, key)
-        self.entries.insert(at, (code, token))
-        if len(self.keys) > SAMPLE:
-            self.keys = self.keys[::2]
-            self.entries = self.entries[::2]
-
-    def around(self, key: Any, prefix: str) -> Gap:
-        """What is known to be next to a key."""
-        at = bisect_left(self.keys, key)
-        low, low_token = self.entries[at - 1] if at else (prefix, b"")
-        if at == len(self.keys):
-            return Gap(low, prefix + END, low_token)
-        code, token = self.entries[at]
-        if self.keys[at] == key:
-            return Gap(low, prefix + END, low_token, b"", code, token)
-        return Gap(low, code, low_token, token)
-
-    def clear(self) -> None:
-        """Forget all."""
-        self.keys.clear()
-        self.entries.clear()
 
 
 class Around(Protocol):
@@ -144,27 +99,32 @@ class DomainOrder:
         self._get = vault.get
         self._get_stored = vault.stored
         self._vault = vault.vault
-        self._lock = asyncio.Lock()
+        self._all = Gap(self._prefix, self._prefix + END)
         self._sample = Sample()
+        self._narrow = False  # whether gaps that many values belong into were read as a whole
         self._version = 0
         self._runs = Runs()
         self._forgets = 0
+        # One at a time: of two that place neighbours side by side, one would have to do it again.
+        self._placing: Batcher[Mapping[bytes, bytes], VaultError | None] = Batcher(
+            [self._place], limit=_AT_ONCE, weight=len
+        )
 
-    async def ensure(self, values: Mapping[bytes, bytes]) -> None:
+    async def ensure(self, values: Mapping[bytes, bytes], *, new: bool = False) -> None:
         """See that values (by token; they are in the vault) have codes. Committed on return.
 
-        Errors: VaultUnavailable, VaultError (also where this machine can't tell the order).
+        ``new``: they weren't in the vault before, so that most have none. Errors: VaultUnavailable, VaultError (also where
+        this machine can't tell the order).
         """
-        key = self._key()
         tokens = list(values)
         for start in range(0, len(tokens), _AT_ONCE):
             some = tokens[start : start + _AT_ONCE]
-            missing = await self._pool.run(lambda connection, some=some: self._missing(connection, some))  # type: ignore[misc]
-            if not missing:
-                continue
-            async with self._lock:  # of two that place values side by side, one would have to do it again
-                keyed = sorted(((key(values[token]), token) for token in missing), key=lambda pair: pair[0])
-                await self._add(key, keyed)
+            if not new:
+                some = await self._pool.run(lambda connection, some=some: self._missing(connection, some))  # type: ignore[misc]
+            if some:
+                error = await self._placing.submit({token: values[token] for token in some})
+                if error is not None:
+                    raise error
 
     async def place(self, value: bytes | None) -> bytes:
         """Where a canonical value is or would be, for ``pgnym.place_…``; ``NULL_PLACE`` for None. Errors: as ``ensure``."""
@@ -199,9 +159,23 @@ class DomainOrder:
 
     # -- placing -------------------------------------------------------------------------------------------
 
-    async def _add(self, key: Key, keyed: list[tuple[Any, bytes]]) -> None:
-        for _ in range(_TRIES):
-            gaps = await self._gaps(key, [k for k, _ in keyed])
+    async def _place(self, items: list[Mapping[bytes, bytes]]) -> list[VaultError | None]:
+        """Places the values of several callers at once; what can't be for one of them is his error alone."""
+        key = self._key()
+        try:
+            await self._add(key, {token: value for item in items for token, value in item.items()})
+        except VaultUnavailable:
+            raise
+        except VaultError as error:
+            if len(items) == 1:
+                return [error]
+            return [(await self._place([item]))[0] for item in items]
+        return [None] * len(items)
+
+    async def _add(self, key: Key, values: Mapping[bytes, bytes]) -> None:
+        keyed = sorted(((key(value), token) for token, value in values.items()), key=lambda pair: pair[0])
+        for attempt in range(_TRIES):
+            gaps = await self._gaps(key, [k for k, _ in keyed], guess=not attempt)
             version = self._version
             entries: list[tuple[Any, bytes, str, Gap]] = []
             at = 0
@@ -212,16 +186,15 @@ class DomainOrder:
                 entries += self._coded(keyed[at:end], gap)
                 at = end
             forgets = self._forgets
-            now, missing = await self._pool.run(lambda c, v=version, e=entries: self._insert(c, v, e))  # type: ignore[misc]
-            left = set(missing)
+            now, codes = await self._pool.run(lambda c, v=version, e=entries: self._insert(c, v, e))  # type: ignore[misc]
             if now != version:
                 self._sample.clear()
                 self._version = now
-                continue
-            for k, token, code, _ in entries:
-                if token not in left and forgets == self._forgets and self._vault.watch.listening:
-                    self._sample.add(k, code, token)
-            keyed = [pair for pair in keyed if pair[1] in left]
+            elif forgets == self._forgets and self._vault.watch.listening:
+                for k, token, _, _ in entries:
+                    if token in codes:
+                        self._sample.add(k, codes[token], token)
+            keyed = [pair for pair in keyed if pair[1] not in codes]
             if not keyed:
                 return
         raise VaultError(
@@ -261,46 +234,69 @@ class DomainOrder:
             entries.append((k, token, code, gap))
         return entries
 
-    async def _gaps(self, key: Key, keys: Sequence[Any]) -> list[Gap]:
-        """The gap of each key, with nothing between as of now."""
+    async def _gaps(self, key: Key, keys: Sequence[Any], *, guess: bool = False) -> list[Gap]:
+        """The gap of each key, with nothing between as of now. ``guess``: where values come one behind the other, it isn't
+        looked whether there is."""
         sample = self._sample if self._vault.watch.listening else Sample()
         found: dict[int, Gap] = {}
-        open_ = list(range(len(keys)))
-        for _ in range(_ROUNDS):
-            around = {n: sample.around(keys[n], self._prefix) for n in open_}
+        for turn in range(_ROUNDS):
+            around = {n: sample.around(keys[n], self._all) for n in range(len(keys)) if n not in found}
             found.update((n, gap) for n, gap in around.items() if gap.exact is not None)
-            asked = list(dict.fromkeys(gap for gap in around.values() if gap.exact is None))
+            if guess and not turn:
+                found.update((n, gap) for n, gap in around.items() if self._runs.running(gap.low, gap.high))
+            asked = list(dict.fromkeys(gap for n, gap in around.items() if n not in found))
             if not asked:
                 return [found[n] for n in range(len(keys))]
-            version, rows = await self._pool.run(lambda connection, a=asked: self._between(connection, a))  # type: ignore[misc]
+            probes = self._probes(len(asked), turn)
+            version, rows = await self._pool.run(lambda c, a=asked, p=probes: self._between(c, a, p))  # type: ignore[misc]
             if version != self._version:
                 sample.clear()
                 self._version = version
                 found.clear()
-                open_ = list(range(len(keys)))
                 continue
-            filled = {asked[number - 1] for number, _, _ in rows}
-            for n in open_:
-                gap = around[n]
-                if gap.exact is None and gap not in filled:
-                    found[n] = gap
-            open_ = [n for n in open_ if n not in found]
-            await self._learn(key, sample, {token: code for _, token, code in rows})
+            read: dict[Gap, list[bytes]] = {gap: [] for gap in asked}
+            for number, token, _ in rows:
+                if number > 0:
+                    read[asked[number - 1]].append(token)
+            values = await self._learn(key, {token: code for _, token, code in rows})
+            if values is None:
+                continue  # some were erased meanwhile, perhaps; the next round shows the rest
+            whole = {gap: _inner(tokens, values) for gap, tokens in read.items() if len(tokens) < _SOME}
+            found.update(
+                (n, whole[gap].around(keys[n], gap))
+                for n, gap in around.items()
+                if n not in found and gap in whole
+            )
+            many = len(asked) > _MANY
+            if many and not turn:
+                self._narrow = len(whole) > len(asked) * 3 // 4
+            # Of many values not all that was read on the way is worth keeping, but what is next to them.
+            ends = {t for n in around if n in found for t in (found[n].low_token, found[n].high_token)}
+            for number, token, code in rows:
+                if not many or asked[abs(number) - 1] not in whole or token in ends:
+                    sample.add(values[token][0], code, token)
         raise VaultError(
             f"the order index of domain {domain_id(self._domain)} can't be searched",
             hint="Run `pgnym apply`.",
         )
 
-    async def _learn(self, key: Key, sample: Sample, codes: Mapping[bytes, str]) -> None:
+    def _probes(self, gaps: int, turn: int) -> int:
+        """How many codes to ask for that are spread over each of so many gaps."""
+        if gaps <= _MANY:
+            return _PROBES
+        return 0 if self._narrow and not turn else max(_FEW_PROBES, min(_PROBES, _ALL_PROBES // gaps))
+
+    async def _learn(self, key: Key, codes: Mapping[bytes, str]) -> dict[bytes, tuple[Any, str]] | None:
+        """The keys and codes of tokens; None if values were forgotten or gone meanwhile."""
         forgets = self._forgets
-        values = await self._get(list(codes)) if codes else {}
+        get = self._get if len(codes) <= _CACHED else self._get_stored
+        values = await get(list(codes)) if codes else {}
         gone = [token for token in codes if token not in values]
         if gone:
             await self.drop(gone)
-        if forgets != self._forgets:
-            return  # some of them were erased meanwhile, perhaps; the next round shows the rest
-        for token, value in values.items():
-            sample.add(key(value), codes[token], token)
+        if gone or forgets != self._forgets:
+            return None
+        return {token: (key(value), codes[token]) for token, value in values.items()}
 
     # -- statements ----------------------------------------------------------------------------------------
 
@@ -311,17 +307,19 @@ class DomainOrder:
         return [row[0].encode("ascii") for row in rows]
 
     async def _between(
-        self, connection: Connection, gaps: Sequence[Gap]
+        self, connection: Connection, gaps: Sequence[Gap], probes: int
     ) -> tuple[int, list[tuple[int, bytes, str]]]:
+        """The version of all codes, and some codes with their tokens: the first of a gap with its number, from 1; the others
+        with the number made negative."""
         first = len(self._prefix)
         places: list[str] = []
         ends: list[str] = []
         numbers: list[int] = []
         for number, gap in enumerate(gaps, 1):
-            found = order_codes.probes(gap.low[first:], gap.high[first:], _PROBES)
+            found = order_codes.probes(gap.low[first:], gap.high[first:], probes) if probes else []
             places += [self._prefix + place for place in found]
             ends += [gap.high] * len(found)
-            numbers += [number] * len(found)
+            numbers += [-number] * len(found)
         (_, _, version), *rows = await connection.fetch(
             f"SELECT * FROM pgnym.codes_between_{self._name}($1, $2, $3, $4, $5, $6)",  # noqa: S608 - of base32 digits
             [gap.low for gap in gaps],
@@ -335,9 +333,10 @@ class DomainOrder:
 
     async def _insert(
         self, connection: Connection, version: int, entries: Sequence[tuple[Any, bytes, str, Gap]]
-    ) -> tuple[int, list[bytes]]:
-        (version_now,), *rows = await connection.fetch(
-            f"SELECT pgnym.codes_add_{self._name}($1, $2, $3, $4, $5, $6)",
+    ) -> tuple[int, dict[bytes, str]]:
+        """The version of all codes, and those that the tokens have now."""
+        (_, version_now), *rows = await connection.fetch(
+            f"SELECT * FROM pgnym.codes_add_{self._name}($1, $2, $3, $4, $5, $6)",  # noqa: S608 - of base32 digits
             self._vault.same_cluster,
             version,
             [token.decode("ascii") for _, token, _, _ in entries],
@@ -345,7 +344,7 @@ class DomainOrder:
             [gap.low for _, _, _, gap in entries],
             [gap.high for _, _, _, gap in entries],
         )
-        return int(version_now), [row[0].encode("ascii") for row in rows]
+        return int(version_now), {token.encode("ascii"): code for token, code in rows}
 
     async def _drop(self, connection: Connection, tokens: Sequence[bytes]) -> None:
         async with connection.transaction():
@@ -383,14 +382,21 @@ class TenantOrders:
         self._domains: dict[bytes, DomainOrder] = {}
 
     async def ensure(
-        self, orders: Mapping[bytes, OrderScheme], tokens: Iterable[bytes], values: Mapping[bytes, bytes]
+        self,
+        orders: Mapping[bytes, OrderScheme],
+        tokens: Iterable[bytes],
+        values: Mapping[bytes, bytes],
+        *,
+        new: bool = False,
     ) -> None:
-        """See that those tokens that belong to ordered domains have codes. Errors: as ``DomainOrder.ensure``."""
+        """See that those tokens that belong to ordered domains have codes. As ``DomainOrder.ensure`` in all else."""
         if self._codes.later:
             return
         for prefix, group in _by_domain(tokens).items():
             if prefix in orders:
-                await self._of(prefix, orders[prefix]).ensure({token: values[token] for token in group})
+                await self._of(prefix, orders[prefix]).ensure(
+                    {token: values[token] for token in group}, new=new
+                )
 
     async def place(self, prefix: bytes, value: bytes | None) -> bytes:
         """Where a canonical value is or would be among those of a domain: what ``pgnym.place_…`` takes.
@@ -427,6 +433,15 @@ class TenantOrders:
                 raise VaultError("this process can't store values of domains that have an order index")
             known = self._domains[prefix] = DomainOrder(self._codes.pool, prefix, scheme, self._values)
         return known
+
+
+def _inner(tokens: Iterable[bytes], values: Mapping[bytes, tuple[Any, str]]) -> Sample:
+    """Those tokens, with keys and codes, in order."""
+    inner = Sample()
+    for k, code, token in sorted(((*values[token], token) for token in tokens), key=lambda entry: entry[1]):
+        inner.keys.append(k)
+        inner.entries.append((code, token))
+    return inner
 
 
 def _by_domain(tokens: Iterable[bytes]) -> dict[bytes, list[bytes]]:

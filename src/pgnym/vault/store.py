@@ -422,7 +422,7 @@ class TenantVault:
                     raise
                 await self._vault.read_indexes(indexes)
         if indexes.orders:
-            await self.orders.ensure(indexes.orders, tokens, values)
+            await self.orders.ensure(indexes.orders, tokens, values, new=all_new)
         if forgets != self._forgets or not self._vault.watch.listening:
             return
         if self._vault.same_cluster:
