@@ -287,14 +287,14 @@ def test_a_token_that_has_a_code_keeps_it(postgres: Cluster, database: str) -> N
             await declare(owner, made.gateway)
             tenant = await vault.tenant("main")
             await tenant.put(tokenized(tenant, [b"b", b"m", b"z"]))
-            codes = dict(await owner.fetch(CODES))
+            codes = [tuple(row) for row in await owner.fetch(CODES)]
             (token,) = tokenized(tenant, [b"m"])
             async with owner.transaction():
                 await owner.execute("SELECT set_config('pgnym.tenant', $1, true)", str(tenant.id))
                 await owner.execute("DELETE FROM vault.value WHERE token = $1", token.decode())
             tenant.forget(None)
             await tenant.put(tokenized(tenant, [b"m"]))
-            assert dict(await owner.fetch(CODES)) == codes
+            assert [tuple(row) for row in await owner.fetch(CODES)] == codes
             for n in range(30):
                 await tenant.put(tokenized(tenant, [b"l%02d" % n, b"n%02d" % n]))
             assert len(await in_order(owner, tenant)) == 63
