@@ -111,6 +111,27 @@ def test_a_value_that_is_put_again_stays(world: World) -> None:
         assert session.execute("SELECT count(*) FROM t WHERE mail = 'bob@example.org'").fetchone() == (1,)
 
 
+def test_the_codes_of_an_order_index_go_with_the_values(world: World) -> None:
+    """Also those of a deletion that was killed between value and code."""
+    columns = {"mail": {"domain": "mail", "search": ["equality", "order"]}, "tags": {"domain": "tag"}}
+    world.made.config["tables"] = {"public.t": {"columns": columns}}
+    world.made.apply()
+    (table,) = world.sql("SELECT relname FROM pg_class WHERE relname ~ '^codes_[a-z2-7]{3}$'").splitlines()
+    tokens = f"SELECT string_agg(token, ' ' ORDER BY code) FROM pgnym.{table}"
+    ann, bob, cy = world.sql(tokens).split()
+    with world.session() as session:
+        session.execute("DELETE FROM t WHERE id IN (2, 3)")
+        world.age()
+        assert world.purge("--dry-run").returncode == 0
+        assert world.sql(tokens) == f"{ann} {bob} {cy}"
+        # As if it had been killed between the two.
+        world.sql(f"DELETE FROM vault.value WHERE token = '{cy}'")
+        assert world.purge().stdout == "main: 1 of mail, 1 of tag deleted\n"
+        assert world.sql(tokens) == ann
+        session.execute("INSERT INTO t VALUES (6, 'bob@example.org'), (7, 'aaron@example.org')")
+        assert session.execute("SELECT id FROM t ORDER BY mail").fetchall() == [(7,), (1,), (6,)]
+
+
 def waiting(world: World) -> bool:
     """Whether a purge has its lock and waits."""
     query = (

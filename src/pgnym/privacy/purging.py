@@ -68,7 +68,11 @@ class Purger:
         if not await self.vault.fetchval("SELECT pg_catalog.pg_try_advisory_lock($1)", locks.PURGE):
             raise PrivacyError("another purge is at work", hint="Wait until it has ended.")
         try:
-            return await self._purge(dry_run)
+            found = await self._purge(dry_run)
+            if not dry_run:
+                # Codes in order indexes: also those that an erasure or a purge has left that was killed in between.
+                await self.tenant.orders.sweep()
+            return found
         finally:
             await self.vault.execute("SELECT pg_catalog.pg_advisory_unlock($1)", locks.PURGE)
 
@@ -121,4 +125,5 @@ class Purger:
                         text=f"{len(gone)} values that no row holds were deleted",
                     )
                 )  # fmt: skip
+        await self.tenant.orders.drop(gone)
         return gone

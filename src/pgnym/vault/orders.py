@@ -41,6 +41,7 @@ _AT_ONCE = 1000  # values that are placed together
 _SOME = 16  # codes asked for from the beginning of a gap: if there are fewer, these are all
 _PROBES, _FEW_PROBES, _ALL_PROBES = 24, 4, 2000  # codes that are spread over a gap: for few, for many, in all
 _MANY = 20  # gaps that are asked about at once
+_SWEPT = 5000  # codes that are looked at in one round trip
 _CACHED = 1000  # values that may push others out of the cache
 _ROUNDS = 400  # far more than the longest code has digits to tell apart
 _TRIES = 50  # to find a gap that is empty still
@@ -86,6 +87,11 @@ class TenantValues:
         """The values that are in the vault now."""
         return dict(await self.open_read(lambda: self.vault.get_sealed((self.tenant, tokens))))
 
+    async def gone(self, tokens: Sequence[bytes]) -> list[bytes]:
+        """Those of the tokens that have no value in the vault now."""
+        there = {token for token, _, _ in await self.vault.get_sealed((self.tenant, tokens))}
+        return [token for token in tokens if token not in there]
+
 
 class DomainOrder:
     """The codes of one tenant's values in one domain."""
@@ -98,6 +104,7 @@ class DomainOrder:
         self._prefix = order_codes.tenant_prefix(vault.tenant)
         self._get = vault.get
         self._get_stored = vault.stored
+        self._gone = vault.gone
         self._vault = vault.vault
         self._all = Gap(self._prefix, self._prefix + END)
         self._sample = Sample()
@@ -142,6 +149,23 @@ class DomainOrder:
         """Delete the codes of those tokens whose values are not in the vault any more."""
         listed = list(tokens)
         await self._pool.run(lambda connection: self._drop(connection, listed))
+
+    async def sweep(self) -> None:
+        """Delete the codes of all tokens whose values are not in the vault: of deletions that were killed in between."""
+        low = self._prefix
+
+        async def following(connection: Connection) -> tuple[int, list[tuple[int, bytes, str]]]:
+            return await self._between(connection, [Gap(low, self._all.high)], 0, _SWEPT)
+
+        while True:
+            _, rows = await self._pool.run(following)
+            if not rows:
+                return
+            if gone := await self._gone([token for _, token, _ in rows]):
+                await self.drop(gone)
+            codes = sorted({code for _, _, code in rows})
+            # More may have the last code. (If all have the same, they stay until somebody looks for neighbours.)
+            low = codes[-2] if len(rows) == _SWEPT and len(codes) > 1 else codes[-1]
 
     def forget(self) -> None:
         """Let values in memory go."""
@@ -307,7 +331,7 @@ class DomainOrder:
         return [row[0].encode("ascii") for row in rows]
 
     async def _between(
-        self, connection: Connection, gaps: Sequence[Gap], probes: int
+        self, connection: Connection, gaps: Sequence[Gap], probes: int, some: int = _SOME
     ) -> tuple[int, list[tuple[int, bytes, str]]]:
         """The version of all codes, and some codes with their tokens: the first of a gap with its number, from 1; the others
         with the number made negative."""
@@ -327,7 +351,7 @@ class DomainOrder:
             places,
             ends,
             numbers,
-            _SOME,
+            some,
         )
         return int(version), [(n, token.encode("ascii"), code) for n, token, code in rows]
 
@@ -349,8 +373,7 @@ class DomainOrder:
     async def _drop(self, connection: Connection, tokens: Sequence[bytes]) -> None:
         async with connection.transaction():
             await connection.execute(order_tables.lock(self._domain))
-            there = await self._get_stored(tokens)
-            gone = [token.decode("ascii") for token in tokens if token not in there]
+            gone = [token.decode("ascii") for token in await self._gone(tokens)]
             await connection.execute(f"SELECT pgnym.codes_drop_{self._name}($1)", gone)
 
 
@@ -417,6 +440,12 @@ class TenantOrders:
         for prefix, group in _by_domain(tokens).items():
             if prefix in indexes.orders:
                 await self._of(prefix, indexes.orders[prefix]).drop(group)
+
+    async def sweep(self) -> None:
+        """Delete the codes of all tokens whose values have been deleted. Errors: VaultUnavailable."""
+        indexes = await self._values.vault.known_indexes()
+        for prefix, scheme in indexes.orders.items():
+            await self._of(prefix, scheme).sweep()
 
     def forget(self, tokens: Collection[bytes] | None) -> None:
         """Let values of the domains of these tokens go (None: of all)."""
