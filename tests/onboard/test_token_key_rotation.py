@@ -13,9 +13,11 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
+from psycopg import sql
 
+from pgnym.vault import order_tables
 from pgnym.vault.migrations import _migrations
-from pgnym.vault.tokens import domain_id
+from pgnym.vault.tokens import domain_id, prefix
 from support.cluster import Cluster
 from support.gateway import Deployment, Gateway, command, deployment
 
@@ -27,9 +29,9 @@ MOMENTS = random.Random(20261125)
 TABLES = {
     "public.person": {
         "columns": {
-            "mail": {"domain": "mail", "normalize": "casefold", "search": ["substring"]},
+            "mail": {"domain": "mail", "normalize": "casefold", "search": ["substring", "order"]},
             "born": {"domain": "born", "tokens": "randomized"},
-            "amount": {"domain": "amount"},
+            "amount": {"domain": "amount", "search": ["equality", "order"]},
             "city": {"domain": "city"},
         }
     },
@@ -71,6 +73,9 @@ CONTENTS = (
     "SELECT count(*) FROM visit WHERE doc ->> 'mail' = 'd7'",
     "SELECT count(*) FROM person WHERE amount = 7.5",
     "SELECT count(*) FROM person WHERE mail LIKE '%77@example%'",
+    "SELECT amount, mail FROM person ORDER BY amount DESC NULLS LAST, mail LIMIT 30",
+    "SELECT count(*) FROM person WHERE amount > 50.25",
+    "SELECT max(v.person_mail), min(p.mail) FROM visit v, person p",
 )
 STORED = (
     "SELECT string_agg(v::text, ' ') FROM (SELECT person::text AS v FROM person UNION ALL SELECT visit::text FROM visit"
@@ -113,6 +118,20 @@ def tokens(made: Deployment) -> set[str]:
     return set(TOKEN.findall(str(query(made, STORED)[0][0])))
 
 
+def codes(made: Deployment) -> dict[str, list[object]]:
+    """The codes of the order indexes that belong to tokens with a value; and there are no others."""
+    found: dict[str, list[object]] = {}
+    for identifier, name in query(made, "SELECT id, name FROM vault.domain WHERE 'order' = ANY (built)"):
+        table = f"pgnym.codes_{order_tables.name_of(prefix(identifier))}"
+        listed = query(
+            made,
+            f"SELECT code, EXISTS (SELECT FROM vault.value v WHERE v.token = c.token) FROM {table} c ORDER BY code",
+        )
+        assert all(there for _, there in listed)
+        found[name] = [code for code, _ in listed]
+    return found
+
+
 def start(made: Deployment, folder: Path) -> subprocess.Popen[str]:
     file = folder / "pgnym.yaml"
     file.write_text(yaml.safe_dump(made.config))
@@ -134,7 +153,8 @@ def moments(made: Deployment) -> Iterator[float]:
 def test_all_tokens_are_others_afterwards_and_the_application_sees_the_same(
     made: Deployment, tmp_path: Path
 ) -> None:
-    before, old = contents(made), tokens(made)
+    before, old, coded = contents(made), tokens(made), codes(made)
+    assert {name: len(found) for name, found in coded.items()} == {"mail": PEOPLE + 2, "amount": 100}
     domains = {row[0] for row in query(made, RANDOMIZED)}
     assert len(old) > PEOPLE
     for seconds in moments(made):
@@ -167,6 +187,7 @@ def test_all_tokens_are_others_afterwards_and_the_application_sees_the_same(
         "SELECT count(*) FROM vault.value v JOIN vault.domain d ON v.domain = left((SELECT mail FROM person LIMIT 1), 6)"
         " AND d.name = 'mail'",
     )
+    assert codes(made) == coded
     # A backup of the rows of before opens nothing, and an old token that is planted is shown as what it is.
     planted = next(
         token for token in sorted(old - kept) if token.startswith(sample(made, "person_mail", "visit")[:6])
@@ -174,6 +195,13 @@ def test_all_tokens_are_others_afterwards_and_the_application_sees_the_same(
     with psycopg.connect(made.owner_url, autocommit=True) as direct:
         direct.execute("ALTER TABLE visit DISABLE TRIGGER no_update")
         direct.execute("ALTER TABLE visit DROP CONSTRAINT visit_person_mail_fkey")
+        # An index by the code that it has no longer doesn't take it.
+        (name,) = direct.execute(
+            "SELECT indexname FROM pg_indexes WHERE tablename = 'visit' AND indexdef ~ 'pgnym.order_'"
+        ).fetchall()
+        with pytest.raises(psycopg.errors.InvalidTextRepresentation, match="unranked"):
+            direct.execute("UPDATE visit SET person_mail = %s WHERE id = 1", (planted,))
+        direct.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(*name)))
         direct.execute("UPDATE visit SET person_mail = %s WHERE id = 1", (planted,))
     with Gateway(made) as gateway, psycopg.connect(gateway.url(), autocommit=True) as session:
         assert session.execute("SELECT person_mail FROM visit WHERE id = 1").fetchall() == [(planted,)]

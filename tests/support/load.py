@@ -18,7 +18,10 @@ CREATE INDEX visit_mail ON visit (person_mail);
 """
 TABLES = {
     "public.person": {
-        "columns": {"mail": {"domain": "mail"}, "born": {"domain": "born", "tokens": "randomized"}}
+        "columns": {
+            "mail": {"domain": "mail", "search": ["equality", "order"]},
+            "born": {"domain": "born", "tokens": "randomized"},
+        }
     },
     "public.visit": {
         "columns": {
@@ -113,6 +116,13 @@ class _Session:
             "SELECT p.born::text, v.id FROM person p, visit v WHERE v.person_mail = p.mail AND p.mail = %s",
             (new,),
             [("2001-02-03", fresh)],
+        )
+        low, high = sorted((address, new))
+        self._one(
+            session,
+            "SELECT mail FROM person WHERE mail BETWEEN %s AND %s AND id IN (%s, %s) ORDER BY mail",
+            (low, high, n, fresh),
+            [(low,), (high,)],
         )
         with self._load.lock:
             self._load.written += 1

@@ -10,7 +10,7 @@ old and new ones.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +74,8 @@ _TABLE = "SELECT pg_catalog.to_regclass('pgnym.codes_' || $1) IS NOT NULL"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A column of a domain that shall be ordered. ``fresh``: its values are about to come into the vault."""
+    """A column of a domain that shall be ordered. ``fresh``: its values are about to come into the vault. ``whole``: it can
+    be sorted by the index; not what lies in arrays and documents, whose values have their codes all the same."""
 
     name: str
     table: Table
@@ -83,6 +84,7 @@ class Candidate:
     codec_oid: int
     casefold: bool
     fresh: bool
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,10 @@ async def compare(
     works: list[OrderWork] = []
     obstacles: list[Obstacle] = []
     policy = Policy(config)
-    for domain, candidates in sorted(domains.items()):
+    for domain, every in sorted(domains.items()):
+        candidates = [c for c in every if c.whole]
+        if not candidates:
+            continue  # the plan says already why there can be none
         scheme = _scheme(domain, candidates, collations)
         if isinstance(scheme, Obstacle):
             obstacles.append(scheme)
@@ -124,7 +129,9 @@ async def compare(
                 obstacles.append(
                     Obstacle(f"{candidate.name}.search", text, "name the users in a role of their own")
                 )
-        works.append(await _work(app, vault, config, domain, candidates, scheme, users, there.get(domain)))
+        fresh = any(c.fresh for c in every)
+        found = there.get(domain)
+        works.append(await _work(app, vault, config, domain, candidates, scheme, users, found, fresh=fresh))
     return [work for work in works if not work.empty], obstacles
 
 
@@ -158,6 +165,8 @@ async def _work(
     scheme: OrderScheme,
     users: set[str],
     found: Indexed | None,
+    *,
+    fresh: bool,
 ) -> OrderWork:
     exist = await app.fetch(
         "SELECT rolname FROM pg_catalog.pg_roles"
@@ -178,7 +187,7 @@ async def _work(
     longest = await app.fetchval(f"SELECT max(pg_catalog.length(code)) FROM pgnym.codes_{name}")  # noqa: S608
     changed = known is None or OrderScheme.read(known) != scheme
     uneven = (longest or 0) > order_codes.UNEVEN
-    build = "order" not in found.built or changed or uneven or any(c.fresh for c in candidates)
+    build = "order" not in found.built or changed or uneven or fresh
     now = {row[0] for row in await app.fetch(_READERS, f"order_{name}")} - {config.vault.user}
     return OrderWork(
         domain,
@@ -305,6 +314,39 @@ def _codes(tenant: int, keys: Mapping[bytes, Any]) -> list[tuple[str, str]]:
     start = order_codes.tenant_prefix(tenant)
     fractions = order_codes.evenly(numbers[-1] + 1 if numbers else 0)
     return [(token.decode("ascii"), start + fractions[n]) for token, n in zip(tokens, numbers, strict=True)]
+
+
+async def carry_over(
+    app: Connection,
+    domains: Iterable[int],
+    replacements: Callable[[list[bytes]], Awaitable[Mapping[bytes, bytes]]],
+) -> None:
+    """Codes of tokens that are replaced become those of the new tokens, before the rows do, in one transaction with them.
+
+    ``replacements``: of tokens, old → new; what has none stays. Run again, it finds nothing left.
+    """
+    for identifier in domains:
+        domain = prefix(identifier)
+        name = order_tables.name_of(domain)
+        if not await app.fetchval(_TABLE, name):
+            continue
+        await app.execute(order_tables.lock(domain))
+        last = ""
+        while rows := await app.fetch(
+            f"SELECT token FROM pgnym.codes_{name} WHERE token > $1 ORDER BY token LIMIT $2",  # noqa: S608
+            last,
+            _READ,
+        ):
+            last = rows[-1][0]
+            found = await replacements([row[0].encode("ascii") for row in rows])
+            await app.execute(
+                f"UPDATE pgnym.codes_{name} c SET token = u.new"  # noqa: S608
+                " FROM unnest($1::text[], $2::text[]) AS u (old, new) WHERE c.token = u.old",
+                [old.decode("ascii") for old in found],
+                [new.decode("ascii") for new in found.values()],
+            )
+        # What a gateway has in memory is of before.
+        await app.execute(f"UPDATE pgnym.codes_version_{name} SET version = version + 1")  # noqa: S608
 
 
 async def remove(app: Connection, identifier: int) -> None:

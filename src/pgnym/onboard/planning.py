@@ -246,8 +246,9 @@ def examine(
         draft.domains[table.oid, column.attnum] = (options.domain, options.randomized)
     searches(draft, options, codec_oid, type_name)
     fresh = row is None or not held(row, binding) or binding is None
+    whole = not (options.path or codec_oid in storage.ARRAYS)
     draft.ordered.setdefault(options.domain, []).append(
-        ordering.Candidate(options.name, table, column.attnum, column.name, codec_oid, casefold, fresh)
+        ordering.Candidate(options.name, table, column.attnum, column.name, codec_oid, casefold, fresh, whole)
     )
     if not agrees(draft, options, column, codec_oid, type_name, casefold):
         return None

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pgnym.onboard import defaults, linking, registry, rows, storage, survey, undoing, views
+from pgnym.onboard import defaults, linking, ordering, registry, rows, storage, survey, undoing, views
 from pgnym.onboard.applying import Tools, exclusively, lock, triggers_off, triggers_on
 from pgnym.onboard.errors import OnboardError
 from pgnym.onboard.minting import Cell, within
@@ -133,14 +133,6 @@ async def _refuse(tools: Tools) -> None:
     for tenant in tenants:
         if await token_rotation.erases(tools.vault, tenant):
             raise OnboardError("an erasure has not been finished", "run `pgnym subject erase` again first")
-    ordered = await tools.vault.fetchval(
-        "SELECT min(name) FROM vault.domain WHERE 'order' = ANY (search || leftover)"
-    )
-    if ordered is not None:
-        raise OnboardError(
-            f"domain {ordered} has an order index, whose codes belong to the tokens there are",
-            "take `order` out of the search of its columns and run `pgnym apply`; add it again afterwards",
-        )
     temporary = await tools.app.fetchval(_TEMPORARY)
     if temporary is not None:
         raise OnboardError(
@@ -189,6 +181,15 @@ async def _change(tools: Tools, held: Sequence[Held], change: TokenChange) -> in
     keys = {oid: key for oid, key in keys.items() if undoing.touches(key, held)}
     for key in keys.values():
         await app.execute(f"ALTER TABLE {key.table} DROP CONSTRAINT {quoted(key.name)}")
+
+    async def replacements(tokens: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        return await token_rotation.aliases(tools.vault, change.tenant, tokens)
+
+    # Before the rows: each gets its code, which stays, by its new token.
+    ordered = await tools.vault.fetch(
+        "SELECT id FROM vault.domain WHERE 'order' = ANY (search || leftover) ORDER BY id"
+    )
+    await ordering.carry_over(app, [row[0] for row in ordered], replacements)
     changed = 0
     for each in held:
         columns = {column.name: column for column, _ in each.columns}
@@ -209,7 +210,7 @@ async def _change(tools: Tools, held: Sequence[Held], change: TokenChange) -> in
             )
     for key in keys.values():
         await app.execute(f"ALTER TABLE {key.table} ADD CONSTRAINT {quoted(key.name)} {key.definition}")
-    await linking.carry_over(app, lambda tokens: token_rotation.aliases(tools.vault, change.tenant, tokens))
+    await linking.carry_over(app, replacements)
     await views.refresh(app, copies)
     return changed
 
