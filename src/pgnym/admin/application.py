@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -34,6 +34,7 @@ from pgnym.audit.log import AuditLog
 from pgnym.audit.records import Action, Actor, AuditRecord, Decision
 from pgnym.config.model import Config
 from pgnym.metrics.snapshots import Measures
+from pgnym.vault.consents import Spoken, Subject
 from pgnym.vault.errors import VaultError
 from pgnym.vault.store import TenantVault, Vault
 
@@ -66,6 +67,9 @@ class Status(Protocol):
 
     def measures(self) -> Measures:
         """What has been counted."""
+
+    async def spoken(self, tenant: TenantVault, subject: Subject) -> Sequence[Spoken]:
+        """What stands for values of a subject, by which consent may have been told. Raises ``VaultError``."""
 
 
 @dataclass(slots=True)

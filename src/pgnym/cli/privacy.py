@@ -23,6 +23,7 @@ from pgnym.privacy.connectors.known import known
 from pgnym.privacy.erasing import Eraser
 from pgnym.privacy.erasures import Erasure, State
 from pgnym.privacy.reporting import Reporter
+from pgnym.vault.by_value import ByValue
 from pgnym.vault.store import TenantVault
 from pgnym.wire.codecs import element_oid, identity
 
@@ -56,7 +57,15 @@ def report(options: argparse.Namespace) -> int:
             everywhere = await holders.holders(at.app, at.vault)
             places = await subjects.places(at.app, config, table, everywhere)
             reporter = Reporter(
-                at.app, at.vault, at.tenants[0], at.log, at.actor, identity, element_oid, connectors=others
+                at.app,
+                at.vault,
+                at.tenants[0],
+                at.log,
+                at.actor,
+                identity,
+                element_oid,
+                connectors=others,
+                by_value=ByValue(config.consent_by(), identity),
             )
             ids = [options.id]
             if options.value is not None:
@@ -112,7 +121,14 @@ def erase(options: argparse.Namespace) -> int:
             everywhere = await holders.holders(at.app, at.vault)
             places = await subjects.places(at.app, config, table, everywhere)
             eraser = Eraser(
-                at.app, at.vault, at.tenants[0], at.log, at.actor, options.settle, connectors=others
+                at.app,
+                at.vault,
+                at.tenants[0],
+                at.log,
+                at.actor,
+                options.settle,
+                connectors=others,
+                by_value=ByValue(config.consent_by(), identity),
             )
             begun = await eraser.erase(places, options.id)
             done = await eraser.finish()

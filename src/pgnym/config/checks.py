@@ -21,6 +21,7 @@ from pgnym.config.model import (
     GatewayTls,
     ProtectedColumn,
     Role,
+    Table,
     Tls,
     listeners,
 )
@@ -138,11 +139,26 @@ def check_tables(config: Config) -> None:
             raise ConfigError(
                 f"{path}.subject", "the column that identifies the data subject can't be protected itself"
             )
+        check_consent_by(table, path)
         for column, options in table.columns.items():
             if "." in column:
                 raise ConfigError(f"{path}.columns.{column}", "names with a dot are not supported")
             check_column(options, f"{path}.columns.{column}")
             check_paths(options, f"{path}.columns.{column}")
+
+
+def check_consent_by(table: Table, path: str) -> None:
+    """Consent is told by values of the subject's own table whose tokens are deterministic."""
+    if table.consent_by and (table.subject is None or table.subject_table is not None):
+        raise ConfigError(f"{path}.consent_by", "is for the table that has the subjects", "say it there")
+    for i, name in enumerate(table.consent_by):
+        options = table.columns.get(name)
+        if options is None or options.paths or options.tokens == "randomized":
+            raise ConfigError(
+                f"{path}.consent_by.{i}",
+                f"{name} is no protected column of the table with deterministic tokens",
+                near(name, sorted(table.columns)),
+            )
 
 
 def check_subject_table(config: Config, named: str, path: str, own: str) -> None:

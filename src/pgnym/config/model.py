@@ -223,11 +223,15 @@ class Retain(Part, frozen=True):
 
 
 class Table(Part, frozen=True):
-    """A table with protected columns, and whose data its rows are."""
+    """A table with protected columns, and whose data its rows are.
+
+    ``consent_by``: columns by whose values its subjects can agree to something.
+    """
 
     columns: dict[Name, Column] = {}
     subject: Name | None = None
     subject_table: str | None = None
+    consent_by: tuple[Name, ...] = ()
     on_erase: Literal["scrub", "delete"] = "scrub"
     retain: Retain | None = None
 
@@ -290,6 +294,10 @@ class Config(Part, frozen=True):
     def subject_tables(self) -> list[str]:
         """The tables that have subjects of their own."""
         return [n for n, t in self.tables.items() if t.subject is not None and t.subject_table is None]
+
+    def consent_by(self) -> dict[str, tuple[str, ...]]:
+        """By the subject's table, the columns by whose values consent can be told."""
+        return {name: table.consent_by for name, table in self.tables.items() if table.consent_by}
 
     def columns(self) -> Iterator[ProtectedColumn]:
         """Every configured column, in the order of the file; of one with paths, each path."""

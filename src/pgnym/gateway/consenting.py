@@ -6,7 +6,7 @@ come, and before any value is given out. Who doesn't agree now, or isn't known, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,7 +14,8 @@ from msgspec import structs
 
 from pgnym.audit.records import AuditRecord, Decision
 from pgnym.gateway.reports import GatewayError
-from pgnym.vault.consents import Subject, agreeing
+from pgnym.vault.by_value import ByValue
+from pgnym.vault.consents import Spoken, Subject, agreeing
 from pgnym.vault.links import Links
 from pgnym.vault.store import TenantVault, Vault
 from pgnym.vault.tokens import PREFIX_LENGTH
@@ -68,9 +69,10 @@ def guard(session: Stated, guarded: Guarded) -> Guard:
 
 @dataclass(slots=True)
 class Consents:
-    """Whose tokens are whose, and who agrees. One per process."""
+    """Whose tokens are whose, and who agrees. One per process. ``by_value``: where that can be told of a value, too."""
 
     links: Links | None = field(default=None)
+    by_value: ByValue | None = field(default=None)
 
     async def withheld(self, vault: Vault, tenant: TenantVault, guard: Guard) -> frozenset[bytes]:
         """Those of the guarded tokens that may not be shown. Raises ``VaultError``, ``GatewayError``.
@@ -85,12 +87,21 @@ class Consents:
         subjects = {subject for subject in subjects if subject.id}
         agree: set[Subject] = set()
         if subjects:
+            spoken = await self.spoken(vault, tenant, subjects)
             agree = await vault.administer(
-                lambda connection: agreeing(connection, tenant, subjects, guard.purpose)
+                lambda connection: agreeing(connection, tenant, subjects, guard.purpose, spoken)
             )
         return frozenset(
             token for token in tokens if not (links[token] <= agree if token in links else token in guard.own)
         )
+
+    async def spoken(
+        self, vault: Vault, tenant: TenantVault, subjects: Collection[Subject]
+    ) -> dict[Subject, list[Spoken]]:
+        """What stands for values of the subjects by which consent can be told. Errors: VaultError."""
+        if self.by_value is None or self.links is None:
+            return {}
+        return await self.by_value.of(vault, tenant, self.links, subjects)
 
     async def close(self) -> None:
         """End the connections."""

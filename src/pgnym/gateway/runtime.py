@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,8 +34,9 @@ from pgnym.metrics.snapshots import Measures
 from pgnym.policy.budget import Pool
 from pgnym.policy.roles import Policy
 from pgnym.sql.catalog import Catalog
+from pgnym.vault.consents import Spoken, Subject
 from pgnym.vault.errors import VaultError
-from pgnym.vault.store import Vault
+from pgnym.vault.store import TenantVault, Vault
 from pgnym.wire.startup import BackendKeyData, CancelRequest
 
 if TYPE_CHECKING:
@@ -213,6 +214,11 @@ class Runtime:
         values.withheld = withheld
         return values
 
+    async def spoken(self, tenant: TenantVault, subject: Subject) -> Sequence[Spoken]:
+        """What stands for values of a subject, by which consent may have been told. Raises ``VaultError``."""
+        found = await self.consents.spoken(self._opened()[0], tenant, [subject])
+        return found.get(subject, [])
+
     async def store(self, tenant: str, values: Mapping[bytes, bytes], record: AuditRecord | None) -> None:
         """Put values, and their record. Raises ``VaultError``; then nothing may be sent upstream."""
         vault, audit = self._opened()
@@ -267,6 +273,8 @@ class Runtime:
         Which of them is not known (what concerned nobody was not looked at), so the sessions end, each once its transaction
         is over, as they do when a server is restarted.
         """
+        if self.consents.by_value is not None:
+            self.consents.by_value.forget()
         self.log.info("protection has changed: %d sessions will end", len(self.connections))
         for connection in list(self.connections):
             connection.drain()

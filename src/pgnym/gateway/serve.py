@@ -45,12 +45,14 @@ from pgnym.gateway.verifiers import Verifiers
 from pgnym.metrics.shared import SharedSnapshots
 from pgnym.policy.budget import Pool
 from pgnym.semantics.folding import fold
+from pgnym.vault.by_value import ByValue
 from pgnym.vault.connection import Connector
 from pgnym.vault.errors import VaultError
 from pgnym.vault.keys import MasterKey
 from pgnym.vault.links import Links
 from pgnym.vault.orders import Codes
 from pgnym.vault.store import Vault
+from pgnym.wire.codecs import identity
 
 
 class AdminServer(Protocol):
@@ -340,6 +342,8 @@ async def start_runtime(
     runtime.verifiers = Verifiers(connect)
     if any(column.options.legal_basis == "consent" for column in config.columns()):
         runtime.consents.links = Links(upstream_login(config, environment))
+    if config.consent_by():
+        runtime.consents.by_value = ByValue(config.consent_by(), identity)
     runtime.sealing = Sealing(runtime, open_vault, open_log)
     try:
         if secret is not None:

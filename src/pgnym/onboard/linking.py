@@ -49,13 +49,17 @@ WHERE n.nspname = 'pgnym' AND p.proname LIKE 'link\\_%' GROUP BY 1, 2
 
 @dataclass(frozen=True, slots=True)
 class LinkWork:
-    """The triggers of a table: to be made, or (``columns`` empty) to be dropped with their function."""
+    """The triggers of a table: to be made, or (``columns`` empty) to be dropped with their function.
+
+    ``by_value``: columns by whose values its subjects can agree; None where no table of these subjects has any.
+    """
 
     function: str
     table: Table | None
     root: str
     subject: str
     columns: tuple[ProtectedColumn, ...]
+    by_value: tuple[str, ...] | None = None
 
     @property
     def text(self) -> str:
@@ -73,9 +77,11 @@ class LinkWork:
                 f"SELECT m.found[1] AS token FROM pg_catalog.regexp_matches(n.{quoted(name)}::text,"  # noqa: S608
                 f" '{_TOKEN}', 'g') AS m (found)"
             )
+        # Of one transaction all have the same time, so that it can be told what a subject came with.
+        column, time = ("", "") if self.by_value is None else (", linked", ", pg_catalog.now()")
         return (
-            "INSERT INTO pgnym.link (token, subject_table, subject)"  # noqa: S608 - names are quoted
-            f" SELECT DISTINCT t.token, {_literal(self.root)}, coalesce(n.{quoted(self.subject)}::text, '')"
+            f"INSERT INTO pgnym.link (token, subject_table, subject{column})"  # noqa: S608 - names are quoted
+            f" SELECT DISTINCT t.token, {_literal(self.root)}, coalesce(n.{quoted(self.subject)}::text, ''){time}"
             f" FROM {source} AS n CROSS JOIN LATERAL ({' UNION ALL '.join(parts)}) AS t"
             " ORDER BY 1, 3 ON CONFLICT DO NOTHING"
         )
@@ -103,6 +109,13 @@ class LinkWork:
             ]
         # Rows from before, and those that were changed while triggers were off.
         statements.append(self.rows(f"ONLY {self.table.sql}"))
+        # The values that subjects have when this is made count as those that they came with.
+        statements += [
+            "UPDATE pgnym.link AS l SET linked = '-infinity'"  # noqa: S608 - names are quoted
+            f" FROM ONLY {self.table.sql} AS n WHERE l.token = n.{quoted(name)}::text"
+            f" AND l.subject_table = {_literal(self.root)} AND l.subject = n.{quoted(self.subject)}::text"
+            for name in self.by_value or ()
+        ]
         statements.append(f"COMMENT ON FUNCTION {function} IS '{self.digest}'")
         return statements
 
@@ -112,9 +125,11 @@ async def compare(
 ) -> tuple[tuple[LinkWork, ...], list[Finding]]:
     """What is to be done, and what is in the way. ``changing``: tables that will be tokenized, without their triggers."""
     wanted: dict[str, list[ProtectedColumn]] = {}
+    by_value = config.consent_by()
     for column in config.columns():
-        if column.options.legal_basis == "consent":
-            wanted.setdefault(f"{column.schema}.{column.table}", []).append(column)
+        label = f"{column.schema}.{column.table}"
+        if column.options.legal_basis == "consent" or column.column in by_value.get(label, ()):
+            wanted.setdefault(label, []).append(column)
     known = {row[0]: (row[1], row[2]) for row in await app.fetch(_FUNCTIONS)}
     works: list[LinkWork] = []
     blockers: list[Finding] = []
@@ -135,10 +150,12 @@ async def compare(
                 continue
             if column.path or not await app.fetchval(_UNIQUE, table.oid, found.attnum):
                 blockers.append(
-                    Finding(column.name, "is shown by consent, but several subjects may share its tokens",
+                    Finding(column.name, _why_shared(column),
                             "say tokens: randomized, or give the column a UNIQUE index of its own")
                 )  # fmt: skip
-        work = LinkWork(_name(label), table, options.subject_table or label, options.subject, tuple(columns))
+        root = options.subject_table or label
+        values = by_value.get(label, ()) if root in by_value else None
+        work = LinkWork(_name(label), table, root, options.subject, tuple(columns), values)
         digest, tables = known.pop(work.function, (None, []))
         if digest != work.digest or list(tables) != [table.oid] * 2 or label in changing:
             works.append(work)
@@ -204,6 +221,11 @@ async def carry_over(
             list(found.values()),
         )
         await app.execute("DELETE FROM pgnym.link WHERE token = ANY ($1::text[])", list(found))
+
+
+def _why_shared(column: ProtectedColumn) -> str:
+    how = "is shown by consent" if column.options.legal_basis == "consent" else "is named in consent_by"
+    return f"{how}, but several subjects may share its tokens"
 
 
 def _name(label: str) -> str:

@@ -31,6 +31,7 @@ import asyncpg
 from pgnym.audit.log import AuditLog
 from pgnym.audit.records import Action, Actor, AuditRecord
 from pgnym.privacy.access import Guise, acting
+from pgnym.privacy.by_value import take_back
 from pgnym.privacy.connectors.known import Known, concerned
 from pgnym.privacy.elsewhere import Others, identifiers, note
 from pgnym.privacy.erasures import Erasure, State, due, listed
@@ -39,7 +40,9 @@ from pgnym.privacy.holders import Holder, holders, of_domains, quoted, reference
 from pgnym.privacy.subjects import Place, state_of, tokens_of
 from pgnym.privacy.tenancy import refuse_others
 from pgnym.privacy.writers import writers_end
+from pgnym.vault.by_value import ByValue
 from pgnym.vault.connection import set_tenant
+from pgnym.vault.consents import Subject
 from pgnym.vault.store import TenantVault
 from pgnym.vault.tokens import domain_id
 
@@ -79,6 +82,7 @@ class Eraser:
 
     ``guise``: what is taken on for the application's tables (None: the login itself has the rights). ``actor``: who asks for
     an erasure; the record of it, whoever finishes it, names them. ``connectors``: other systems, which erase as well.
+    ``by_value``: where consent can be told of values: it ends with theirs.
     """
 
     app: Connection
@@ -89,6 +93,7 @@ class Eraser:
     settle: float = SETTLE
     guise: Guise | None = None
     connectors: tuple[Known, ...] = ()
+    by_value: ByValue | None = None
 
     async def erase(
         self, places: Sequence[Place], subject: str, accept: Callable[[str], None] | None = None
@@ -121,7 +126,8 @@ class Eraser:
                         await self._take_out(place, subject, scrubs.get(place.label), counts[place.label])
                 words = {place.label: "deleted" if place.delete else "scrubbed" for place in places}
                 told = ", ".join(f"{count} rows of {label} {words[label]}" for label, count in counts.items())
-                identifier = await self._note(tokens, told, others)
+                whose = Subject(places[0].label, subject)
+                identifier = await self._note(whose, tokens, told, others)
         except asyncpg.IntegrityConstraintViolationError as error:
             raise PrivacyError(
                 f"constraint {error.constraint_name or '?'} of {error.table_name or 'a table'} forbids the erasure"
@@ -208,8 +214,15 @@ class Eraser:
                 "UPDATE vault.erasure SET problem = $2 WHERE id = $1 AND state = 'pending'", identifier, text
             )
 
-    async def _note(self, tokens: set[bytes], told: str, others: list[tuple[str, list[str]]]) -> UUID:
+    async def _note(
+        self, whose: Subject, tokens: set[bytes], told: str, others: list[tuple[str, list[str]]]
+    ) -> UUID:
         """Notes the tokens in the vault and ages their values; committed on return unless the transaction is shared."""
+        spoken = (
+            []
+            if self.by_value is None
+            else await self.by_value.over(self.app, self.vault, self.tenant, whose)
+        )
         names = sorted(token.decode("ascii") for token in tokens)
         xid = await self.app.fetchval("SELECT pg_catalog.txid_current()")
         async with self.vault.transaction():
@@ -228,6 +241,7 @@ class Eraser:
                 identifier, self.tenant.id, names,
             )  # fmt: skip
             await note(self.vault, self.tenant, identifier, others)
+            await take_back(self.vault, self.tenant, spoken, self.actor.db_user)
             await self.vault.execute("SELECT vault.invalidate($1, $2::text[])", self.tenant.id, names)
         return identifier
 

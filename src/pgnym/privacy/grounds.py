@@ -14,8 +14,9 @@ from pgnym.config.patterns import best
 from pgnym.privacy.register import Activity, Basis, Register
 from pgnym.privacy.requests import Requests
 from pgnym.privacy.subjects import Place
+from pgnym.vault.by_value import is_value
 from pgnym.vault.connection import set_tenant
-from pgnym.vault.consents import Subject, events_of
+from pgnym.vault.consents import Spoken, deciding, events_of
 from pgnym.vault.store import TenantVault
 
 if TYPE_CHECKING:
@@ -47,17 +48,22 @@ async def grounds(
 
 
 async def agreed(
-    vault: Connection, tenant: TenantVault, table: str, subject: str, now: datetime
+    vault: Connection, tenant: TenantVault, names: Sequence[Spoken], now: datetime
 ) -> list[dict[str, Any]]:
-    """What the subject has said to each purpose, and whether they agree now: the proof of Art. 7(1) GDPR."""
+    """What the subject has said to each purpose, under any of its names, and whether they agree now: the proof of
+    Art. 7(1) GDPR."""
     told = []
-    events = await events_of(vault, tenant, Subject(table, subject))
-    for purpose, said in groupby(events, lambda event: event.purpose):
+    events = [
+        (event, name.counts) for name in names for event in await events_of(vault, tenant, name.subject)
+    ]
+    events.sort(key=lambda pair: (pair[0].purpose, pair[0].recorded))
+    for purpose, said in groupby(events, lambda pair: pair[0].purpose):
         trail = list(said)
+        decides = deciding({event.subject: (event, counts) for event, counts in trail}.values())
         told.append(
             {
                 "purpose": purpose,
-                "agrees": trail[-1].holds(now),
+                "agrees": decides is not None and decides.holds(now),
                 "history": [
                     {
                         "time": event.recorded.isoformat(),
@@ -67,9 +73,10 @@ async def agreed(
                         "reference": event.said.reference,
                         "text_version": event.said.text_version,
                         "expires": None if event.said.expires is None else event.said.expires.isoformat(),
+                        "by_value": is_value(event.subject),
                         "sound": event.sound,
                     }
-                    for event in trail
+                    for event, _ in trail
                 ],
             }
         )

@@ -22,8 +22,9 @@ from pgnym.privacy.access import Guise, acting, require
 from pgnym.privacy.connectors.known import Known
 from pgnym.privacy.erasing import Eraser
 from pgnym.privacy.errors import PrivacyError, UnknownSubject
-from pgnym.privacy.reporting import Element, Identity, Reporter
+from pgnym.privacy.reporting import Element, Reporter
 from pgnym.privacy.subjects import Place, tokens_of
+from pgnym.vault.by_value import ByValue, Identity
 from pgnym.vault.store import TenantVault, Vault
 
 if TYPE_CHECKING:
@@ -66,13 +67,22 @@ class Desk:
             confined,
             MOST_ROWS,
             at.connectors,
+            at.by_value,
         )
 
     def eraser(self, tenant: TenantVault, log: AuditLog, actor: Actor) -> Eraser:
         """Erases."""
         at = self.office
         return Eraser(
-            self.app, self.store, tenant, log, actor, at.config.privacy.settle, self.guise, at.connectors
+            self.app,
+            self.store,
+            tenant,
+            log,
+            actor,
+            at.config.privacy.settle,
+            self.guise,
+            at.connectors,
+            at.by_value,
         )
 
     async def places(self, table: str | None) -> list[Place]:
@@ -109,7 +119,11 @@ class Office:
     identity: Identity
     element: Element
     connectors: tuple[Known, ...] = ()
+    by_value: ByValue = field(init=False)
     _free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_value", ByValue(self.config.consent_by(), self.identity))
 
     @asynccontextmanager
     async def desk(self, vault: Vault, *, patient: bool = False) -> AsyncIterator[Desk]:

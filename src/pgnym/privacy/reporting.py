@@ -27,6 +27,8 @@ from pgnym.privacy.grounds import agreed, grounds, requested
 from pgnym.privacy.holders import NAMED, Holder, quoted
 from pgnym.privacy.subjects import Place, add_table, row_digest
 from pgnym.privacy.tenancy import confine
+from pgnym.vault.by_value import ByValue, Identity
+from pgnym.vault.consents import Spoken, Subject
 from pgnym.vault.store import TenantVault
 from pgnym.vault.tokens import domain_id, prefix
 
@@ -44,7 +46,6 @@ WHERE {NAMED} = $1 AND a.attname = $2 AND a.attnum > 0 AND EXISTS (
   SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid
     AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum AND i.indpred IS NULL)
 """  # noqa: S608 - constants
-Identity = Callable[[int, bytes, bool], bytes]
 Element = Callable[[int], int]
 
 
@@ -55,7 +56,7 @@ class Reporter:
 
     ``guise``: what is taken on for the application's tables (None: the login itself has the rights). ``confined``: rows of
     other tenants are as if they weren't there. ``most``: how many rows it may have (None: any number).
-    ``connectors``: other systems, each with a part of its own.
+    ``connectors``: other systems, each with a part of its own. ``by_value``: where consent can be told of values.
     """
 
     app: Connection
@@ -69,6 +70,7 @@ class Reporter:
     confined: bool = False
     most: int | None = None
     connectors: tuple[Known, ...] = ()
+    by_value: ByValue | None = None
 
     async def report(self, places: Sequence[Place], subject: str, since: datetime) -> dict[str, Any]:
         """All rows of a subject with their values, and who has seen one of these since; for ``msgspec.json.encode``.
@@ -98,7 +100,11 @@ class Reporter:
         for place in places:
             shown[place.label] = await self._shown(place, found[place.label], values)
         activities, bases = await grounds(self.vault, self.tenant, places)
-        consents = await agreed(self.vault, self.tenant, places[0].label, subject, datetime.now(UTC))
+        whose = Subject(places[0].label, subject)
+        names = [Spoken(whose, counts=True)]
+        if self.by_value is not None:
+            names += await self.by_value.over(self.app, self.vault, self.tenant, whose)
+        consents = await agreed(self.vault, self.tenant, names, datetime.now(UTC))
         requests = await requested(self.vault, self.tenant, places[0].label, subject)
         elsewhere = await asyncio.gather(*(reported(known, whom) for known, whom in asked))
         count = sum(map(len, shown.values()))

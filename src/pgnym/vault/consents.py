@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -73,6 +73,30 @@ class Event:
         return self.sound and self.said.action is Action.ACCEPT and (expires is None or now < expires)
 
 
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A name of a subject under which consent may have been told as well (``by_value``). ``counts``: acceptances, too."""
+
+    subject: Subject
+    counts: bool
+
+
+def deciding(events: Iterable[tuple[Event, bool]]) -> Event | None:
+    """Which of the last events of all names of a subject, for one purpose, tells whether they agree; the latest.
+
+    With each whether its acceptance counts. One that isn't sound decides before all others: they don't agree. Of two
+    at the same time, a withdrawal does.
+    """
+    met = [
+        event for event, counts in events if counts or not event.sound or event.said.action is Action.WITHDRAW
+    ]
+    return max(
+        met,
+        key=lambda event: (not event.sound, event.recorded, event.said.action is Action.WITHDRAW),
+        default=None,
+    )
+
+
 class NoSuchText(VaultError):
     """A version of a text that there isn't. Nothing was recorded."""
 
@@ -85,18 +109,29 @@ async def record(
     async def insert(connection: Connection) -> list[Event]:
         async with connection.transaction():
             await set_tenant(connection, tenant.id)
-            # Events of one subject are written one after the other: each seals its predecessor.
-            await connection.execute(
-                "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, $2))",
-                f"pgnym consent {subject.table} {subject.id}",
-                tenant.id,
-            )
-            return [
-                await _append(connection, tenant, subject, each, said, by)
-                for each in sorted(dict.fromkeys(purposes))
-            ]
+            return await append(connection, tenant, subject, purposes, said, by)
 
     return await vault.administer(insert)
+
+
+async def append(
+    connection: Connection,
+    tenant: TenantVault,
+    subject: Subject,
+    purposes: Collection[str],
+    said: Said,
+    by: str,
+) -> list[Event]:
+    """As ``record``, in the caller's transaction, of the tenant. Errors: NoSuchText, asyncpg.PostgresError."""
+    # Events of one subject are written one after the other: each seals its predecessor.
+    await connection.execute(
+        "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, $2))",
+        f"pgnym consent {subject.table} {subject.id}",
+        tenant.id,
+    )
+    return [
+        await _append(connection, tenant, subject, each, said, by) for each in sorted(dict.fromkeys(purposes))
+    ]
 
 
 async def history(vault: Vault, tenant: TenantVault, subject: Subject) -> list[Event]:
@@ -152,10 +187,19 @@ async def listed(
 
 
 async def agreeing(
-    connection: Connection, tenant: TenantVault, subjects: Collection[Subject], purpose: str
+    connection: Connection,
+    tenant: TenantVault,
+    subjects: Collection[Subject],
+    purpose: str,
+    spoken: Mapping[Subject, Collection[Spoken]],
 ) -> set[Subject]:
-    """Those of the subjects who agree to a purpose now. Errors: asyncpg.PostgresError."""
-    asked: Sequence[Subject] = list(subjects)
+    """Those of the subjects who agree to a purpose now, ``spoken`` being further names of theirs.
+
+    Errors: asyncpg.PostgresError.
+    """
+    asked: Sequence[Subject] = list(
+        {*subjects, *(name.subject for names in spoken.values() for name in names)}
+    )
     rows = await connection.fetch(
         "SELECT * FROM vault.last_consents($1, $2, $3, $4)",
         tenant.id,
@@ -164,12 +208,15 @@ async def agreeing(
         purpose,
     )
     now = datetime.now(UTC)
-    found = set()
+    last: dict[Subject, Event] = {}
     for row in rows:
         subject = asked[row["place"] - 1]
-        if row["action"] == Action.ACCEPT.value and _event(
-            tenant, subject, purpose, row, row["previous"]
-        ).holds(now):
+        last[subject] = _event(tenant, subject, purpose, row, row["previous"])
+    found = set()
+    for subject in subjects:
+        names = (Spoken(subject, counts=True), *spoken.get(subject, ()))
+        decides = deciding((last[name.subject], name.counts) for name in names if name.subject in last)
+        if decides is not None and decides.holds(now):
             found.add(subject)
     return found
 

@@ -6,7 +6,7 @@ link away but the erasure of the value: a token that is moved to another row sta
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -35,9 +35,15 @@ class Links:
             )
 
         found: dict[bytes, set[Subject]] = {}
-        for token, table, subject in await self._lanes.run(find):
+        for token, table, subject in await self.run(find):
             found.setdefault(token.encode("ascii"), set()).add(Subject(table, subject))
         return found
+
+    async def run(
+        self, work: Callable[[Connection], Awaitable[list[asyncpg.Record]]]
+    ) -> list[asyncpg.Record]:
+        """``work`` on one of the connections. Errors: VaultError."""
+        return await self._lanes.run(work)
 
     async def close(self) -> None:
         """End the connections."""
