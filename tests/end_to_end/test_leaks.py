@@ -37,11 +37,11 @@ VERBOSE = {
 }
 PERSON = {
     "first_name": {"domain": "first_name"},
-    "last_name": {"domain": "last_name"},
+    "last_name": {"domain": "last_name", "search": ["equality", "order"]},
     "address": {"domain": "address"},
     "phone": {"domain": "phone"},
     "fax": {"domain": "phone"},
-    "email": {"domain": "email"},
+    "email": {"domain": "email", "search": ["equality", "order"]},
 }
 PROTECTED = {
     "public.customer": {"subject": "customer_id", "columns": PERSON},
@@ -100,6 +100,53 @@ def test_what_an_application_writes_is_nowhere(stage: Stage, name: str) -> None:
         rows = connection.execute("SELECT first_name, last_name, email, phone, fax FROM customer").fetchall()
     shown = repr(rows)
     assert sum(value in shown for value in new.given) > 5, "the application must see its values again"
+
+
+def test_what_is_compared_by_an_order_index_is_nowhere(stage: Stage) -> None:
+    """Constants that are no values: in ranges, pages, cursors, prepared statements; of changes, and in what fails."""
+    new = Canaries()
+    stage.app.psql("TRUNCATE customer CASCADE", "app")
+    with psycopg.connect(stage.url(), autocommit=True) as session:
+        for _ in range(3):
+            session.execute(canaries.INSERT, new.person())
+        person = new.person()
+        statements: list[tuple[str, tuple[object, ...]]] = [
+            ("SELECT count(*) FROM customer WHERE email > %s AND last_name <= %s", (new(), new())),
+            (f"SELECT count(*) FROM customer WHERE email BETWEEN '{new()}' AND '{new()}'", ()),
+            ("SELECT customer_id FROM customer WHERE (last_name, customer_id) > (%s, 1) ORDER BY 1 LIMIT 2", (new(),)),
+            (f"SELECT greatest(last_name, '{new()}') FROM customer", ()),
+            (f"PREPARE p AS SELECT count(*) FROM customer WHERE email < '{new()}'; EXECUTE p", ()),
+            (f"PREPARE q (text) AS SELECT count(*) FROM customer WHERE email < $1; EXECUTE q ('{new()}')", ()),
+            (f"UPDATE customer SET last_name = '{new()}' WHERE email > '{new()}'", ()),
+            ("DELETE FROM customer WHERE email < %s AND customer_id < 0", (new(),)),
+            (f"EXPLAIN ANALYZE SELECT 1 FROM customer WHERE email > '{new()}' ORDER BY last_name", ()),
+            (f"COPY (SELECT email FROM customer WHERE email >= '{new()}' ORDER BY email) TO STDOUT", ()),
+            (f"SELECT count(*) / 0 FROM customer WHERE email > '{new()}'", ()),
+            (f"SELECT customer_id FROM customer WHERE email > '{new()}' ORDER BY email || last_name", ()),
+            (f"INSERT INTO customer (customer_id, last_name) VALUES ({person[0]}, '{new()}'), ({person[0]}, '{new()}')", ()),
+        ]  # fmt: skip
+        failed = 0
+        for statement, values in statements:
+            try:
+                if statement.startswith("COPY"):
+                    with session.cursor().copy(statement.encode()) as copy:
+                        assert list(copy) is not None
+                else:
+                    session.execute(statement.encode(), values or None)
+            except psycopg.Error:
+                failed += 1
+        assert failed == 3
+        with session.transaction():
+            session.execute(
+                f"DECLARE c CURSOR FOR SELECT email FROM customer WHERE email > '{new()}' ORDER BY email".encode()
+            )
+            session.execute("FETCH ALL FROM c")
+    assert stage.leaks(new.needles()) == []
+    codes = stage.app.psql(
+        "SELECT relname FROM pg_class WHERE relname ~ '^codes_[a-z2-7]{3}$'", "app"
+    ).split()
+    assert len(codes) == 2
+    assert all(stage.app.psql(f"SELECT count(*) > 2 FROM pgnym.{name}", "app") == "t\n" for name in codes)
 
 
 REFUSED: dict[str, Callable[[Canaries], tuple[str, tuple[object, ...]]]] = {

@@ -24,6 +24,7 @@ from pgnym.gateway.halting import Halt
 from pgnym.gateway.login import LoginRefused
 from pgnym.gateway.metering import Meter
 from pgnym.gateway.purse import Purse
+from pgnym.gateway.reports import GatewayError
 from pgnym.gateway.resolver import Resolver, with_findings
 from pgnym.gateway.server_flow import ServerFlow
 from pgnym.gateway.session import Actor, Session
@@ -36,6 +37,7 @@ from pgnym.policy.roles import Policy
 from pgnym.sql.catalog import Catalog
 from pgnym.vault.consents import Spoken, Subject
 from pgnym.vault.errors import VaultError
+from pgnym.vault.indexes import IndexesChanged
 from pgnym.vault.store import TenantVault, Vault
 from pgnym.wire.startup import BackendKeyData, CancelRequest
 
@@ -235,11 +237,18 @@ class Runtime:
     ) -> tuple[bytes, ...]:
         """Answers to questions about the values of domains, given out only once the record is written.
 
-        Raises ``VaultError``, ``GatewayError`` 54000 over a bound, and ``EvaluationError`` as PostgreSQL would have it.
+        Raises ``VaultError``, ``GatewayError`` 54000 over a bound and 40001 where an index isn't there any more, and
+        ``EvaluationError`` as PostgreSQL would have it.
         """
         vault, audit = self._opened()
         values = await vault.tenant(tenant)
-        answers = await self.resolver.answers(tenant, values, questions)
+        try:
+            answers = await self.resolver.answers(tenant, values, questions)
+        except IndexesChanged:
+            # What is planned from now on goes without an order index that is being filled anew.
+            await self.catalogs.refresh()
+            message = "the order index of a column has been taken away since the statement was planned"
+            raise GatewayError("40001", message, hint="Try again.") from None
         await audit.write(with_findings(record, questions, answers))
         return tuple(answer.text for answer in answers)
 

@@ -191,11 +191,11 @@ async def declare(tools: Tools, indexes: Sequence[IndexWork], orders: Sequence[O
     there = await indexing.read(tools.vault)
     await ordering.prepare(tools.app, tools.vault, orders, there, tools.config.vault.user)
     dropped = await indexing.declare(tools.vault, indexes)
-    if dropped:
+    if dropped or any(w.build and not w.uneven and w.domain in there for w in orders):
         await announce(tools.app)  # that there is an order to rely on no longer
-        for identifier in dropped:
-            await ordering.remove(tools.app, identifier)
-            await indexing.forget_leftover(tools.vault, identifier)
+    for identifier in dropped:
+        await ordering.remove(tools.app, identifier)
+        await indexing.forget_leftover(tools.vault, identifier)
 
 
 async def protect(tools: Tools, group: Group, tenant: Tokens, plan: OnboardPlan | None = None) -> list[str]:

@@ -14,7 +14,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
+
 from pgnym.config import Config
+from pgnym.onboard.errors import OnboardError
 from pgnym.onboard.indexing import Indexed
 from pgnym.onboard.model import (
     Connection,
@@ -32,12 +35,13 @@ from pgnym.policy.roles import Policy
 from pgnym.semantics.errors import EvaluationError
 from pgnym.semantics.order_scheme import OrderScheme
 from pgnym.sql.collating import COLLATIONS, COLUMN_COLLATIONS, Collations, build_collations
-from pgnym.vault import order_codes, order_tables
+from pgnym.vault import order_codes, order_tables, token_rotation
 from pgnym.vault.connection import set_tenant
 from pgnym.vault.tokens import prefix
 
 _READ = 5000  # values opened at once
 _SETTLED = "SET LOCAL lock_timeout = '60s'"
+_PATIENCE, _TRIES = 300, 100  # milliseconds, times: a minute
 # Of the indexes that call a function of an order, those that no other index is part of.
 _USING = """
 WITH RECURSIVE tree(oid) AS (
@@ -62,6 +66,18 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_index i
   JOIN pg_catalog.pg_depend c ON c.classid = f.classid AND c.objid = i.indexrelid
     AND c.refclassid = 'pg_catalog.pg_class'::regclass AND c.refobjid = i.indrelid AND c.refobjsubid = $2
   WHERE i.indrelid = $1::bigint::oid AND i.indisvalid)
+"""
+# The tables of such indexes: roots where they are partitioned.
+_INDEXED = """
+SELECT DISTINCT i.indrelid::pg_catalog.regclass::text
+FROM pg_catalog.pg_index i
+JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = i.indexrelid
+  AND d.refclassid = 'pg_catalog.pg_proc'::regclass
+JOIN pg_catalog.pg_proc p ON p.oid = d.refobjid
+JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+WHERE n.nspname = 'pgnym' AND p.proname LIKE $1
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits h WHERE h.inhrelid = i.indexrelid)
+ORDER BY 1
 """
 _READERS = """
 SELECT pg_catalog.pg_get_userbyid(a.grantee)
@@ -187,13 +203,13 @@ async def _work(
     longest = await app.fetchval(f"SELECT max(pg_catalog.length(code)) FROM pgnym.codes_{name}")  # noqa: S608
     changed = known is None or OrderScheme.read(known) != scheme
     uneven = (longest or 0) > order_codes.UNEVEN
-    build = "order" not in found.built or changed or uneven or fresh
+    partial = "order" not in found.built or changed or fresh
     now = {row[0] for row in await app.fetch(_READERS, f"order_{name}")} - {config.vault.user}
     return OrderWork(
         domain,
         scheme.write(),
-        build,
-        uneven and "order" in found.built,
+        partial or uneven,
+        uneven and not partial,
         tuple(lacking),
         tuple(sorted(readers - now)),
         tuple(sorted(now - readers)),
@@ -215,8 +231,8 @@ async def prepare(
             await app.execute(order_tables.granting(domain, quoted(gateway), [quoted(r) for r in work.grant]))
             if work.revoke:
                 await app.execute(order_tables.revoking(domain, [quoted(r) for r in work.revoke]))
-        if work.build:
-            # Until all have codes again nobody may rely on them.
+        if work.build and not work.uneven:
+            # Until all have codes nobody may rely on them. (Evening out replaces all at once: there is always an order.)
             await vault.execute("SELECT vault.set_built($1, $2)", found.id, sorted(found.built - {"order"}))
             await vault.execute(
                 "UPDATE vault.domain SET order_by = $2::text::jsonb WHERE id = $1", found.id, work.scheme
@@ -281,8 +297,7 @@ async def _fill(
             )
         await learn(tenant, values, [row[0] for row in rows])
     async with app.transaction():
-        await app.execute(_SETTLED)
-        await app.execute(order_tables.lock(domain))
+        await _lock_out(app, domain, work.domain)
         # What gateways have given a code meanwhile. Nothing can be put on the way past the lock.
         for tenant, values in tenants:
             start = order_codes.tenant_prefix(tenant)
@@ -290,8 +305,11 @@ async def _fill(
                 f"SELECT token FROM pgnym.codes_{name} WHERE code > $1 AND code < $1 || '~'",  # noqa: S608
                 start,
             )
-            keys = sorted_by[tenant]
-            await learn(tenant, values, [row[0] for row in rows if row[0].encode("ascii") not in keys])
+            keys, coded = sorted_by[tenant], {row[0].encode("ascii") for row in rows}
+            await learn(tenant, values, [token.decode("ascii") for token in coded if token not in keys])
+            # What was erased meanwhile had no code to lose, and gets none. (Who erases later waits for the lock.)
+            for gone in await _gone(vault, tenant, [token for token in keys if token not in coded]):
+                del keys[gone]
         await app.execute(f"TRUNCATE pgnym.codes_{name}")
         for tenant, keys in sorted_by.items():
             records = await asyncio.to_thread(_codes, tenant, keys)
@@ -302,6 +320,42 @@ async def _fill(
         for (index,) in await app.fetch(_USING, None, f"order\\_{name}"):
             await app.execute(f"REINDEX INDEX {index}")
     await app.execute(f"ANALYZE pgnym.codes_{name}")
+
+
+async def _gone(vault: Connection, tenant: int, tokens: Sequence[bytes]) -> list[bytes]:
+    """Those of the tokens that have no value in the vault now."""
+    gone: list[bytes] = []
+    for start in range(0, len(tokens), _READ):
+        some = tokens[start : start + _READ]
+        there = await token_rotation.known(vault, tenant, [token.decode("ascii") for token in some])
+        gone += [token for token in some if token.decode("ascii") not in there]
+    return gone
+
+
+async def _lock_out(app: Connection, domain: bytes, label: str) -> None:
+    """Take all locks that giving codes anew needs, within the transaction: of the indexed tables, the codes, the domain.
+
+    A session that has written, and is to write another new value, waits for a connection of the gateway, which waits for
+    these locks; no server sees that this is a circle. So they are all taken at once, or given back soon. Raises OnboardError
+    if that never succeeds.
+    """
+    name = order_tables.name_of(domain)
+    tables = [row[0] for row in await app.fetch(_INDEXED, f"order\\_{name}")]
+    for _ in range(_TRIES):
+        try:
+            async with app.transaction():  # a savepoint: what is rolled back to it gives its locks back
+                await app.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}ms'")
+                for table in tables:
+                    await app.execute(f"LOCK TABLE {table} IN SHARE MODE")
+                await app.execute(f"LOCK TABLE pgnym.codes_{name} IN ACCESS EXCLUSIVE MODE")
+                await app.execute(order_tables.lock(domain))
+                return
+        except asyncpg.LockNotAvailableError:
+            await asyncio.sleep(_PATIENCE / 1000)  # so long those who wait for us get on
+    raise OnboardError(
+        f"transactions that use the order of domain {label} don't end",
+        "look for idle transactions, then run it again",
+    )
 
 
 def _codes(tenant: int, keys: Mapping[bytes, Any]) -> list[tuple[str, str]]:
