@@ -173,7 +173,7 @@ class TextsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def show(call: Call) -> Reply:
     """State and history; empty for who has said nothing."""
     tenant = await call.tenant(call.query.tenant)
-    subject = _subject(call)
+    subject = subject_of(call)
     names = [Spoken(subject, counts=True), *await call.app.status.spoken(tenant, subject)]
     return Reply(await _told(call, tenant, names))
 
@@ -189,7 +189,7 @@ async def show_by_value(call: Call) -> Reply:
 async def change(call: Call) -> Reply:
     """Takes effect with the next statement, on all gateways."""
     wanted: Change = call.body
-    subject = _subject(call)
+    subject = subject_of(call)
     said = _said(call, wanted)
     tenant = await call.tenant(call.query.tenant)
     purposes = wanted.purposes
@@ -299,7 +299,8 @@ def _shown(events: Iterable[Event]) -> list[ConsentBody]:
     return [ConsentBody.of(event) for event in events]
 
 
-def _subject(call: Call) -> Subject:
+def subject_of(call: Call) -> Subject:
+    """The one that path and query name. Raises Problem 400."""
     return Subject(_table(call, call.query.table), call.parameters.id)
 
 

@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
-from pgnym.admin import api_tokens, consents, grants, keys, register, requests, subjects
+from pgnym.admin import api_tokens, consents, grants, keys, register, requests, restrictions, subjects
 from pgnym.admin.api_tokens import ApiToken, Role
 from pgnym.admin.application import ANYONE, READERS, WATCHERS, Call, sealed
 from pgnym.admin.conditions import Condition
@@ -344,6 +344,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     *subjects.ROUTES,
     *consents.ROUTES,
+    *restrictions.ROUTES,
     *register.ROUTES,
     *requests.ROUTES,
     *keys.ROUTES,

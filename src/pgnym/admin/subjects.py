@@ -121,6 +121,7 @@ class SubjectReport(msgspec.Struct, frozen=True):
 
     ``processing_activities`` are those of the register that name protected columns of these tables, ``legal_bases`` what
     they rest on, ``consents`` what the person has said to each purpose, ``requests`` what they have asked for.
+    ``restriction``: every restriction of processing, and its end.
     """
 
     subject: Subject
@@ -131,6 +132,7 @@ class SubjectReport(msgspec.Struct, frozen=True):
     tokens_without_value: int
     processing_activities: list[dict[str, Any]]
     legal_bases: list[dict[str, Any]]
+    restriction: list[dict[str, Any]]
     consents: list[dict[str, Any]]
     requests: list[dict[str, Any]]
     elsewhere: list[ElsewherePart]
@@ -142,8 +144,8 @@ async def report(call: Call) -> Reply:
     """As JSON, or as a page to print."""
     wanted: ReportQuery = call.query
     since = wanted.since or datetime.now(UTC) - timedelta(days=SEEN_DAYS)
-    async with _work(call, wanted.table, wanted.tenant) as (desk, places, tenant, log):
-        reporter = desk.reporter(tenant, log, _actor(call), confined=_confined(call))
+    async with at_work(call, wanted.table, wanted.tenant) as (desk, places, tenant, log):
+        reporter = desk.reporter(tenant, log, _actor(call), confined=confined(call))
         found = await reporter.report(places, call.parameters.id, since)
     tag = {"ETag": _TAG.format(found.pop("state")), "Vary": "Accept"}
     if not prefers_html(call.request.headers.get("accept", "")):
@@ -170,13 +172,13 @@ class Found(msgspec.Struct, frozen=True):
 async def search(call: Call) -> Reply:
     """Exact matches only."""
     wanted: Wanted = call.body
-    async with _work(call, wanted.table, wanted.tenant) as (desk, places, tenant, log):
-        reporter = desk.reporter(tenant, log, _actor(call), confined=_confined(call))
+    async with at_work(call, wanted.table, wanted.tenant) as (desk, places, tenant, log):
+        reporter = desk.reporter(tenant, log, _actor(call), confined=confined(call))
         try:
             ids = await reporter.with_value(places[0], wanted.column, wanted.value)
             if len(ids) > MOST_FOUND:
                 raise Problem(422, f"more than {MOST_FOUND} subjects have it; give what fewer share")
-            if _confined(call):
+            if confined(call):
                 for each in ids:
                     await confine(desk.store, tenant, await desk.tokens(places, each), places[0].label)
         except UnknownSubject:
@@ -225,9 +227,9 @@ async def traces(call: Call) -> Reply:
     """Who has looked at what, and when."""
     wanted: TraceQuery = call.query
     after = None if wanted.cursor is None else Place(*read_cursor(wanted.cursor, _TraceCursor))
-    async with _work(call, wanted.table, wanted.tenant) as (desk, places, tenant, _):
+    async with at_work(call, wanted.table, wanted.tenant) as (desk, places, tenant, _):
         tokens = await desk.tokens(places, call.parameters.id)
-        if _confined(call):
+        if confined(call):
             await confine(desk.store, tenant, tokens, places[0].label)
     domains = {holder.prefix: holder.domain for place in places for holder in place.holders}
     which = Filter(wanted.since, wanted.until)
@@ -305,14 +307,14 @@ async def erase(call: Call) -> Reply:
     condition = Condition.of(call)
     wanted: WhoseQuery = call.query
     subject = call.parameters.id
-    async with _work(call, wanted.table, wanted.tenant) as (desk, places, tenant, log):
-        if _confined(call):
+    async with at_work(call, wanted.table, wanted.tenant) as (desk, places, tenant, log):
+        if confined(call):
             await confine(desk.store, tenant, await desk.tokens(places, subject), places[0].label)
         eraser = desk.eraser(tenant, log, _actor(call))
         try:
             begun = await eraser.erase(places, subject, lambda state: condition.require(_TAG.format(state)))
         except OthersRows:
-            if _confined(call):
+            if confined(call):
                 raise unknown_subject(places[0].label) from None
             raise
         if begun is None:
@@ -356,7 +358,7 @@ async def list_erasures(call: Call) -> Reply:
 
 
 @asynccontextmanager
-async def _work(
+async def at_work(
     call: Call, table: str | None, tenant: str | None
 ) -> AsyncIterator[tuple[Desk, list[Any], TenantVault, AuditLog]]:
     """A desk, the subject's tables, the tenant and the log. What goes wrong within comes out as Problem."""
@@ -378,7 +380,8 @@ async def _work(
         raise Problem(400, f"table: {error.reason}. {error.hint}".strip()) from None
 
 
-def _confined(call: Call) -> bool:
+def confined(call: Call) -> bool:
+    """Whether the caller meets rows of one tenant only."""
     return call.token is not None and call.token.tenant is not None
 
 

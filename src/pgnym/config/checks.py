@@ -53,6 +53,7 @@ def check(config: Config) -> None:
     check_roles(config)
     check_purposes(config)
     check_consent(config)
+    check_restriction(config)
     check_functions(config)
     check_connectors(config)
     for path, reason, hint in not_built(config):
@@ -359,6 +360,23 @@ def check_consent(config: Config) -> None:
                 f"{column.place}.search",
                 f"{min(search)} would tell what is in {domains[column.domain].name} without its subjects' consent",
                 "leave it out, or give that column a domain of its own",
+            )
+
+
+def check_restriction(config: Config) -> None:
+    """Purposes for which restricted values are shown are those of some role; and somebody can be restricted."""
+    restriction = config.privacy.restriction
+    if restriction is None:
+        return
+    if not config.subject_tables():
+        raise ConfigError("privacy.restriction", "no table has a subject", "say tables.TABLE.subject")
+    declared = config.purposes()
+    for i, purpose in enumerate(restriction.purposes):
+        if purpose not in declared:
+            raise ConfigError(
+                f"privacy.restriction.purposes.{i}",
+                f"no role has the purpose {purpose}",
+                near(purpose, sorted(declared)) if declared else "declare it under roles.NAME.purposes",
             )
 
 

@@ -134,14 +134,22 @@ class Observe(Part, frozen=True):
     every: Annotated[float, Meta(ge=1)] = 60
 
 
+class Restriction(Part, frozen=True):
+    """Restriction of processing. ``purposes``: sessions that state one of them see values of restricted subjects, too."""
+
+    purposes: tuple[Name, ...] = ()
+
+
 class Privacy(Part, frozen=True):
     """Reports and erasures. ``over_http``: the gateway itself may carry them out, for the admin endpoint.
 
-    ``settle``: seconds that gateways get to finish what they do with a value before it is deleted.
+    ``settle``: seconds that gateways get to finish what they do with a value before it is deleted. ``restriction``: the
+    processing of subjects can be restricted (None: it can't).
     """
 
     over_http: bool = True
     settle: Seconds = 15
+    restriction: Restriction | None = None
 
 
 class Connector(Part, frozen=True):

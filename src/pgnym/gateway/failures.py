@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pgnym.gateway.consenting import Values
 from pgnym.gateway.reports import ErrorReport
 from pgnym.gateway.session import Session
 from pgnym.gateway.slots import Slot
@@ -135,6 +136,10 @@ class FailureReveal:
         """Nothing of a column that needs consent is shown in a report."""
         return
 
+    def domains(self) -> Mapping[bytes, str]:
+        """The domains of the table, by prefix."""
+        return {prefix: protection.domain for prefix, protection in self._protections.items()}
+
     def unchanged(self, chunk: bytes) -> bytes:
         """What to send when there is nothing to reveal."""
         return self._failure.encode()
@@ -142,6 +147,8 @@ class FailureReveal:
     def rebuild(self, chunk: bytes, values: Mapping[bytes, bytes]) -> bytes:
         """The report with values in place of tokens; a token without a value stays."""
         fields = dict(self._failure.fields)
+        held = values.restricted if isinstance(values, Values) else ()
+        values = {token: value for token, value in values.items() if token not in held}
         for code in _REVEALED:
             if code in fields:
                 fields[code] = TOKEN_PATTERN.sub(lambda match: self._show(match[0], values), fields[code])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from pgnym.audit.records import Action
-from pgnym.gateway.consenting import Values, guard
+from pgnym.gateway.consenting import Held, Values, guard
 from pgnym.gateway.effects import Lend, Lookup
 from pgnym.gateway.reports import ErrorReport, over_budget, report_of
 from pgnym.gateway.reveal import Reveal
@@ -115,7 +115,7 @@ def _open(
                 raise error
             values.update(result)  # type: ignore[call-overload]
             if isinstance(result, Values):
-                values.withheld = result.withheld
+                values.withheld, values.restricted = result.withheld, result.restricted
             answer = reveal.rebuild(chunk, values)
         except Exception as failure:
             failed(report_of(failure))
@@ -126,5 +126,5 @@ def _open(
     record = session.record(
         Action.REVEAL, spent.fingerprint, counts, tokens=tokens, grant=spent.allowance.grant or 0
     )
-    guarded = reveal.guarded()
-    session.effects.start(Lookup(missing, record, None if guarded is None else guard(session, guarded)), done)
+    held = Held(frozenset(tokens), reveal.domains()) if session.holds_back else None
+    session.effects.start(Lookup(missing, record, guard(session, reveal.guarded(), held)), done)

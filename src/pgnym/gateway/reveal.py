@@ -44,6 +44,9 @@ class Reveal(Protocol):
     def guarded(self) -> Guarded | None:
         """What of that was found in columns that need consent; None for nothing. After ``find``."""
 
+    def domains(self) -> Mapping[bytes, str]:
+        """The domains that may be opened, by prefix."""
+
     def unchanged(self, chunk: bytes) -> bytes:
         """What to send if there was nothing to look up."""
 
@@ -117,7 +120,7 @@ class ColumnReveal:
         """What replaces each token (whole columns), or each value."""
         if self.deferrals is not None:
             return self._computing(self.deferrals, values)
-        if self.wraps or (self.guarded and withheld_of(values)):
+        if self.wraps or (self.guarded and withheld_of(values)) or restricted_of(values):
             return lambda value: self.substitute(value, values)
         forms = ((token, self.form(token, values)) for token in tokens)
         return {token: form for token, form in forms if form is not None}
@@ -176,11 +179,14 @@ class ColumnReveal:
 
     def _revealing(self, values: Mapping[bytes, bytes]) -> Callable[[bytes], Revealed | None]:
         withheld = withheld_of(values) if self.guarded else frozenset[bytes]()
+        restricted = restricted_of(values)
 
         def reveal(token: bytes) -> Revealed | None:
             opened = self.opened.get(token[:PREFIX_LENGTH])
             canonical = values.get(token)
-            if opened is not None and token in withheld and token[:PREFIX_LENGTH] in self.guarded:
+            if opened is not None and (
+                token in restricted or (token in withheld and token[:PREFIX_LENGTH] in self.guarded)
+            ):
                 raise IsNull(opened.codec.oid)
             if opened is None or canonical is None:
                 return None
@@ -280,6 +286,10 @@ class RowReveal:
         """As ``Reveal``."""
         return None if self._spots is not None else guarded_tokens(self._columns, self._found.tokens)
 
+    def domains(self) -> Mapping[bytes, str]:
+        """As ``Reveal``."""
+        return domains_of(self._columns)
+
     def unchanged(self, chunk: bytes) -> bytes:
         """As ``Reveal``."""
         return self.rebuild(chunk, {}) if self._retyped or self._deferred else chunk
@@ -287,7 +297,9 @@ class RowReveal:
     def rebuild(self, chunk: bytes, values: Mapping[bytes, bytes]) -> bytes:
         """As ``Reveal``."""
         spots = self._spots
-        if spots is not None:
+        if spots is not None and restricted_of(values):
+            self._found = collect(chunk, self._sought, self._shape)
+        elif spots is not None:
             forms = [self._columns[which].form(token, values) for which, _, token in spots]
             return replace_tokens(chunk, spots, forms)
         if self._retyped:
@@ -352,6 +364,16 @@ def wanted_tokens(
 def withheld_of(values: Mapping[bytes, bytes]) -> frozenset[bytes]:
     """The tokens that aren't shown in columns that need consent."""
     return values.withheld if isinstance(values, Values) else frozenset()
+
+
+def restricted_of(values: Mapping[bytes, bytes]) -> frozenset[bytes]:
+    """The tokens that are shown nowhere, since their subjects' processing is restricted."""
+    return values.restricted if isinstance(values, Values) else frozenset()
+
+
+def domains_of(columns: list[ColumnReveal]) -> dict[bytes, str]:
+    """The domains that columns open, by prefix."""
+    return {prefix: opened.domain for column in columns for prefix, opened in column.opened.items()}
 
 
 def guarded_tokens(columns: list[ColumnReveal], found: list[set[bytes]]) -> Guarded | None:
@@ -420,6 +442,10 @@ class CopyReveal:
     def guarded(self) -> Guarded | None:
         """As ``Reveal``."""
         return guarded_tokens(self._columns, self._tokens)
+
+    def domains(self) -> Mapping[bytes, str]:
+        """As ``Reveal``."""
+        return domains_of(self._columns)
 
     def unchanged(self, chunk: bytes) -> bytes:
         """As ``Reveal``."""

@@ -7,6 +7,7 @@ import logging
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pgnym.audit.log import AuditLog
@@ -17,7 +18,7 @@ from pgnym.gateway.audit_sender import AuditSender
 from pgnym.gateway.catalogs import Catalogs
 from pgnym.gateway.client_flow import ClientFlow
 from pgnym.gateway.connection import ClientConnection, Inward, Outward
-from pgnym.gateway.consenting import Consents, Guard, Values, records
+from pgnym.gateway.consenting import RESTRICTED, WITHHELD, Consents, Guard, Values, records
 from pgnym.gateway.effects import Question
 from pgnym.gateway.engine import Engine
 from pgnym.gateway.halting import Halt
@@ -124,11 +125,11 @@ class Runtime:
                 hint="Unseal it by the admin endpoint, or restart it with keys.master_key_file or PGNYM_MASTER_KEY.",
             )
         protected = actor.database == self.config.upstream.database
-
+        vault, restrictions = await self.vault.tenant(actor.tenant), self.consents.restrictions
         return Session(
             effects=connection,
             engines=self.catalogs if protected else self._unprotected,
-            vault=await self.vault.tenant(actor.tenant),
+            vault=vault,
             role=self.policy.for_user(actor.user),
             roles=self.policy.for_user,
             masker=self.policy.masker,
@@ -136,6 +137,7 @@ class Runtime:
             purse=self.purse,
             actor=actor,
             counts=self.counts,
+            unrestricted=None if restrictions is None else partial(restrictions.quiet, vault),
         )
 
     def admit(self) -> None:
@@ -206,15 +208,37 @@ class Runtime:
     async def _guarded(
         self, vault: Vault, tenant: str, tokens: Collection[bytes], record: AuditRecord | None, guard: Guard
     ) -> Values:
-        withheld = await self.consents.withheld(vault, await vault.tenant(tenant), guard)
-        shown, denied = (None, None) if record is None else records(record, guard.guarded, withheld)
+        own = await vault.tenant(tenant)
+        restricted = await self.consents.restricted(vault, own, guard)
+        withheld = await self.consents.withheld(vault, own, guard) - restricted
+        hidden = restricted
+        shown = record
+        if guard.held is not None:
+            shown = await self._denied(shown, restricted, restricted, guard.held.domains, RESTRICTED)
+        if guard.guarded is not None:
+            only = withheld & guard.guarded.only
+            hidden |= only
+            shown = await self._denied(shown, only, withheld, guard.guarded.domains, WITHHELD)
+        values = Values(await self.look_up(tenant, [t for t in tokens if t not in hidden], shown))
+        values.withheld, values.restricted = withheld, restricted
+        return values
+
+    async def _denied(
+        self,
+        record: AuditRecord | None,
+        hidden: frozenset[bytes],
+        withheld: frozenset[bytes],
+        domains: Mapping[bytes, str],
+        why: str,
+    ) -> AuditRecord | None:
+        """Write down what isn't shown, and why; what is left to be written of what is."""
+        if record is None:
+            return None
+        shown, denied = records(record, hidden, withheld, domains, why)
         if denied is not None:
             self.counts.refused("42501")
             await self._opened()[1].write(denied)
-        hidden = withheld & guard.guarded.only
-        values = Values(await self.look_up(tenant, [t for t in tokens if t not in hidden], shown))
-        values.withheld = withheld
-        return values
+        return shown
 
     async def spoken(self, tenant: TenantVault, subject: Subject) -> Sequence[Spoken]:
         """What stands for values of a subject, by which consent may have been told. Raises ``VaultError``."""

@@ -51,6 +51,7 @@ from pgnym.vault.errors import VaultError
 from pgnym.vault.keys import MasterKey
 from pgnym.vault.links import Links
 from pgnym.vault.orders import Codes
+from pgnym.vault.restrictions import Restrictions
 from pgnym.vault.store import Vault
 from pgnym.wire.codecs import identity
 
@@ -340,7 +341,9 @@ async def start_runtime(
         return audit, keeper, AuditSender(Exporter(vault, sink_for(export.to), line), runtime.log)
 
     runtime.verifiers = Verifiers(connect)
-    if any(column.options.legal_basis == "consent" for column in config.columns()):
+    restricting = config.privacy.restriction is not None
+    runtime.consents.restrictions = Restrictions() if restricting else None
+    if restricting or any(column.options.legal_basis == "consent" for column in config.columns()):
         runtime.consents.links = Links(upstream_login(config, environment))
     if config.consent_by():
         runtime.consents.by_value = ByValue(config.consent_by(), identity)

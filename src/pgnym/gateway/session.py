@@ -99,6 +99,7 @@ class Session:
     purse: Purse
     actor: Actor
     counts: Counts = field(default_factory=Counts)
+    unrestricted: Callable[[], bool] | None = None  # whether it is known that nobody is; None: nobody can be
     purpose: str | None = None
     parameters: dict[str, str] = field(default_factory=dict)
     expect: deque[int | Slot | Exchange] = field(default_factory=deque)
@@ -186,6 +187,12 @@ class Session:
         """What may be given now: by the role, or by a grant."""
         actor = self.actor
         return self.purse.allowance(actor.tenant, self.role, self.user or actor.user, self.purpose)
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether values may be those of restricted subjects, which this session isn't shown."""
+        known = self.unrestricted
+        return known is not None and not known() and self.role.holds_back(self.purpose)
 
     def note_stored(self, tokens: Iterable[bytes]) -> None:
         """Values that the session gives itself; the last are remembered if some column needs consent to be shown."""

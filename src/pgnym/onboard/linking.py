@@ -128,7 +128,9 @@ async def compare(
     by_value = config.consent_by()
     for column in config.columns():
         label = f"{column.schema}.{column.table}"
-        if column.options.legal_basis == "consent" or column.column in by_value.get(label, ()):
+        if _alone(column, by_value) or (
+            config.privacy.restriction is not None and config.tables[label].subject is not None
+        ):
             wanted.setdefault(label, []).append(column)
     known = {row[0]: (row[1], row[2]) for row in await app.fetch(_FUNCTIONS)}
     works: list[LinkWork] = []
@@ -146,7 +148,7 @@ async def compare(
             continue
         for column in columns:
             found = table.columns.get(column.column)
-            if found is None or column.randomized:
+            if found is None or column.randomized or not _alone(column, by_value):
                 continue
             if column.path or not await app.fetchval(_UNIQUE, table.oid, found.attnum):
                 blockers.append(
@@ -221,6 +223,12 @@ async def carry_over(
             list(found.values()),
         )
         await app.execute("DELETE FROM pgnym.link WHERE token = ANY ($1::text[])", list(found))
+
+
+def _alone(column: ProtectedColumn, by_value: Mapping[str, Sequence[str]]) -> bool:
+    """Whether each of the column's tokens must be one subject's."""
+    label = f"{column.schema}.{column.table}"
+    return column.options.legal_basis == "consent" or column.column in by_value.get(label, ())
 
 
 def _why_shared(column: ProtectedColumn) -> str:

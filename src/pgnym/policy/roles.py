@@ -35,6 +35,7 @@ class RolePolicy:
         "_combined",
         "_compares",
         "_consent",
+        "_despite_restriction",
         "_role",
         "_sights",
         "_writes",
@@ -49,6 +50,7 @@ class RolePolicy:
         role: Role,
         columns: Mapping[str, frozenset[str]],
         consent: frozenset[str] = frozenset(),
+        despite_restriction: Iterable[str] = (),
     ) -> None:
         self.name = name
         self.purposes = frozenset(role.purposes)
@@ -56,6 +58,7 @@ class RolePolicy:
         self._role = role
         self._columns = columns
         self._consent = consent
+        self._despite_restriction = self.purposes.intersection(despite_restriction)
         self._sights: dict[tuple[str, str | None], Sight] = {}
         self._combined: dict[tuple[frozenset[str], str | None], Sight] = {}
         self._compares: dict[tuple[str, str | None], bool] = {}
@@ -123,6 +126,10 @@ class RolePolicy:
         """Whether values of any of these columns are shown only by consent of their subjects."""
         return bool(self._consent) and not self._consent.isdisjoint(columns)
 
+    def holds_back(self, purpose: str | None) -> bool:
+        """Whether values of subjects whose processing is restricted are not shown, ``purpose`` being stated."""
+        return purpose is None or purpose not in self._despite_restriction
+
     def applies(self, purpose: str | None) -> str | None:
         """The purpose that applies: the stated one, or the role's only one if none is stated."""
         if purpose is None and len(self.purposes) == 1:
@@ -166,6 +173,8 @@ class Policy:
         consent = frozenset(
             column.name for column in config.columns() if column.options.legal_basis == "consent"
         )
+        restriction = config.privacy.restriction
+        despite = () if restriction is None else restriction.purposes
         self._masks = {column.name: column.options.mask for column in config.columns()}
         self._maskers: dict[tuple[str, int], Masker] = {}
         self._validations: dict[str, tuple[Validator, str]] = {}
@@ -180,10 +189,12 @@ class Policy:
             except ValueError as error:
                 raise ConfigError(f"{column.place}.{option}", str(error)) from None
         self._users: dict[str, RolePolicy] = {}
-        self._default = RolePolicy(DEFAULT_ROLE, config.roles.get(DEFAULT_ROLE, Role()), columns, consent)
+        self._default = RolePolicy(
+            DEFAULT_ROLE, config.roles.get(DEFAULT_ROLE, Role()), columns, consent, despite
+        )
         for name, role in config.roles.items():
             if name != DEFAULT_ROLE:
-                policy = RolePolicy(name, role, columns, consent)
+                policy = RolePolicy(name, role, columns, consent, despite)
                 self._users.update(dict.fromkeys(role.users, policy))
 
     def for_user(self, user: str) -> RolePolicy:

@@ -44,6 +44,7 @@ _PARTS = (
         "The register names no activity with these columns.",
     ),
     ("legal_bases", "On what legal bases", "The register names none."),
+    ("restriction", "Restriction of processing", "There was none."),
     ("consents", "What the person agrees to", "Nothing is recorded."),
     ("requests", "What the person has asked for", "Nothing."),
 )

@@ -25,8 +25,10 @@ from pgnym.privacy.elsewhere import identifiers
 from pgnym.privacy.errors import PrivacyError, UnknownSubject, unknown_subject
 from pgnym.privacy.grounds import agreed, grounds, requested
 from pgnym.privacy.holders import NAMED, Holder, quoted
+from pgnym.privacy.restricting import told
 from pgnym.privacy.subjects import Place, add_table, row_digest
 from pgnym.privacy.tenancy import confine
+from pgnym.vault import restrictions
 from pgnym.vault.by_value import ByValue, Identity
 from pgnym.vault.consents import Spoken, Subject
 from pgnym.vault.store import TenantVault
@@ -105,6 +107,7 @@ class Reporter:
         if self.by_value is not None:
             names += await self.by_value.over(self.app, self.vault, self.tenant, whose)
         consents = await agreed(self.vault, self.tenant, names, datetime.now(UTC))
+        restriction = told(self.tenant, await restrictions.events_of(self.vault, self.tenant, whose))
         requests = await requested(self.vault, self.tenant, places[0].label, subject)
         elsewhere = await asyncio.gather(*(reported(known, whom) for known, whom in asked))
         count = sum(map(len, shown.values()))
@@ -134,6 +137,7 @@ class Reporter:
             "tokens_without_value": len(tokens) - len(values),
             "processing_activities": activities,
             "legal_bases": bases,
+            "restriction": restriction,
             "consents": consents,
             "requests": requests,
             "elsewhere": elsewhere,

@@ -51,6 +51,7 @@ _GRANTS = {
     "idempotency_key": "SELECT, INSERT, UPDATE (request, created, under_way, answer), DELETE",
     "consent_text": "SELECT, INSERT",
     "consent_event": "SELECT, INSERT",
+    "restriction_event": "SELECT, INSERT",
     "erasure": "SELECT, INSERT, UPDATE",
     "erasure_token": "SELECT, INSERT, DELETE",
     "legal_basis": "SELECT, INSERT, UPDATE, DELETE",

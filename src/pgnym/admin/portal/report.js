@@ -33,7 +33,7 @@ export async function show(root, app, of, person) {
       ...(found.tokens_without_value ? [["Tokens that don't open", number(found.tokens_without_value)]] : [])])),
     ...Object.entries(found.tables).map(([table, rows]) => held(table, rows)),
     ...found.elsewhere.map(elsewhere),
-    ...[["Processed for", found.processing_activities], ["Legal bases", found.legal_bases], ["Agrees to", found.consents], ["Requests", found.requests]]
+    ...[["Processed for", found.processing_activities], ["Legal bases", found.legal_bases], ["Restriction of processing", found.restriction], ["Agrees to", found.consents], ["Requests", found.requests]]
       .filter(([, items]) => items.length).map(([title, items]) => held(title, items)),
     el("section", { class: "panel" }, el("p", { class: "faint" }, "Since ", when(found.seen_since)), seen(found.seen)));
 }
