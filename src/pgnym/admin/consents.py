@@ -23,7 +23,7 @@ from pgnym.admin.problems import Problem
 from pgnym.admin.routing import Reply, Route
 from pgnym.admin.subjects import SubjectId, TableName, WhoseQuery
 from pgnym.config.errors import ConfigError
-from pgnym.privacy.by_value import NoSuchValue, named_value
+from pgnym.privacy.by_value import NoSuchValue, named_value, to_withdraw
 from pgnym.privacy.subjects import root
 from pgnym.vault import consents
 from pgnym.vault.by_value import is_value, table_of
@@ -194,14 +194,10 @@ async def change(call: Call) -> Reply:
     tenant = await call.tenant(call.query.tenant)
     purposes = wanted.purposes
     if purposes is None:
-        events = await consents.history(call.vault, tenant, subject)
-        last = {event.purpose: event for event in events}
-        purposes = [
-            name for name, event in last.items() if event.said.action is Action.ACCEPT or not event.sound
-        ]
-        if subject.table in call.app.status.config.consent_by():
-            # Whether they have agreed by a value, too, need not be known for this.
-            purposes = sorted(call.app.status.config.purposes().union(purposes))
+        config = call.app.status.config
+        purposes = await call.vault.administer(
+            lambda connection: to_withdraw(connection, tenant, subject, config)
+        )
     return await _record(call, tenant, subject, purposes, said)
 
 

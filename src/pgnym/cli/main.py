@@ -97,6 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     add_tokens(commands, config)
     add_grants(commands, config)
+    add_consents(commands, config)
     add_audit(commands, config, owner)
     add_subject(commands, config, owner)
 
@@ -165,6 +166,36 @@ def add_grants(
     revoke.add_argument("id", type=count, help="its number in the list")
     revoke.add_argument("--tenant", metavar="T", help="default: tenants.default")
     revoke.set_defaults(run="pgnym.cli.grants:revoke")
+
+
+def add_consents(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], config: argparse.ArgumentParser
+) -> None:
+    """``consent show``, ``accept`` and ``withdraw``."""
+    consent = commands.add_parser("consent", help="what a person agrees to")
+    actions = consent.add_subparsers(dest="action", metavar="ACTION", required=True)
+    whose = argparse.ArgumentParser(add_help=False)
+    whose.add_argument("id", nargs="?", metavar="ID", help="the value of the table's subject column")
+    whose.add_argument(
+        "--value", metavar="COLUMN=VALUE", help="whoever has this value instead (tables.TABLE.consent_by)"
+    )
+    whose.add_argument(
+        "--table", metavar="SCHEMA.TABLE", help="the subject's own (default: the only one there is)"
+    )
+    whose.add_argument("--tenant", metavar="NAME", help="default: tenants.default")
+    how = argparse.ArgumentParser(add_help=False)
+    how.add_argument("--channel", default="", metavar="TEXT", help="how they said it")
+    how.add_argument("--reference", default="", metavar="TEXT", help="where that can be looked up")
+    show = actions.add_parser("show", parents=[config, whose], help="state and history, as JSON")
+    show.set_defaults(run="pgnym.cli.consents:show")
+    accept = actions.add_parser("accept", parents=[config, whose, how], help="they agree")
+    accept.add_argument("--purpose", action="append", required=True, metavar="P", help="may be repeated")
+    accept.add_argument("--expires", type=moment, metavar="TIME", help="ISO 8601 (default: never)")
+    accept.add_argument("--text-version", type=count, metavar="N", help="of the text that they were shown")
+    accept.set_defaults(run="pgnym.cli.consents:accept")
+    withdraw = actions.add_parser("withdraw", parents=[config, whose, how], help="they agree no longer")
+    withdraw.add_argument("--purpose", action="append", metavar="P", help="may be repeated (default: all)")
+    withdraw.set_defaults(run="pgnym.cli.consents:withdraw")
 
 
 def add_keys(
