@@ -23,10 +23,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class AdminClient:
-    """Asks the admin endpoint of a gateway; ``token`` is that of calls that name no other."""
+    """Asks the admin endpoint of a gateway. ``token``: of calls that name no other; ``source``: the address to come from.
+
+    A body is sent as JSON, unless it is bytes.
+    """
 
     gateway: Gateway
     token: str | None = None
+    source: str = "127.0.0.1"
 
     def __call__(
         self,
@@ -37,12 +41,15 @@ class AdminClient:
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        connection = http.client.HTTPConnection(self.gateway.admin_host, self.gateway.admin_port, timeout=60)
+        connection = http.client.HTTPConnection(
+            self.gateway.admin_host, self.gateway.admin_port, timeout=60, source_address=(self.source, 0)
+        )
         try:
             sent = dict(headers or {})
             if token or self.token:
                 sent["Authorization"] = f"Bearer {token or self.token}"
-            connection.request(method, path, None if body is None else json.dumps(body).encode(), sent)
+            data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+            connection.request(method, path, data, sent)
             answer = connection.getresponse()
             content = answer.read()
             found = {name.lower(): value for name, value in answer.getheaders()}

@@ -68,6 +68,14 @@ class ApiToken:
 
 
 @dataclass(frozen=True, slots=True)
+class Lapsed:
+    """A token that gives no access any more. ``why``: ``revoked`` or ``expired``."""
+
+    token: ApiToken
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class NewToken:
     """A token just made. ``secret`` is nowhere else."""
 
@@ -108,8 +116,8 @@ async def create(
     return NewToken(ApiToken(made, name, role, tenant_name, created, created_by, expires, None, None), secret)
 
 
-async def recognize(vault: Vault, secret: str) -> ApiToken | None:
-    """The valid token that this is; None for anything else, without saying why. Errors: VaultError."""
+async def recognize(vault: Vault, secret: str) -> ApiToken | Lapsed | None:
+    """The token that this is, if it gives access; for the log, one that did; None for anything else. Errors: VaultError."""
     if _SHAPE.fullmatch(secret) is None:
         return None
     digest = hashlib.sha256(secret.encode()).digest()
@@ -148,7 +156,9 @@ async def recognize(vault: Vault, secret: str) -> ApiToken | None:
         return None
     token = _token(row)
     # The row may have been brought back as it was before it was revoked.
-    return token if token.valid(now) and not await vault.administer(is_revoked) else None
+    if token.revoked is not None or await vault.administer(is_revoked):
+        return Lapsed(token, "revoked")
+    return token if token.valid(now) else Lapsed(token, "expired")
 
 
 async def listed(vault: Vault, tenant: TenantVault | None, number: int | None = None) -> list[ApiToken]:

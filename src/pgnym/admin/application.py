@@ -6,18 +6,18 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from pgnym.admin.api_tokens import ApiToken, Role, recognize, tenants
+from pgnym.admin.api_tokens import ApiToken, Lapsed, Role, recognize, tenants
 from pgnym.admin.idempotency import Once, read_key
 from pgnym.admin.openapi import describe
 from pgnym.admin.problems import Problem
 from pgnym.admin.rates import Rates
+from pgnym.admin.recording import Entry, Recorder
 from pgnym.admin.routing import (
     Content,
     Reply,
@@ -31,7 +31,7 @@ from pgnym.admin.routing import (
 )
 from pgnym.admin.seal import Sealing
 from pgnym.audit.log import AuditLog
-from pgnym.audit.records import Action, Actor, AuditRecord, Decision
+from pgnym.audit.records import Actor, Decision
 from pgnym.config.model import Config
 from pgnym.metrics.snapshots import Measures
 from pgnym.vault.consents import Spoken, Subject
@@ -46,6 +46,10 @@ _PER_ADDRESS = (50.0, 200)  # requests per second, and at once
 _PER_TOKEN = (50.0, 200)
 _FAILED = (0.2, 20)  # failed authentications by one address
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="pgnym"'}
+BEGUN = " begun"
+"""Ends the fingerprint of the record that is written before an operation which may change something."""
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+_LONGEST_PATH = 1000
 _LOG = logging.getLogger("pgnym.admin")
 
 
@@ -85,6 +89,8 @@ class Call:
     body: Any = None
     concerns: str | None = field(default=None)
     replayed: bool = False  # the answer is one given before
+    lapsed: Lapsed | None = None  # whose token this was
+    over_limit: bool = False
 
     @property
     def vault(self) -> Vault:
@@ -120,7 +126,12 @@ class Call:
     @property
     def who(self) -> str:
         """The caller, as records name it."""
-        return "" if self.token is None else f"api token {self.token.id} ({self.token.name})"
+        return "" if self.token is None else told_of(self.token)
+
+
+def told_of(token: ApiToken) -> str:
+    """A token, as records name it."""
+    return f"api token {token.id} ({token.name})"
 
 
 def sealed(status: Status) -> Problem:
@@ -147,42 +158,48 @@ class Application:
         self._addresses = Rates(*_PER_ADDRESS)
         self._tokens = Rates(*_PER_TOKEN)
         self._failed = Rates(*_FAILED)
+        self.recorder = Recorder(lambda: status.audit, lambda: status.sealing is not None, clock)
 
     @cached_property
     def description(self) -> dict[str, Any]:
         """The OpenAPI document."""
         return describe(self.router.routes)
 
-    async def answer(self, request: Request) -> Reply:
-        """The answer. Never raises; an error is a problem document."""
+    async def answer(self, request: Request, unreadable: Problem | None = None) -> Reply:
+        """The answer. Never raises; an error is a problem document.
+
+        ``unreadable``: why the request could not be read to its end. It is refused, and recorded, like any other.
+        """
+        call = Call(self, NOWHERE, request, None)
+        path, query, missing = "", "", unreadable
+        given: dict[str, str] = {}
         try:
-            path, query = split_target(request.target)
-            route, given = self.router.find(request.method, path)
+            if request.method:
+                path, query = split_target(request.target)
+                call.route, given = self.router.find(request.method, path)
         except Problem as problem:
-            return refused(problem)
-        call = Call(self, route, request, None)
-        heard = route.audited
+            missing = problem
+        heard = call.route.audited or unreadable is not None
         try:
-            if route.audited:
-                wait = self._addresses.take(request.address, self._clock())
-                if wait:
-                    heard = False  # else whoever floods the endpoint floods the log
-                    raise too_many(wait)
-            if self.status.vault is None and not route.sealed:
+            if call.route.audited:
+                self._take(call, self._addresses, request.address)
+            if call.route is NOWHERE and missing is not None:
+                raise missing
+            if self.status.vault is None and not call.route.sealed:
                 raise sealed(self.status)
-            if route.roles is not None:
+            if call.route.roles is not None:
                 try:
-                    call.token = await self._authenticated(request)
-                except Problem as problem:
-                    heard = problem.status == 401
-                    raise
-                if call.token.role not in route.roles:
+                    await self._authenticate(call)
+                    self._authorize(call)
+                except Problem:
                     heard = True
-                    raise Problem(403, f"not for tokens of role {call.token.role.value}")
-            call.parameters = read_parameters(route, given)
-            call.query = read_query(route, query)
-            call.body = read_body(route, request)
-            if route.first:
+                    raise
+            if unreadable is not None:
+                raise unreadable
+            call.parameters = read_parameters(call.route, given)
+            call.query = read_query(call.route, query)
+            call.body = read_body(call.route, request)
+            if call.route.first or call.route.changes:
                 await self._record(call, path, 0)
             reply = await self._done(call)
         except Problem as problem:
@@ -191,11 +208,17 @@ class Application:
             reply = refused(Problem(503, f"it was not done within {HANDLER_SECONDS:.0f} seconds"))
         except VaultError as error:
             reply = refused(Problem(503, f"{error.message}. {error.hint}".strip()))
+        except asyncio.CancelledError:  # the endpoint ends, and has waited long enough
+            try:
+                await self._record(call, path, 503, "cut off")
+            except VaultError as error:
+                _LOG.warning("a call that was cut off could not be recorded: %s", error.message)
+            raise
         except Exception as error:
             # Its text could quote anything.
-            _LOG.error("the admin endpoint failed at %s: %s", route.operation, type(error).__name__)
+            _LOG.error("the admin endpoint failed at %s: %s", call.route.operation, type(error).__name__)
             reply = refused(Problem(500, "an internal error; see the gateway's log"))
-        if not heard or (route.first and reply.status < 400):
+        if not heard or (call.route.first and reply.status < 400):
             return reply
         try:
             await self._record(call, path, reply.status)
@@ -217,46 +240,65 @@ class Application:
         reply, call.replayed = await once.carry_out(call.request, work, encode)
         return reply
 
-    async def _authenticated(self, request: Request) -> ApiToken:
+    def _take(self, call: Call, rates: Rates, name: str) -> None:
+        """Count a request. Raises Problem 429."""
+        wait = rates.take(name, self._clock())
+        if wait:
+            call.over_limit = True
+            raise too_many(wait)
+
+    async def _authenticate(self, call: Call) -> None:
         vault = self.status.vault
         assert vault is not None
-        token = await recognize(vault, _presented(request))
-        if token is None:
-            wait = self._failed.take(request.address, self._clock())
-            if wait:
-                raise too_many(wait)
-            raise Problem(401, "a valid API token is needed", headers=_CHALLENGE)
-        wait = self._tokens.take(str(token.id), self._clock())
-        if wait:
-            raise too_many(wait)
-        return token
-
-    async def _record(self, call: Call, path: str, status: int) -> None:
-        """Write the record of a call. Without keys there is no log to write to: then the process's own has a line."""
-        audit = self.status.audit
-        if audit is None:
-            _LOG.info("%s by %s: %d", call.route.operation, call.request.address or "local", status)
+        found = await recognize(vault, _presented(call.request))
+        if isinstance(found, ApiToken):
+            call.token = found
+            self._take(call, self._tokens, str(found.id))
             return
-        token = call.token
-        tenant = call.concerns or (token.tenant if token is not None else None)
-        await audit.write(
-            AuditRecord(
-                datetime.now(UTC),
-                tenant or self.status.config.tenants.default,
-                Actor(
-                    call.who or "nobody",
-                    token.role.value if token is not None else "",
-                    call.request.address,
-                    call.request.headers.get("user-agent", "")[:200],
-                ),
-                Action.ADMIN,
-                Decision.ALLOWED if status < 400 else Decision.DENIED,
-                fingerprint=call.route.operation,
-                text=f"{call.request.method} {path}"
-                + (f" {status}" if status else "")
-                + (" again" if call.replayed else ""),
-            )
+        call.lapsed = found
+        self._take(call, self._failed, call.request.address)
+        raise Problem(401, "a valid API token is needed", headers=_CHALLENGE)
+
+    def _authorize(self, call: Call) -> None:
+        assert call.token is not None
+        assert call.route.roles is not None
+        if call.token.role not in call.route.roles:
+            raise Problem(403, f"not for tokens of role {call.token.role.value}")
+
+    async def _record(self, call: Call, path: str, status: int, note: str = "") -> None:
+        """Write the record of a call. Raises VaultError."""
+        token = call.token if call.lapsed is None else call.lapsed.token
+        notes = (
+            str(status or ("" if call.route.first else "begun")),
+            "again" if call.replayed else "",
+            "" if call.lapsed is None else call.lapsed.why,
+            note,
         )
+        # Of a path that isn't one of the endpoint's nobody knows what it holds.
+        method = call.request.method if call.request.method in _METHODS else "another method"
+        asked = f"{method} {path[:_LONGEST_PATH]}" if call.route is not NOWHERE else f"{method} elsewhere"
+        general = f"{method} {call.route.path or 'elsewhere'}"
+        if not call.request.method:
+            asked = general = "no HTTP request"
+        entry = Entry(
+            call.concerns
+            or (token.tenant if token is not None else None)
+            or self.status.config.tenants.default,
+            Actor(
+                "nobody" if token is None else told_of(token),
+                "" if token is None else token.role.value,
+                call.request.address,
+                call.request.headers.get("user-agent", "")[:200],
+            ),
+            call.route.operation + ("" if status or call.route.first else BEGUN),
+            Decision.ALLOWED if status < 400 else Decision.DENIED,
+            asked,
+            " ".join(part for part in notes if part),
+        )
+        if call.over_limit:
+            await self.recorder.over_limit(entry, general)
+        else:
+            await self.recorder.write(entry)
 
 
 def refused(problem: Problem) -> Reply:
@@ -282,7 +324,13 @@ def too_many(wait: int) -> Problem:
     return Problem(429, f"too many requests; try again in {wait} seconds", headers={"Retry-After": str(wait)})
 
 
+async def _nothing(call: Call) -> Reply:
+    raise Problem(404, "there is nothing of this name; see /openapi.json")
+
+
 ANYONE = None
+NOWHERE = Route("", "", "unknown", "What is not an operation", _nothing, None, ANYONE, sealed=True)
+"""Stands for the operation of requests that name none."""
 EVERY_ROLE = frozenset(Role)
 OFFICERS = frozenset({Role.ROOT, Role.DPO})
 """Those who look after privacy."""

@@ -167,7 +167,7 @@ SELECT width_bucket(extract(epoch FROM time), extract(epoch FROM $2::timestamptz
   coalesce(sum((SELECT sum(value::bigint) FROM jsonb_each_text(counts))) FILTER (WHERE action = 'reveal'), 0)::bigint
     AS values,
   count(*) FILTER (WHERE action = 'refuse') AS refusals,
-  count(*) FILTER (WHERE action = 'admin') AS calls
+  count(*) FILTER (WHERE action = 'admin' AND fingerprint NOT LIKE '% begun') AS calls
 FROM vault.audit WHERE tenant = $1 AND time >= $2 AND time < $3 GROUP BY 1
 """
 _SHOWN = """

@@ -96,6 +96,11 @@ class Route:
         """Whether it takes an Idempotency-Key: every POST that is made with a token, but for one that ends all."""
         return self.method == "POST" and self.roles is not None and not self.first
 
+    @property
+    def changes(self) -> bool:
+        """Whether it may change something. That it begins is recorded, too: whoever kills the gateway leaves a trace."""
+        return self.method != "GET" and self.roles is not None and not self.first
+
 
 class Router:
     """Finds routes. ``{name}`` in a path stands for one segment."""

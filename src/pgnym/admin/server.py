@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 
 import h11
 
-from pgnym.admin.application import Application, Status, encode, refused
+from pgnym.admin.application import Application, Status, encode
 from pgnym.admin.metrics import as_configured
 from pgnym.admin.problems import Problem, ProblemBody
 from pgnym.admin.resources import ROUTES
@@ -83,6 +83,9 @@ class AdminServer:
             await asyncio.wait(self.tasks, timeout=_CLOSING)
         for task in list(self.tasks):
             task.cancel()
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=_CLOSING)  # they say so in the log
+        await self.application.recorder.close()
         for connection in list(self.connections):
             connection.end()
 
@@ -135,6 +138,10 @@ class _Connection(asyncio.Protocol):
         if not self._answering and not self._discarding and not self._transport.is_closing():
             self._guarded(self._events)
 
+    def eof_received(self) -> bool:
+        """Whoever has sent all may still read the answer (TLS, as asyncio has it, knows no half of a connection)."""
+        return self._answering and not self._secure
+
     def end(self) -> None:
         """Close, once all is written, or after some seconds."""
         self._limit(_CLOSING)
@@ -159,14 +166,30 @@ class _Connection(asyncio.Protocol):
         Not at once: closing while the client still sends resets the connection, and it might never read the answer (RFC
         9112 section 9.6). So only our side ends, and what comes is thrown away for some seconds.
         """
+        self._discarding = self._answering = True
+        self._limit(REQUEST_SECONDS)
+        self._begin(self._answer_unreadable(problem))
+
+    async def _answer_unreadable(self, problem: Problem) -> None:
+        request = (
+            Request("", "", address=self._address) if self._request is None else self._read(self._request)
+        )
+        reply = await self._server.application.answer(request, problem)
+        self._answering = False
+        if self._transport.is_closing():
+            return
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.end()
             return
-        self._respond(refused(problem), close=True)
-        self._discarding = True
+        self._respond(reply, close=True)
         self._limit(_CLOSING)
         if self._transport.can_write_eof():
             self._transport.write_eof()
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._server.tasks.add(task)
+        task.add_done_callback(self._server.tasks.discard)
 
     def _events(self) -> None:
         while True:
@@ -191,9 +214,7 @@ class _Connection(asyncio.Protocol):
                 self._timer.cancel()
                 self._answering, self._receiving = True, False
                 self._transport.pause_reading()  # one request at a time
-                task = asyncio.create_task(self._answer(self._read(self._request)))
-                self._server.tasks.add(task)
-                task.add_done_callback(self._server.tasks.discard)
+                self._begin(self._answer(self._read(self._request)))
                 return
             else:
                 if event is not h11.NEED_DATA:
