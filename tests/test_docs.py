@@ -282,3 +282,9 @@ def shop() -> Catalog:
     )
     relations = (customer, orders, newsletter)
     return Catalog(1, {(r.schema, r.name): r for r in relations}, {r.oid: r for r in relations})
+
+
+def test_the_tests_end_to_end_are_listed() -> None:
+    listed = (ROOT / "tests" / "README.md").read_text()
+    files = {file.name for file in (ROOT / "tests" / "end_to_end").glob("test_*.py")}
+    assert not {name for name in files if f"`{name}`" not in listed}
