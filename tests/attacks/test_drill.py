@@ -7,6 +7,7 @@ would keep this process busier than the gateway.
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import struct
 import time
@@ -14,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from victims import MINUTE, PEOPLE, Shop, shop
+from victims import EMAIL, MINUTE, NAME, PEOPLE, Shop, shop
 
 from support.cluster import Cluster
 
@@ -119,6 +120,19 @@ def audited(made: Shop) -> tuple[int, int]:
     return int(str(row[0])), int(str(row[1]))
 
 
+def named(made: Shop) -> set[bytes]:
+    """The values whose tokens the records of reveals to the attackers name, once opened."""
+    with made.direct() as owner:
+        rows = owner.execute("SELECT id, email, first_name FROM customer").fetchall()
+    values = {str(row[1]): EMAIL.format(row[0]) for row in rows} | {
+        str(row[2]): NAME.format(row[0]) for row in rows
+    }
+    shown = made.deployed.pgnym(
+        "audit", "show", "--actor", made.users("tight"), "--action", "reveal", "--format", "jsonl"
+    ).stdout
+    return {values[token].encode() for line in shown.splitlines() for token in json.loads(line)["tokens"]}
+
+
 def test_a_thousand_sessions_get_no_more_than_the_budget(crowded: Shop) -> None:
     attackers, seconds = asyncio.run(drill(crowded))
     assert seconds < 60, "else the window moved on, and this proves nothing"
@@ -130,4 +144,5 @@ def test_a_thousand_sessions_get_no_more_than_the_budget(crowded: Shop) -> None:
     while audited(crowded)[1] < errors[b"42501"]:  # refusals are recorded without being waited for
         assert time.monotonic() < deadline
     assert audited(crowded) == (given, errors[b"42501"])
+    assert named(crowded) == {value for attacker in attackers for value in attacker.values}
     crowded.deployed.pgnym("audit", "verify")
