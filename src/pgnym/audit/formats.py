@@ -14,6 +14,7 @@ _NAMES = {
     "refuse": "Statement refused",
     "admin": "Administrative call",
     "erase": "Subject erased",
+    "retain": "Rows erased after their time",
     "purge": "Unreferenced values purged",
 }
 

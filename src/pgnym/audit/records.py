@@ -27,6 +27,7 @@ class Action(Enum):
     REFUSE = "refuse"
     ADMIN = "admin"
     ERASE = "erase"
+    RETAIN = "retain"
     PURGE = "purge"
 
 

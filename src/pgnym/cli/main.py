@@ -116,6 +116,14 @@ def build_parser() -> argparse.ArgumentParser:
     purge.add_argument("--yes", action="store_true", help="don't ask")
     purge.set_defaults(run="pgnym.cli.purge:run")
 
+    retention = commands.add_parser(
+        "retention", parents=[config, owner], help="erase what has been kept long enough; then purge"
+    )
+    retention.add_argument("--dry-run", action="store_true", help="only count it")
+    retention.add_argument("--tenant", metavar="NAME", help="default: all")
+    retention.add_argument("--yes", action="store_true", help="don't ask")
+    retention.set_defaults(run="pgnym.cli.retention:run")
+
     doctor = commands.add_parser("doctor", parents=[config], help="what is wrong, and what to do about it")
     doctor.set_defaults(run="pgnym.cli.doctor:run")
     return parser

@@ -7,10 +7,12 @@ says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 from pgnym.config.address import parse_address
+from pgnym.config.durations import LONGEST, at_most
 from pgnym.config.errors import ConfigError
 from pgnym.config.locate import near
 from pgnym.config.model import (
@@ -20,6 +22,7 @@ from pgnym.config.model import (
     Gateway,
     GatewayTls,
     ProtectedColumn,
+    Retain,
     Role,
     Table,
     Tls,
@@ -56,6 +59,7 @@ def check(config: Config) -> None:
     check_restriction(config)
     check_functions(config)
     check_connectors(config)
+    check_retention(config)
     for path, reason, hint in not_built(config):
         raise ConfigError(path, f"not supported yet: {reason}", hint)
 
@@ -141,6 +145,8 @@ def check_tables(config: Config) -> None:
                 f"{path}.subject", "the column that identifies the data subject can't be protected itself"
             )
         check_consent_by(table, path)
+        if table.retain is not None:
+            check_retain(table.retain, table.columns, f"{path}.retain")
         for column, options in table.columns.items():
             if "." in column:
                 raise ConfigError(f"{path}.columns.{column}", "names with a dot are not supported")
@@ -160,6 +166,16 @@ def check_consent_by(table: Table, path: str) -> None:
                 f"{name} is no protected column of the table with deterministic tokens",
                 near(name, sorted(table.columns)),
             )
+
+
+def check_retain(retain: Retain, columns: Container[str], path: str) -> None:
+    """The server can compare the column, and compute the time."""
+    if retain.after in columns:
+        raise ConfigError(f"{path}.after", "a protected column's times can't be compared by the server")
+    if at_most(retain.for_) > LONGEST:
+        raise ConfigError(
+            f"{path}.for", "longer than a thousand years", "leave retain out to keep rows for good"
+        )
 
 
 def check_subject_table(config: Config, named: str, path: str, own: str) -> None:
@@ -327,6 +343,20 @@ def check_connectors(config: Config) -> None:
             raise ConfigError(f"{path}.by", f"{connector.by} is a document, not a value")
 
 
+def check_retention(config: Config) -> None:
+    """Gateways may do by themselves what is on the schedule."""
+    if config.retention.every is not None and not config.privacy.over_http:
+        raise ConfigError(
+            "retention.every",
+            "gateways have no right to rows, by privacy.over_http: false",
+            "leave it out, and run `pgnym retention --yes` by cron",
+        )
+    if config.retention.age < timedelta(days=1):
+        raise ConfigError(
+            "retention.purge_after", "values younger than a day may be on their way into rows", "24h or more"
+        )
+
+
 def check_purposes(config: Config) -> None:
     """A column's purposes are among those of some role: else nobody could ever see it."""
     declared = config.purposes()
@@ -382,6 +412,3 @@ def check_restriction(config: Config) -> None:
 
 def not_built(config: Config) -> Iterator[tuple[str, str, str]]:
     """Options of the published format that this version can't carry out: (path, reason, hint)."""
-    for name, table in config.tables.items():
-        if table.retain is not None:
-            yield f"tables.{name}.retain", "nothing would be erased on a schedule", "leave it out"

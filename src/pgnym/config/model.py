@@ -6,12 +6,16 @@ A struct here is only shape; what must hold between fields is in ``checks.py``.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from pgnym.config.address import Address, parse_address
+from pgnym.config.durations import EXACT_PATTERN as EXACT_DURATION
+from pgnym.config.durations import PATTERN as DURATION
+from pgnym.config.durations import at_most
 
 Positive = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
@@ -152,6 +156,30 @@ class Privacy(Part, frozen=True):
     restriction: Restriction | None = None
 
 
+class Retention(Part, frozen=True):
+    """When gateways look for what has been kept long enough. ``every``: seconds, or such as ``12h``; None: never by
+    themselves.
+
+    ``dry_run``: it is only counted. ``purge_after``: how long ago a value that no row holds must have been stored last.
+    """
+
+    every: Annotated[float, Meta(ge=1)] | Annotated[str, Meta(pattern=EXACT_DURATION)] | None = None
+    dry_run: bool = False
+    purge_after: Annotated[str, Meta(pattern=EXACT_DURATION)] = "30d"
+
+    @property
+    def interval(self) -> timedelta | None:
+        """``every``, as a length of time."""
+        if self.every is None or isinstance(self.every, str):
+            return None if self.every is None else at_most(self.every)
+        return timedelta(seconds=self.every)
+
+    @property
+    def age(self) -> timedelta:
+        """``purge_after``, as a length of time."""
+        return at_most(self.purge_after)
+
+
 class Connector(Part, frozen=True):
     """Another system that holds data of subjects of ``table`` (None: of the only one that has any).
 
@@ -224,10 +252,14 @@ class Column(Part, frozen=True):
 
 
 class Retain(Part, frozen=True):
-    """Rows are erased ``for_`` (such as ``365d``) after the time in column ``after``."""
+    """Rows are kept until ``for_`` (such as ``365d``) after the time in column ``after``.
+
+    ``then``: what is done with them; None: what ``on_erase`` of the table says.
+    """
 
     after: Name
-    for_: Annotated[str, Meta(pattern="^[0-9]+[hdwmy]$")] = msgspec.field(name="for")
+    for_: Annotated[str, Meta(pattern=DURATION)] = msgspec.field(name="for")
+    then: Literal["scrub", "delete"] | None = None
 
 
 class Table(Part, frozen=True):
@@ -242,6 +274,12 @@ class Table(Part, frozen=True):
     consent_by: tuple[Name, ...] = ()
     on_erase: Literal["scrub", "delete"] = "scrub"
     retain: Retain | None = None
+
+    @property
+    def deleted_in_time(self) -> bool:
+        """Whether rows that have been kept long enough are deleted; else their protected columns are emptied."""
+        then = None if self.retain is None else self.retain.then
+        return (then or self.on_erase) == "delete"
 
 
 class RevealLimit(Part, frozen=True):
@@ -293,6 +331,7 @@ class Config(Part, frozen=True):
     audit: Audit = Audit()
     observe: Observe = Observe()
     privacy: Privacy = Privacy()
+    retention: Retention = Retention()
     connectors: dict[Name, Connector] = {}
     tenants: Tenants = Tenants()
     tables: dict[str, Table] = {}

@@ -32,6 +32,7 @@ from pgnym.onboard.views import dependents
 from pgnym.policy.normalizing import normalizer
 from pgnym.vault.migrations import current_version, latest_version
 
+TIMES = frozenset((1082, 1114, 1184))  # date, timestamp, timestamptz
 LARGE = 1_000_000  # rows above which the time that the table is locked is worth a warning
 
 
@@ -188,6 +189,7 @@ async def read_tables(draft: Draft, app: Connection) -> None:
                 label, "belongs to another role", "run this with the URL of its owner or of a superuser"
             )
         subjects(draft, table, draft.config.tables[label])
+        retained(draft, table, draft.config.tables[label])
         works: list[ColumnWork] = []
         for options in wanted:
             found = table.columns.get(options.column)
@@ -213,6 +215,20 @@ def subjects(draft: Draft, table: Table, options: TableOptions) -> None:
     if options.subject is not None and options.subject not in table.columns:
         text = f"has no column {options.subject}, named as its subject"
         draft.block(table.label, text, near(options.subject, table.columns))
+
+
+def retained(draft: Draft, table: Table, options: TableOptions) -> None:
+    """The column that tells how long rows are kept exists, and is a time."""
+    if options.retain is None:
+        return
+    name = options.retain.after
+    column = table.columns.get(name)
+    if column is None:
+        text = f"has no column {name}, after which its rows are to be kept"
+        draft.block(table.label, text, near(name, table.columns))
+    elif column.type_oid not in TIMES:
+        text = f"is a {column.type_name}: how long rows are kept is told by a date or a timestamp"
+        draft.block(f"{table.label}.{name}", text, "name another column under retain.after")
 
 
 def examine(

@@ -4,7 +4,8 @@ The gateway's login has no right to any of them. For reports and erasures over t
 can't log in (``vault.privacy_role``; ``SET LOCAL ROLE``, for one transaction), which may
 
 - read all tables that are configured or hold tokens: an erasure must know which values other rows hold;
-- where a table has a subject, change its protected columns, and delete its rows if ``on_erase`` says so.
+- where a table has a subject, or is kept for a time, change its protected columns (and so lock its rows), and delete
+its rows if ``on_erase`` or ``retain`` says so.
 
 ``plan`` shows what differs from this, ``apply`` brings it about and takes back what the role has beyond it. Row-level
 security of the application would hide rows from the role, so each such table gets a policy that lets it see all.
@@ -157,10 +158,12 @@ async def _wanted(config: Config, app: Connection) -> dict[tuple[str, str], set[
         schema, _, name = label.partition(".")
         rights = wanted.setdefault((schema, name), set())
         rights.add(("SELECT", ""))
-        if table.subject is not None:
+        if table.subject is not None or table.retain is not None:
             rights |= {("UPDATE", column) for column in table.columns}
-            if table.on_erase == "delete":
-                rights.add(("DELETE", ""))
+        if (table.subject is not None and table.on_erase == "delete") or (
+            table.retain is not None and table.deleted_in_time
+        ):
+            rights.add(("DELETE", ""))
     return wanted
 
 

@@ -36,7 +36,8 @@ from pgnym.privacy.connectors.known import Known, concerned
 from pgnym.privacy.elsewhere import Others, identifiers, note
 from pgnym.privacy.erasures import Erasure, State, due, listed
 from pgnym.privacy.errors import PrivacyError
-from pgnym.privacy.holders import Holder, holders, of_domains, quoted, referenced, tables
+from pgnym.privacy.holders import Holder, holders, of_domains, referenced, tables
+from pgnym.privacy.scrubbing import scrubbing
 from pgnym.privacy.subjects import Place, state_of, tokens_of
 from pgnym.privacy.tenancy import refuse_others
 from pgnym.privacy.writers import writers_end
@@ -53,7 +54,6 @@ SETTLE = 15.0
 """Seconds a gateway may take from knowing a token to sending it, or to hear that it must forget it."""
 
 _AGED = timedelta(minutes=90)  # between the two hours that step 1 sets back and the one that a put tolerates
-_TEXTS = frozenset((25, 1042, 1043))
 
 _CONDEMN = """
 WITH held AS MATERIALIZED (
@@ -104,7 +104,11 @@ class Eraser:
         they are locked, and may raise; then, as with any error, nothing was changed. Errors: PrivacyError,
         asyncpg.PostgresError.
         """
-        scrubs = {place.label: _scrub(place) for place in places if not place.delete}
+        scrubs = {
+            place.label: scrubbing(place.sql, place.holders, f"tables.{place.label}.on_erase")
+            for place in places
+            if not place.delete
+        }
         try:
             async with self.app.transaction():
                 counts: dict[str, int] = {}
@@ -340,36 +344,3 @@ class Eraser:
             )
         # What is killed here leaves codes that stand for nothing; who looks for neighbours deletes those.
         await self.tenant.orders.drop(gone)
-
-
-def _scrub(place: Place) -> str:
-    """The UPDATE that takes the values out of rows, without its condition; "" if there is nothing to take.
-
-    Raises PrivacyError where a column admits neither NULL nor an empty value.
-    """
-    changes: dict[str, str] = {}
-    for holder in place.holders:
-        column = quoted(holder.column)
-        if holder.path:
-            # Only the tokens are taken out of a document; a key is no value.
-            before = changes.get(holder.column, f"{column}::text")
-            changes[holder.column] = (
-                f"pg_catalog.regexp_replace({before}, '\"{holder.pattern}\"(?!\\s*:)', '\"\"', 'g')"
-            )
-        elif not holder.not_null:
-            changes[holder.column] = "NULL"
-        elif holder.array:
-            changes[holder.column] = "'{}'"
-        elif holder.codec_oid in _TEXTS:
-            changes[holder.column] = "''"
-        else:
-            raise PrivacyError(
-                f"{holder.name} can't be scrubbed: it is NOT NULL, and its type has no empty value",
-                hint=f"Say tables.{place.label}.on_erase: delete, or drop NOT NULL.",
-            )
-    paths = {holder.column for holder in place.holders if holder.path}
-    listed = ", ".join(
-        f"{quoted(name)} = ({change})::jsonb" if name in paths else f"{quoted(name)} = {change}"
-        for name, change in changes.items()
-    )
-    return f"UPDATE {place.sql} SET {listed}" if listed else ""  # noqa: S608 - quoted

@@ -158,18 +158,16 @@ class Office:
                 raise PrivacyError("the protected database can't be reached") from None
 
 
-def told(error: asyncpg.PostgresError) -> PrivacyError:
-    """What the server said, in words of our own."""
+def told(error: asyncpg.PostgresError, outcome: str = "; nothing was changed") -> PrivacyError:
+    """What the server said, in words of our own. ``outcome``: what that means."""
     state = error.sqlstate or ""
     if state[:2] == "22":
         return UnknownSubject("that is no ID of a subject")
     if state == "42501":
         return PrivacyError(
-            "the role for reports and erasures lacks a right; nothing was changed",
+            f"the role for reports and erasures lacks a right{outcome}",
             hint="Run `pgnym apply`. A trigger of the application that writes elsewhere must be SECURITY DEFINER.",
         )
     if state in ("55P03", "57014"):
-        return PrivacyError(
-            "rows are in use, or it takes too long; nothing was changed", hint="Try again later."
-        )
-    return PrivacyError(f"the protected database refused it ({state}); nothing was changed")
+        return PrivacyError(f"rows are in use, or it takes too long{outcome}", hint="Try again later.")
+    return PrivacyError(f"the protected database refused it ({state}){outcome}")

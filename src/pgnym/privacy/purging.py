@@ -19,6 +19,7 @@ import asyncpg
 
 from pgnym.audit.log import AuditLog
 from pgnym.audit.records import Action, Actor, AuditRecord
+from pgnym.privacy.access import Guise, acting
 from pgnym.privacy.errors import PrivacyError
 from pgnym.privacy.holders import Holder, holders, of_domains, referenced, tables
 from pgnym.privacy.writers import writers_end
@@ -43,9 +44,10 @@ ORDER BY token FOR UPDATE SKIP LOCKED
 
 @dataclass(frozen=True, slots=True)
 class Purger:
-    """What a purge needs. ``app``, ``vault``: the owner's connections, the same one where both are in one database.
+    """What a purge needs. ``app``, ``vault``: connections, the same one where both are in one database.
 
-    ``age``: how long ago a value must have been put, at least ``SHORTEST``.
+    ``age``: how long ago a value must have been put, at least ``SHORTEST``. ``guise``: what is taken on to read the
+    application's tables (None: the login itself may).
     """
 
     app: Connection
@@ -54,6 +56,7 @@ class Purger:
     log: AuditLog
     actor: Actor
     age: timedelta
+    guise: Guise | None = None
 
     async def purge(self, *, dry_run: bool) -> dict[str, int]:
         """Values deleted (``dry_run``: that would be), by domain.
@@ -101,7 +104,8 @@ class Purger:
             found.update(domains[domain_id(token)] for token in tokens)
 
     async def _unheld(self, everywhere: Sequence[Holder], tokens: set[bytes]) -> set[bytes]:
-        held = await referenced(self.app, everywhere, tokens)
+        async with self.app.transaction(readonly=True), acting(self.app, self.guise):
+            held = await referenced(self.app, everywhere, tokens)
         return tokens.difference(*held.values())
 
     async def _delete(self, tokens: set[bytes], domains: dict[int, str]) -> set[bytes]:
@@ -125,5 +129,6 @@ class Purger:
                         text=f"{len(gone)} values that no row holds were deleted",
                     )
                 )  # fmt: skip
+        # What is killed here leaves codes that stand for nothing; who looks for neighbours deletes those.
         await self.tenant.orders.drop(gone)
         return gone

@@ -122,9 +122,15 @@ async def tokens_of(
         f"SELECT {columns} FROM {place.sql} WHERE {place.where}" + (" FOR UPDATE" if lock else ""),  # noqa: S608 - quoted
         subject,
     )
+    return len(rows), {
+        token for row in rows for token in found_tokens(zip(place.holders, list(row)[1:], strict=True))
+    }
+
+
+def found_tokens(cells: Iterable[tuple[Holder, str | None]]) -> set[bytes]:
+    """The tokens in columns' contents."""
     tokens: set[bytes] = set()
-    for number, holder in enumerate(place.holders, 1):
-        for row in rows:
-            if row[number]:
-                tokens.update(token.encode("ascii") for token in re.findall(holder.pattern, row[number]))
-    return len(rows), tokens
+    for holder, content in cells:
+        if content:
+            tokens.update(token.encode("ascii") for token in re.findall(holder.pattern, content))
+    return tokens

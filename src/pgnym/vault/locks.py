@@ -17,6 +17,8 @@ ERASURES = 0x70676E7971
 """Of a session: one gateway at a time finishes erasures."""
 PURGE = 0x70676E7974
 """Of a session: one purge at a time."""
+RETENTION = 0x70676E7975
+"""Of a session: one run of retention at a time."""
 HOLDERS = 0x70676E79
 """Of a session, shared: a process has a master key in memory; the second number is ``holder`` of the key's id."""
 ORDER = 0x70676E7A

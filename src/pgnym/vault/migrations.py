@@ -53,6 +53,7 @@ _GRANTS = {
     "consent_event": "SELECT, INSERT",
     "restriction_event": "SELECT, INSERT",
     "erasure": "SELECT, INSERT, UPDATE",
+    "retention_run": "SELECT, INSERT, UPDATE (ended, told, problem), DELETE",
     "erasure_token": "SELECT, INSERT, DELETE",
     "legal_basis": "SELECT, INSERT, UPDATE, DELETE",
     "processing_activity": "SELECT, INSERT, UPDATE, DELETE",

@@ -6,7 +6,7 @@ export const id = "audit";
 export const title = "Audit log";
 export const needs = ["showAudit"];
 
-const ACTIONS = ["reveal", "tokenize", "search", "refuse", "admin", "erase", "purge"];
+const ACTIONS = ["reveal", "tokenize", "search", "refuse", "admin", "erase", "retain", "purge"];
 const TEXTS = [["actor", "Who"], ["role", "Role"], ["domain", "Domain"], ["purpose", "Purpose"]];
 
 export async function show(root, app, _, query) {
