@@ -226,7 +226,9 @@ def test_one_run_at_a_time(world: World) -> None:
 
 
 def test_rows_of_one_tenant(postgres: Cluster, database: str) -> None:
-    made = start(postgres, database, database, "", tenants={"default": "main", "startup_option": ["postgres"]})
+    made = start(
+        postgres, database, database, "", tenants={"default": "main", "startup_option": ["postgres"]}
+    )
     with Gateway(made) as gateway:
         world = World(made, gateway, postgres, database)
         for tenant in ("main", "other"):

@@ -7,7 +7,7 @@ says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -60,8 +60,6 @@ def check(config: Config) -> None:
     check_functions(config)
     check_connectors(config)
     check_retention(config)
-    for path, reason, hint in not_built(config):
-        raise ConfigError(path, f"not supported yet: {reason}", hint)
 
 
 def check_side(side: Gateway | Admin, path: str) -> None:
@@ -408,7 +406,3 @@ def check_restriction(config: Config) -> None:
                 f"no role has the purpose {purpose}",
                 near(purpose, sorted(declared)) if declared else "declare it under roles.NAME.purposes",
             )
-
-
-def not_built(config: Config) -> Iterator[tuple[str, str, str]]:
-    """Options of the published format that this version can't carry out: (path, reason, hint)."""

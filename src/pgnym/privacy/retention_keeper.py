@@ -1,7 +1,7 @@
 """Retention on a schedule: what gateways do by themselves, one of them at a time.
 
-Each process of a gateway has a keeper. It looks in the vault when the next run is due, by the vault's clock; then an advisory lock
-decides which of them works. A run that failed or was killed is followed by another soon (``runs.due``).
+Each process of a gateway has a keeper. It looks in the vault when the next run is due, by the vault's clock; then an
+advisory lock decides which of them works. A run that failed or was killed is followed by another soon (``runs.due``).
 """
 
 from __future__ import annotations
