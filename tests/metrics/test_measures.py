@@ -28,6 +28,9 @@ def counted() -> Counts:
     counts.refused("42501")
     counts.refused_login("57P03")
     counts.spent("app")
+    counts.retained.rows["public.visit"] = 4
+    counts.retained.values["mail"] = 2
+    counts.retained.runs, counts.retained.failures = 3, 1
     counts.timings.get.took(0.0007)
     counts.timings.get.took(60)
     return counts
@@ -71,6 +74,10 @@ def test_what_is_told(accept: str) -> None:
     assert found["pgnym_audit_waiting_records", ()] == 4
     assert found["pgnym_audit_lag_seconds", ()] == 0.5
     assert found["pgnym_audit_export_lag_seconds", ()] == 4
+    assert found["pgnym_retained_rows_total", (("table", "public.visit"),)] == 12
+    assert found["pgnym_purged_values_total", (("domain", "mail"),)] == 6
+    assert found["pgnym_retention_runs_total", (("result", "done"),)] == 9
+    assert found["pgnym_retention_runs_total", (("result", "failed"),)] == 3
     assert found["pgnym_audit_unwritten_records_total", ()] == 3
     get = (("operation", "get"),)
     assert found["pgnym_vault_round_trip_seconds_count", get] == 6

@@ -21,9 +21,11 @@ from pgnym.admin.resources import ROUTES
 from pgnym.admin.routing import Content, Reply, Request
 from pgnym.admin.subjects import Subjects
 from pgnym.audit.log import AuditLog
+from pgnym.metrics.counts import Retained
 from pgnym.privacy.keeper import ErasureKeeper
 from pgnym.privacy.office import Office
 from pgnym.privacy.reminders import Reminders
+from pgnym.privacy.retention_keeper import RetentionKeeper
 from pgnym.vault.store import Vault
 
 MAX_HEADER_BYTES = 16 * 1024
@@ -44,7 +46,10 @@ _HEADERS = {
 
 
 class AdminServer:
-    """Serves on bound sockets, with TLS if there is a context. ``office``: where reports and erasures are worked on."""
+    """Serves on bound sockets, with TLS if there is a context.
+
+    ``office``: where reports and erasures are worked on. ``retained``: where it is counted what retention does.
+    """
 
     def __init__(
         self,
@@ -52,10 +57,14 @@ class AdminServer:
         sockets: list[socket.socket],
         context: ssl.SSLContext | None,
         office: Office | None = None,
+        retained: Retained | None = None,
     ) -> None:
         subjects = None if office is None else Subjects(office, ErasureKeeper(office, lambda: opened(status)))
         self.application = Application(status, as_configured(ROUTES, status.config), subjects=subjects)
         self._reminders = Reminders(lambda: opened(status))
+        self._retention: RetentionKeeper | None = None
+        if office is not None:
+            self._retention = RetentionKeeper(office, lambda: opened(status), retained or Retained())
         self._sockets = sockets
         self._context = context
         self._servers: list[asyncio.Server] = []
@@ -71,6 +80,8 @@ class AdminServer:
         if self.application.subjects is not None:
             self.application.subjects.keeper.start()
         self._reminders.start()
+        if self._retention is not None:
+            self._retention.start()
 
     async def close(self) -> None:
         """Stop; what is being done is finished first, so that it is recorded, for some seconds."""
@@ -79,6 +90,8 @@ class AdminServer:
         if self.application.subjects is not None:
             await self.application.subjects.keeper.stop()
         await self._reminders.stop()
+        if self._retention is not None:
+            await self._retention.stop()
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=_CLOSING)
         for task in list(self.tasks):

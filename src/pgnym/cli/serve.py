@@ -49,6 +49,6 @@ def admin(config: Config, environment: Mapping[str, str]) -> Callable[..., Admin
     def make(runtime: Runtime, sockets: list[socket.socket], context: ssl.SSLContext | None) -> AdminServer:
         observing = config.gateway.mode == "observe"
         office = None if observing else Office(config, connect, identity, element_oid, connectors)
-        return AdminServer(runtime, sockets, context, office)
+        return AdminServer(runtime, sockets, context, office, runtime.counts.retained)
 
     return make

@@ -79,4 +79,5 @@ def _state(runtime: Runtime) -> State:
         waiting=waiting,
         lag=0.0 if oldest is None else max(0.0, (datetime.now(UTC) - oldest).total_seconds()),
         export_lag=None if sender is None else sender.lag,
+        retention_done=runtime.counts.retained.done,
     )

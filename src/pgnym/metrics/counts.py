@@ -45,6 +45,18 @@ class Timings:
 
 
 @dataclass(slots=True)
+class Retained:
+    """What runs of retention on the schedule have done. ``rows``: by table; ``values``: by domain; ``done``: when the last
+    run of any gateway ended that did all of its work, in seconds since 1970 (None: none yet)."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    values: dict[str, int] = field(default_factory=dict)
+    runs: int = 0
+    failures: int = 0
+    done: float | None = None
+
+
+@dataclass(slots=True)
 class Counts:
     """What the sessions of a process have done. ``hits``, ``misses``: of the cache of opened values."""
 
@@ -58,6 +70,7 @@ class Counts:
     refused_logins: dict[str, int] = field(default_factory=dict)
     over_budget: dict[str, int] = field(default_factory=dict)
     timings: Timings = field(default_factory=Timings)
+    retained: Retained = field(default_factory=Retained)
 
     def revealed(self, role: str, domains: Mapping[str, int]) -> None:
         """So many values of each domain have been shown to a role."""

@@ -85,6 +85,31 @@ class _Collector(Collector):
             "Audit records of searches or refusals that could not be written.",
             {(): totals.unwritten},
         )
+        yield _counter(
+            "retention_runs",
+            "Runs of retention on the schedule, by their result.",
+            {
+                ("failed",): totals.retention_failures,
+                ("done",): totals.retention_runs,
+            },
+            "result",
+        )
+        yield _counter(
+            "retained_rows", "Rows erased since their time was over.", _single(totals.retained), "table"
+        )
+        yield _counter(
+            "purged_values",
+            "Values deleted that no row held, by these runs.",
+            _single(totals.purged),
+            "domain",
+        )
+        ends = [state.retention_done for state in states if state.retention_done is not None]
+        if ends:
+            yield _gauge(
+                "retention_last_success_timestamp_seconds",
+                "When a run of retention, by any gateway, last did all of its work.",
+                {(): max(ends)},
+            )
         lags = [state.export_lag for state in states if state.export_lag is not None]
         if lags:
             yield _gauge(

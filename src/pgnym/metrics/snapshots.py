@@ -42,15 +42,20 @@ class Totals(msgspec.Struct):
     get: Histogram = msgspec.field(default_factory=Histogram)
     put: Histogram = msgspec.field(default_factory=Histogram)
     audit: Histogram = msgspec.field(default_factory=Histogram)
+    retained: dict[str, int] = {}
+    purged: dict[str, int] = {}
+    retention_runs: int = 0
+    retention_failures: int = 0
 
     @classmethod
     def of(cls, counts: Counts, unwritten: int) -> Totals:
         """Those of a process. ``unwritten``: audit records that could not be written."""
-        timings = counts.timings
+        timings, retained = counts.timings, counts.retained
         return cls(
             counts.unprotected, counts.protected, counts.hits, counts.misses, unwritten,
             dict(counts.reveals), dict(counts.tokenized), dict(counts.refusals), dict(counts.refused_logins),
             dict(counts.over_budget), _histogram(timings.get), _histogram(timings.put), _histogram(timings.audit),
+            dict(retained.rows), dict(retained.values), retained.runs, retained.failures,
         )  # fmt: skip
 
     def add(self, other: Totals) -> None:
@@ -60,12 +65,16 @@ class Totals(msgspec.Struct):
         self.hits += other.hits
         self.misses += other.misses
         self.unwritten += other.unwritten
+        self.retention_runs += other.retention_runs
+        self.retention_failures += other.retention_failures
         for mine, theirs in ((self.reveals, other.reveals), (self.tokenized, other.tokenized)):
             _add(mine, theirs)
         for known, more in (
             (self.refusals, other.refusals),
             (self.refused_logins, other.refused_logins),
             (self.over_budget, other.over_budget),
+            (self.retained, other.retained),
+            (self.purged, other.purged),
         ):
             _add(known, more)
         self.get.add(other.get)
@@ -76,7 +85,8 @@ class Totals(msgspec.Struct):
 class State(msgspec.Struct, frozen=True):
     """What a process is like now. ``waiting``: audit records not written yet, the oldest for ``lag`` seconds.
 
-    ``export_lag``: seconds since all records had been sent on; None where this process doesn't send.
+    ``export_lag``: seconds since all records had been sent on; None where this process doesn't send. ``retention_done``:
+    when the last run of retention by any gateway did all of its work, in seconds since 1970; None where it knows of none.
     """
 
     sealed: bool
@@ -85,6 +95,7 @@ class State(msgspec.Struct, frozen=True):
     waiting: int
     lag: float
     export_lag: float | None = None
+    retention_done: float | None = None
 
 
 class Snapshot(msgspec.Struct, frozen=True):

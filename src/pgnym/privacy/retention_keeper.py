@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from pgnym.audit.log import AuditLog
 from pgnym.audit.records import Actor
@@ -27,16 +26,15 @@ _LOG = logging.getLogger("pgnym.retention")
 _ACTOR = Actor("pgnym", "", application_name="pgnym retention")
 
 
-@dataclass(slots=True)
-class Tally:
-    """What the runs of this process have done. ``rows``: by table; ``values``: by domain; ``done``: when the last run of any
-    gateway ended that did all of its work, in seconds since 1970."""
+class Tally(Protocol):
+    """Where it is counted what the runs of this process have done. ``rows``: by table; ``values``: by domain; ``done``: when
+    the last run of any gateway ended that did all of its work, in seconds since 1970."""
 
-    rows: Counter[str] = field(default_factory=Counter)
-    values: Counter[str] = field(default_factory=Counter)
-    runs: int = 0
-    failures: int = 0
-    done: float | None = None
+    rows: dict[str, int]
+    values: dict[str, int]
+    runs: int
+    failures: int
+    done: float | None
 
 
 class RetentionKeeper:
@@ -100,15 +98,15 @@ class RetentionKeeper:
         if report is None:
             return  # another gateway has just done it
         tally = self._tally
-        tally.runs += 1
         if not dry_run:
-            tally.rows.update(report.rows)
+            _add(tally.rows, report.rows)
             for domains in report.values.values():
-                tally.values.update(domains)
+                _add(tally.values, domains)
         if report.problems:
             self._failed(report.problem)
-        elif not dry_run:
-            tally.done = datetime.now(UTC).timestamp()
+        else:
+            tally.runs += 1
+            tally.done = tally.done if dry_run else datetime.now(UTC).timestamp()
         would = " would be" if dry_run else ""
         for outcome in report.outcomes:
             rule, count = outcome.rule, outcome.rows.total()
@@ -118,3 +116,8 @@ class RetentionKeeper:
                 _LOG.warning(
                     "%d rows of %s kept: %s", outcome.kept.total(), rule.label, kept_words(outcome.kept)
                 )
+
+
+def _add(known: dict[str, int], more: Mapping[str, int]) -> None:
+    for name, number in more.items():
+        known[name] = known.get(name, 0) + number
