@@ -14,7 +14,7 @@ from changes import CHANGES
 from nested import nested
 from pglast.parser import scan
 from queries import QUERIES, script
-from sending import Client, Reply, Way, unsized
+from sending import Client, Reply, Way, unquoted, unsized
 from values import CANARY, quoted
 from world import World, make_world
 from writing import Script, Step, Writer
@@ -24,10 +24,11 @@ from support.gateway import deployment, through
 
 REFUSED = "0A000"
 _TEMPLATE = "twin_template"
-# Also a branch of a UNION that the planner leaves out, since a condition of it is never true.
-_LENGTHS = re.compile("INTERSECT|EXCEPT|(= NULL|<> NULL).*UNION|UNION.*(= NULL|<> NULL)", re.DOTALL)
+_TOKEN = re.compile("pn1[a-z2-7]{27}")
+_LENGTHS = re.compile("INTERSECT|EXCEPT")
+_QUOTES = re.compile("COPY.*json.*FORMAT csv", re.DOTALL)
 # Where a constant has no type, or becomes text, which PostgreSQL can't compare with a date, and pgnym does, or says so.
-TYPING = frozenset({"42883", "42804", "42P18"})
+TYPING = frozenset({"42883", "42804", "42P08", "42P18"})
 FORMS: dict[str, Callable[[Writer], Script]] = (
     {name: script(name) for name in QUERIES} | CHANGES | {"nested at random": nested}
 )
@@ -129,9 +130,16 @@ class Pair:
     def run(self, made: Script, way: Way) -> tuple[list[Reply], list[Reply]]:
         """The answers of both. Where PostgreSQL's planner decides on them, without modifiers (docs/limits.md)."""
         plain, tested = self.plain.run(made, way, self.plain), self.tested.run(made, way, self.plain)
-        if made.form == "nested at random" or any(_LENGTHS.search(s.text) for s in made.steps):
-            for side in (plain, tested):
-                side[:] = [replace(r, answer=cast("tuple[object, ...]", unsized(r.answer))) for r in side]
+        # The planner leaves out a branch of a UNION with a condition that is never true (a comparison with NULL).
+        empty = any(c.content is None for c in made.constants) and any("UNION" in s.text for s in made.steps)
+        changes: list[Callable[[object], object]] = []
+        if made.form == "nested at random" or empty or any(_LENGTHS.search(s.text) for s in made.steps):
+            changes.append(unsized)
+        if any(_QUOTES.search(s.text) for s in made.steps):
+            changes.append(unquoted)  # JSON is quoted in CSV as its token is (docs/limits.md)
+        for side in (plain, tested):
+            for change in changes:
+                side[:] = [replace(r, answer=cast("tuple[object, ...]", change(r.answer))) for r in side]
         return plain, tested
 
 
@@ -183,7 +191,7 @@ def make(world: World, number: int) -> tuple[Script, Way, Writer]:
 
 def outcome(plain: list[Reply], tested: list[Reply]) -> str:
     """How a statement ended."""
-    if "pn1" in repr([t.answer for t in tested]):
+    if _TOKEN.search(repr([t.answer for t in tested])):
         return "different"
     if [(r.state, r.answer) for r in plain] == [(r.state, r.answer) for r in tested]:
         return "errors" if plain[-1].state else "equal"

@@ -43,6 +43,8 @@ def equality(w: Writer, ref: Ref) -> str:
         f"{ref} IS NOT NULL",
         f"{ref} IS DISTINCT FROM {one}",
         f"{ref} IS NOT DISTINCT FROM {one}",
+        f"({one} = {two} OR {ref} = {one})",
+        f"({one} IN ({two}, {one}) AND {ref} IN ({one}, {two}))",
     )
 
 

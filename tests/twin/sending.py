@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import csv
 import enum
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -14,8 +14,6 @@ from psycopg.pq.abc import PGconn, PGresult
 from writing import Constant, Script, Step
 
 TEXT, BINARY = 0, 1
-# An array of one number as JSON in CSV, which needs no quotes; its token, a string, does (docs/limits.md).
-_QUOTED_JSON = re.compile(rb'"(\[[0-9]*\])"')
 
 
 class Way(enum.Enum):
@@ -56,7 +54,7 @@ class Client:
                     size, data = self.raw.get_copy_data(0)
                     if size < 0:
                         break
-                    lines.append(_QUOTED_JSON.sub(rb"\1", bytes(data)))
+                    lines.append(bytes(data))
                 replies.append(Reply("", ("copied", lines if ordered else sorted(lines))))
             elif result.status == ExecStatus.COPY_IN:
                 self.raw.put_copy_data((copied or "").encode())
@@ -190,7 +188,8 @@ def _value(result: PGresult, row: int, column: int) -> bytes | None:
     while at + 8 <= len(value):
         length = int.from_bytes(value[at + 4 : at + 8], "big", signed=True)
         end = at + 8 + max(length, 0)
-        text = int.from_bytes(value[at : at + 4], "big") in _TEXTS
+        oid = int.from_bytes(value[at : at + 4], "big")
+        text = oid in _TEXTS or oid >= 16384  # that of citext
         parts.append(bytes(4) + value[at + 4 : end] if length < 0 or text else value[at:end])
         at = end
     return b"".join(parts)
@@ -198,6 +197,13 @@ def _value(result: PGresult, row: int, column: int) -> bytes | None:
 
 _RECORD = 2249
 _TEXTS = (25, 1043)
+
+
+def unquoted(answer: object) -> object:
+    """An answer with the lines of COPY as CSV in fields."""
+    if isinstance(answer, tuple) and len(answer) == 2 and answer[0] == "copied":
+        return answer[0], [next(csv.reader([line.decode()]), []) for line in answer[1]]
+    return tuple(unquoted(a) for a in answer) if isinstance(answer, tuple) else answer
 
 
 def unsized(answer: object) -> object:

@@ -14,6 +14,7 @@ from pgnym.sql.infer import Run
 from pgnym.sql.kinds import ArrayOf, Document, LateCast, Occurrence, Open, Token, shape
 from pgnym.sql.literals import decode
 from pgnym.sql.plan import Parameter, Use, ValueUse
+from pgnym.sql.repeated import unify_repeated
 from pgnym.sql.rewrite import Edit, Hole, LookupHole
 from pgnym.sql.searching import alike
 from pgnym.sql.splices import CLASS, SEARCH, Around
@@ -43,6 +44,7 @@ class Settled:
 
 def settle(run: Run) -> Settled:
     """Judge all occurrences. Raises Refused when a constant or its cast doesn't fit the domain that it met."""
+    unify_repeated(run)
     tell_apart(run)
     edits = [Edit(start, end, new) for (start, end), new in run.edits.items()]
     for search in alike(run.searches.values()):

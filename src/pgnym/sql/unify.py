@@ -202,16 +202,17 @@ def carry(kind: Kind) -> None:
             meet(node, known, Use.CARRY, "a result", None)
         elif isinstance(known, Document):
             documents.use_again(node, Use.CARRY)
+        elif isinstance(known, Open):
+            node.shown = True
 
 
 def _opens(kind: Kind, seen: frozenset[int] = frozenset()) -> Iterator[Open]:
     """The variables that a value may come from."""
     if isinstance(kind, Open):
         root = kind.root()
-        if root.bound is None:
-            return
         yield root
-        yield from _opens(root.bound, seen)
+        if root.bound is not None:
+            yield from _opens(root.bound, seen)
     elif isinstance(kind, Token | Document):
         for node in kind.carried:
             yield from _opens(node, seen)

@@ -115,3 +115,25 @@ SELECT email FROM customer WHERE email = $1 LIMIT $2 OFFSET $3
 SELECT email FROM customer WHERE email = $3
 --| email:1043(64)
 --$ $1 $2 $3=email
+
+-- a parameter compared with a constant as well: that becomes a token of the same domain
+SELECT 1 FROM customer WHERE $1 = 'all' OR email = $1
+--> SELECT 1 FROM customer WHERE $1 = <email:'all'> OR email = $1
+--$ $1=email
+
+-- the same in a list and in CASE
+SELECT 1 FROM customer WHERE $1 IN ('all', '') OR CASE $1 WHEN 'any' THEN true ELSE email = $1 END
+--> SELECT 1 FROM customer WHERE $1 IN (<email:'all'>, <email:''>) OR CASE $1 WHEN <email:'any'> THEN true ELSE email = $1 END
+--$ $1=email
+
+-- a parameter compared with another one, and that with a third
+SELECT 1 FROM customer WHERE ($1, $2) = ($2, $3) AND email = $1
+--$ $1=email $2=email $3=email
+
+-- only whether it is NULL
+SELECT 1 FROM customer WHERE $1 IS NULL OR email = $1
+--$ $1=email
+
+-- shown, too: a token would be
+SELECT $1, email FROM customer WHERE email = $1
+--! 0A000 parameter $1 is used with a protected column, and shown @ ['$1, email FROM custo']
