@@ -52,7 +52,7 @@ def world(postgres: Cluster, chromium: Browser, saas: Saas) -> Iterator[World]:
             database,
             tables=TABLES,
             roles=ROLES,
-            privacy={"settle": 0.5},
+            privacy={"settle": 0.5, "restriction": {"purposes": ["legal_claims"]}},
             connectors={"crm": saas.connector},
             tenants={"default": "main", "startup_option": ["postgres"]},
         )
@@ -320,6 +320,46 @@ def test_what_another_system_does_not_tell_is_not_overlooked(page: Page, world: 
     find(page, "customer id", "2")
     expect(page.get_by_text("Not known in full: GET was answered 503.")).to_be_visible()
     sound(page, world)
+
+
+def test_processing_is_restricted_and_given_free(page: Page, world: World) -> None:
+    def shown() -> list[tuple[object, ...]]:
+        with psycopg.connect(world.gateway.url()) as session:
+            return session.execute(
+                "SELECT email FROM customer WHERE customer_id IN (2, 3) ORDER BY customer_id"
+            ).fetchall()
+
+    sign_in(page, world, "dpo")
+    find(page, "customer id", "3")
+    panel = page.get_by_role("region", name="Restriction of processing")
+    expect(panel).to_contain_text("not restricted")
+    begin = panel.get_by_role("button", name="Restrict…")
+    begin.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("Why")).to_be_focused()
+    sound(page, world)
+    dialog.get_by_role("button", name="Restrict").click()
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    assert shown() == [("grace@example.org",), ("alan@example.org",)], "nothing is done without a reason"
+    begin.click()
+    dialog.get_by_label("Why").fill("the address is contested")
+    dialog.get_by_role("button", name="Restrict").click()
+    event = panel.get_by_role("listitem")
+    expect(event).to_contain_text("the address is contested")
+    expect(event).to_contain_text("the dpo")
+    expect(begin).to_have_count(0)
+    sound(page, world)
+    assert shown() == [("grace@example.org",), (None,)]
+    panel.get_by_role("button", name="Lift the restriction…").click()
+    dialog.get_by_label("Why").fill("checked and right")
+    sound(page, world)
+    dialog.get_by_role("button", name="Lift it").click()
+    expect(event).to_have_count(2)
+    expect(panel).to_contain_text("not restricted")
+    assert shown() == [("grace@example.org",), ("alan@example.org",)]
 
 
 @offered("listConsents")

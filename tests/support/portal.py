@@ -43,7 +43,9 @@ TABLES = {
         "columns": {"billing_address": {"tokens": "randomized"}},
     },
 }
-ROLES = {"app": {"users": ["postgres"], "reveal": ["*"], "purposes": ["newsletter", "service"]}}
+ROLES = {
+    "app": {"users": ["postgres"], "reveal": ["*"], "purposes": ["newsletter", "service", "legal_claims"]}
+}
 SCREENSHOTS = os.environ.get("PGNYM_SCREENSHOTS")
 """A folder to write pictures to, for the documentation."""
 

@@ -41,8 +41,10 @@ class RestrictionEvent(msgspec.Struct, frozen=True):
 
 
 class SubjectRestriction(msgspec.Struct, frozen=True):
-    """Whether the subject's values are held back, and the history of that, oldest first."""
+    """Whether the subject's values are held back, and the history of that, oldest first.
+    ``configured``: it can be changed."""
 
+    configured: bool
     restricted: bool
     history: list[RestrictionEvent]
 
@@ -93,7 +95,8 @@ async def _state(call: Call, tenant: TenantVault, subject: Subject) -> SubjectRe
         lambda connection: restrictions.events_of(connection, tenant, subject)
     )
     told = msgspec.convert(restricting.told(tenant, events), list[RestrictionEvent])
-    return SubjectRestriction(bool(events) and events[-1].holds_back, told)
+    configured = call.app.status.config.privacy.restriction is not None
+    return SubjectRestriction(configured, bool(events) and events[-1].holds_back, told)
 
 
 ROUTES: tuple[Route, ...] = (

@@ -3,6 +3,7 @@
 import { askFor } from "./dialog.js";
 import { alert, doing, el, facts, number, scroll, when } from "./dom.js";
 import { path, seen, state, sum } from "./person.js";
+import * as restriction from "./restriction.js";
 import { save } from "./saving.js";
 
 const POLL = 1000;
@@ -10,7 +11,9 @@ const POLL = 1000;
 export async function show(root, app, of, person) {
   const place = `/v1/subjects/${encodeURIComponent(person)}`;
   const query = { table: of, tenant: app.tenant };
-  const { body: found, headers } = await app.client.ask("GET", `${place}/report`, { query });
+  const [{ body: found, headers }, restricted] = await Promise.all([
+    app.client.ask("GET", `${place}/report`, { query }),
+    app.may("showRestriction") ? app.client.get(`${place}/restriction`, query) : null]);
   const actions = el("div", { class: "actions" });
   const name = `report-${person.replace(/[^\w-]/g, "_")}`;
   const page = () => doing(actions, async () => {
@@ -31,9 +34,10 @@ export async function show(root, app, of, person) {
       ["Person", `${found.subject.id}, of ${found.subject.table}`], ["Tenant", found.tenant], ["Made", when(found.made)],
       ["Protected values", number(found.values)],
       ...(found.tokens_without_value ? [["Tokens that don't open", number(found.tokens_without_value)]] : [])])),
+    restricted && (restricted.configured || restricted.history.length) ? restriction.panel(app, place, query, found, restricted) : "",
     ...Object.entries(found.tables).map(([table, rows]) => held(table, rows)),
     ...found.elsewhere.map(elsewhere),
-    ...[["Processed for", found.processing_activities], ["Legal bases", found.legal_bases], ["Restriction of processing", found.restriction], ["Agrees to", found.consents], ["Requests", found.requests]]
+    ...[["Processed for", found.processing_activities], ["Legal bases", found.legal_bases], ["Agrees to", found.consents], ["Requests", found.requests]]
       .filter(([, items]) => items.length).map(([title, items]) => held(title, items)),
     el("section", { class: "panel" }, el("p", { class: "faint" }, "Since ", when(found.seen_since)), seen(found.seen)));
 }
