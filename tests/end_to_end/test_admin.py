@@ -24,7 +24,7 @@ from support.gateway import Deployment, Gateway, deployment
 
 pytestmark = pytest.mark.server
 
-TABLES = {"public.t": {"subject": "id", "columns": {"mail": {"domain": "mail"}}}}
+TABLES = {"public.t": {"subject": "id", "consent_by": ["mail"], "columns": {"mail": {"domain": "mail"}}}}
 
 
 @dataclass
@@ -96,8 +96,11 @@ def world(postgres: Cluster) -> Iterator[World]:
         tables=TABLES,
         roles={"app": {"users": ["postgres"], "reveal": ["*"], "purposes": ["marketing"]}},
         tenants={"default": "main", "startup_option": ["postgres"]},
+        privacy={"restriction": {"purposes": ["marketing"]}},
     )
-    postgres.psql("CREATE TABLE t (id int, mail text); INSERT INTO t VALUES (1, 'ada@example.org')", database)
+    postgres.psql(
+        "CREATE TABLE t (id int, mail text UNIQUE); INSERT INTO t VALUES (1, 'ada@example.org')", database
+    )
     made.apply()
     try:
         with Gateway(made) as gateway:
@@ -124,6 +127,9 @@ def world(postgres: Cluster) -> Iterator[World]:
 BODIES: dict[str, object] = {
     "createApiToken": {"role": "app", "name": "walk"},
     "changeConsents": {"action": "withdraw"},
+    "changeConsentsByValue": {"column": "mail", "value": "walk@example.org", "action": "withdraw"},
+    "searchConsents": {"column": "mail", "value": "walk@example.org"},
+    "changeRestriction": {"action": "restrict", "reason": "walk"},
     "addConsentText": {"purpose": "marketing", "text": "walk"},
     "searchSubjects": {"column": "mail", "value": "walk"},
     "createGrant": {
@@ -141,7 +147,11 @@ BODIES: dict[str, object] = {
     "submitRequest": {"kind": "access"},
     **{f"{step.value}Request": {"note": "walk"} for step in Step},
 }
-ANYBODYS = {"showConsents", "changeConsents"}  # whether there is such a subject is neither asked nor told
+ANYBODYS = {
+    "showConsents",
+    "changeConsents",
+    "showRestriction",
+}  # whether there is such a subject is neither asked nor told
 NEEDED = {"listConsents": "?purpose=marketing"}
 WALKED = [route for route in ROUTES if route.roles is not None and route.operation != "seal"]
 
@@ -319,7 +329,9 @@ def test_the_description_names_every_route(world: World) -> None:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_sealing_ends_sessions_and_wipes_every_worker(postgres: Cluster, database: str, workers: int) -> None:
     made = deployment(postgres, database, tables=TABLES)
-    postgres.psql("CREATE TABLE t (id int, mail text); INSERT INTO t VALUES (1, 'ada@example.org')", database)
+    postgres.psql(
+        "CREATE TABLE t (id int, mail text UNIQUE); INSERT INTO t VALUES (1, 'ada@example.org')", database
+    )
     made.apply()
     root = made.pgnym("token", "create", "--role", "root").stdout.strip()
     with Gateway(made, arguments=["--workers", str(workers)]) as gateway:
