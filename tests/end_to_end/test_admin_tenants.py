@@ -212,4 +212,8 @@ def test_what_was_made_is_still_there(world: World) -> None:
         assert MARK in str(answer.body)
         assert answer.headers.get("etag", '"1"') == world.tags[kind]
     assert MARK in str(owner("GET", "/v1/subjects/1/report").body)
-    assert owner("GET", "/v1/subjects/1/restriction").body == {"restricted": False, "history": []}
+    assert owner("GET", "/v1/subjects/1/restriction").body == {
+        "configured": True,
+        "restricted": False,
+        "history": [],
+    }

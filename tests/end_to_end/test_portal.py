@@ -368,6 +368,7 @@ def test_consent_is_given_and_withdrawn(page: Page, world: World) -> None:
     sign_in(page, world, "dpo")
     visit(page, "Consents")
     page.get_by_label("Purpose").select_option("newsletter")
+    expect(page.get_by_text("Texts for newsletter")).to_be_visible()  # no longer those of the first purpose
     expect(page.get_by_text("Nobody yet.")).to_be_visible()
     page.get_by_role("button", name="New text…").click()
     page.get_by_role("dialog").get_by_label("Text").fill("We write to you once a month.")

@@ -571,5 +571,5 @@ CREATE INDEX ON member (id) WHERE joined > '2000-01-01'
 --! 0A000 a predicate on the contents of protected column public.member.joined can't be kept for later @ ["joined > '2000-01-01"]
 
 -- the body of a function
-CREATE FUNCTION oldest() RETURNS text LANGUAGE sql AS 'SELECT name FROM member ORDER BY joined LIMIT 1'
+CREATE FUNCTION oldest() RETURNS text LANGUAGE sql AS $$ SELECT name FROM member ORDER BY joined LIMIT 1 $$
 --! 0A000 CREATE FUNCTION with constants in a body that names protected tables is not supported @ ['CREATE FUNCTION olde']
