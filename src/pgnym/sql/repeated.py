@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pgnym.sql.errors import Refused
 from pgnym.sql.infer import Run
-from pgnym.sql.kinds import ArrayOf, Kind, Occurrence, Token, shape
+from pgnym.sql.kinds import ArrayOf, Document, Kind, Occurrence, Token, shape
 from pgnym.sql.unify import compare
 
 
@@ -56,4 +56,6 @@ def _kind(place: Occurrence) -> Kind | None:
 
 
 def _protected(kind: Kind | None) -> bool:
-    return isinstance(kind, Token) or (isinstance(kind, ArrayOf) and isinstance(shape(kind.element), Token))
+    return isinstance(kind, Token | Document) or (
+        isinstance(kind, ArrayOf) and isinstance(shape(kind.element), Token)
+    )
